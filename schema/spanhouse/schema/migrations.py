@@ -1,0 +1,187 @@
+"""The table files and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
+
+Files are numbered, forward only, and hold statements that end in ``;`` at the end of a line. Each is recorded in the ledger
+``spanhouse_migrations`` with its checksum: ``started`` before its first statement, ``done`` after its last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final, Protocol
+
+from spanhouse.schema.substitutions import substitute
+
+_FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
+_COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+_CREATE_LEDGER: Final = """CREATE TABLE IF NOT EXISTS spanhouse_migrations
+(
+    id UInt32,
+    name String,
+    sha256 String,
+    state LowCardinality(String),
+    at DateTime64(3) DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY (id, at)"""
+_READ_LEDGER: Final = (
+    "SELECT id, name, argMax(sha256, (at, state = 'done')), max(state = 'done') FROM spanhouse_migrations GROUP BY id, name ORDER BY id"
+)
+_LEDGER_EXISTS: Final = "EXISTS TABLE spanhouse_migrations"
+_WRITE_LEDGER: Final = "INSERT INTO spanhouse_migrations (id, name, sha256, state) SELECT {id:UInt32}, {name:String}, {sha256:String}, {state:String}"
+
+
+class Execute(Protocol):
+    """Runs one statement with bound parameters and returns its rows; none for a statement without result."""
+
+    def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
+        """Run it."""
+        ...
+
+
+class MigrationError(Exception):
+    """The store's tables are not in a state from which this version can go on. One line, says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file: its id, its name and its statements, substitutions filled in."""
+
+    id: int
+    name: str
+    sha256: str
+    statements: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.id:04}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A migration as the store's ledger has it. ``done`` is False for one that was begun and not finished."""
+
+    id: int
+    name: str
+    sha256: str
+    done: bool
+
+
+@cache
+def load() -> tuple[Migration, ...]:
+    """All migrations of this version, in order.
+
+    Raises:
+        ValueError: a file is misnamed, or the numbers have a gap or a duplicate (a mistake in the package, not of the user).
+    """
+    found = []
+    for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda entry: entry.name):
+        if not file.name.endswith(".sql"):
+            continue
+        named = _FILE_NAME.match(file.name)
+        if named is None:
+            raise ValueError(f"migration {file.name!r} is not named NNNN_name.sql")
+        text = file.read_text(encoding="utf-8")
+        found.append(Migration(int(named[1]), named[2], hashlib.sha256(text.encode()).hexdigest(), _statements(text)))
+    if [migration.id for migration in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"migrations are not numbered 1, 2, 3, ...: {', '.join(map(str, found))}")
+    return tuple(found)
+
+
+def _statements(text: str) -> tuple[str, ...]:
+    pieces = (piece.strip() for piece in re.split(r";\s*$", substitute(text), flags=re.MULTILINE))
+    return tuple(piece for piece in pieces if _COMMENT.sub("", piece).strip())
+
+
+@cache
+def otlp_proto() -> str:
+    """The protobuf schema, as text, with which the engine reads OTLP requests (message ``Request``)."""
+    return (resources.files(__package__) / "sql" / "otlp.proto").read_text(encoding="utf-8")
+
+
+def read_ledger(execute: Execute) -> tuple[Applied, ...]:
+    """What the store says was applied, in order; empty for a new store."""
+    if not int(str(execute(_LEDGER_EXISTS)[0][0])):
+        return ()
+    return tuple(Applied(int(str(row[0])), str(row[1]), str(row[2]), bool(row[3])) for row in execute(_READ_LEDGER))
+
+
+def plan(execute: Execute) -> tuple[Migration, ...]:
+    """The migrations that the store still needs, in order; empty if it is up to date. Changes nothing.
+
+    Raises:
+        MigrationError: the store is newer than this version, was changed by another one, or holds a half-applied migration.
+    """
+    known = load()
+    applied = read_ledger(execute)
+    for row, migration in zip(applied, known, strict=False):
+        if row.id != migration.id or row.sha256 != migration.sha256:
+            raise MigrationError(
+                f"migration {row.id:04}_{row.name} was applied with another text than this version's {migration}: use the version that made it"
+            )
+        if not row.done:
+            raise MigrationError(
+                f"migration {migration} was begun and not finished: when no other migrate runs, `spanhouse migrate --resume` applies it again"
+            )
+    if len(applied) > len(known):
+        newest = applied[-1]
+        raise MigrationError(f"the store is at {newest.id:04}_{newest.name}, newer than this version of spanhouse: upgrade spanhouse")
+    return known[len(applied) :]
+
+
+def apply(execute: Execute, *, resume: bool = False, report: Callable[[Migration], None] = lambda _: None) -> tuple[Migration, ...]:
+    """Apply what the store still needs and return it. Every statement can be repeated, so a half-applied migration can be resumed.
+
+    Args:
+        execute: runs a statement on the store; needs DDL rights.
+        resume: apply a half-applied migration again instead of refusing.
+        report: called with each migration before it is applied.
+
+    Raises:
+        MigrationError: as ``plan``.
+    """
+    execute(_CREATE_LEDGER)
+    pending = _resumable(execute) if resume else plan(execute)
+    for migration in pending:
+        report(migration)
+        _record(execute, migration, "started")
+        for statement in migration.statements:
+            execute(statement)
+        _record(execute, migration, "done")
+    return pending
+
+
+def _resumable(execute: Execute) -> tuple[Migration, ...]:
+    applied = read_ledger(execute)
+    if applied and not applied[-1].done and applied[-1].id <= len(load()):
+        begun = load()[applied[-1].id - 1]
+        if begun.sha256 != applied[-1].sha256:
+            raise MigrationError(f"migration {begun} was begun with another text: resume it with the version that began it")
+        return load()[begun.id - 1 :]
+    return plan(execute)
+
+
+def _record(execute: Execute, migration: Migration, state: str) -> None:
+    execute(_WRITE_LEDGER, {"id": migration.id, "name": migration.name, "sha256": migration.sha256, "state": state})
+
+
+def otlp_insert_settings() -> dict[str, object]:
+    """Settings of the INSERT of raw OTLP requests into ``otlp_requests`` (format ``ProtobufSingle``), the deduplication token aside.
+
+    ``deduplicate_blocks_in_dependent_materialized_views`` and ``async_insert`` changed their defaults in 26.2, so they are named.
+    """
+    return {
+        "format_schema_source": "string",
+        "format_schema": otlp_proto(),
+        "format_schema_message_name": "Request",
+        "input_format_protobuf_oneof_presence": 1,
+        "output_format_json_escape_forward_slashes": 0,
+        "deduplicate_blocks_in_dependent_materialized_views": 1,
+        "insert_deduplicate": 1,
+        "async_insert": 0,
+        "max_partitions_per_insert_block": 0,
+    }

@@ -1,0 +1,72 @@
+"""A `spanhouse serve` process on a temporary store and free ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+_READY = re.compile(r"spanhouse ready store=(\S+) grpc=(\S+) http=(\S+) clickhouse-http=(\S+) console=(\S+)")
+
+
+class Serve:
+    """Starts the server, waits for its ready line, stops it with SIGTERM.
+
+    Attributes:
+        grpc, http, clickhouse_http, console: addresses as printed in the ready line.
+    """
+
+    def __init__(self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, start_seconds: float = 60) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir = data_dir
+        self.log = data_dir / "serve.log"
+        ports = [] if "--grpc" in arguments else ["--grpc", "127.0.0.1:0"]
+        ports += [] if "--http" in arguments else ["--http", "127.0.0.1:0"]
+        ports += [] if "--clickhouse-http" in arguments else ["--clickhouse-http", "127.0.0.1:0"]
+        self.env = {**os.environ, "SPANHOUSE_DATA_DIR": str(data_dir), **(env or {})}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "spanhouse.cli", "serve", *ports, *arguments], stdout=subprocess.PIPE, stderr=log, env=self.env
+            )
+        self.ready = self._wait(start_seconds)
+        matched = _READY.match(self.ready)
+        assert matched, f"no ready line, but {self.ready!r}\n{self.log.read_text()}"
+        self.store, self.grpc, self.http, self.clickhouse_http, self.console = matched.groups()
+
+    def _wait(self, seconds: float) -> str:
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if selector.select(timeout=0.2):
+                    return self.process.stdout.readline().decode()
+        self.process.kill()
+        raise AssertionError(f"serve was not ready in {seconds} s\n{self.log.read_text()}")
+
+    @property
+    def dsn(self) -> str:
+        """DSN of the ClickHouse-compatible endpoint."""
+        return f"http://{self.clickhouse_http}"
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Stop the process and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        code = self.process.wait(timeout=60)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
