@@ -1,0 +1,141 @@
+"""`serve`: starts the parts of the write path from its end to its beginning, and stops them the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvloop
+from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
+
+from spanhouse.exporter.batch import Batcher
+from spanhouse.exporter.config import OFF, Address, ServeConfig
+from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.grpc_server import GrpcServer
+from spanhouse.exporter.http_server import OtlpHttp
+from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.tokens import Right, TokenFile
+from spanhouse.exporter.writer import Writer
+from spanhouse.schema import serving
+from spanhouse.schema.serving import Serving
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: ServeConfig) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the token file again.
+
+    Prints one line to standard output when all listeners take requests.
+
+    Raises:
+        ConfigError: an option can't be used: an address is taken, the token file can't be read.
+        StoreError: the store can't be used.
+    """
+    config.validate()
+    uvloop.run(_serve(config))
+
+
+async def _serve(config: ServeConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    tokens = TokenFile(config.token_file)
+    loop.add_signal_handler(signal.SIGHUP, tokens.reload)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(OpenStore(config.store))
+        service = ExportService(await stack.enter_async_context(_batcher(config, store)), config.max_request_bytes)
+        grpc = http = clickhouse = OFF
+        if address := Address.parse(config.clickhouse_http, "--clickhouse-http"):
+            clickhouse = await stack.enter_async_context(_clickhouse_http(config, address, tokens))
+        if address := Address.parse(config.http, "--http"):
+            http = await stack.enter_async_context(_listening(OtlpHttp(service, tokens), address, "http", config))
+        if address := Address.parse(config.grpc, "--grpc"):
+            grpc = await stack.enter_async_context(_grpc(GrpcServer(service, address, tokens), config))
+        found = Serving(pid=os.getpid(), store=str(config.store), grpc=grpc, http=http, clickhouse_http=clickhouse, console=OFF)
+        stack.enter_context(_announced(found, config))
+        print(f"spanhouse ready store={found.store} grpc={grpc} http={http} clickhouse-http={clickhouse} console={OFF}", flush=True)  # noqa: T201 the ready line
+        await stop.wait()
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def _batcher(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+    batcher = Batcher(
+        Writer(store.client).insert,
+        linger_seconds=config.batch_linger_seconds,
+        max_spans=config.batch_spans,
+        max_bytes=config.batch_bytes,
+        waiting_bytes=config.waiting_bytes,
+    )
+    try:
+        yield batcher
+    finally:
+        await batcher.close()
+
+
+@asynccontextmanager
+async def _clickhouse_http(config: ServeConfig, address: Address, tokens: TokenFile) -> AsyncIterator[str]:
+    """The ClickHouse-compatible endpoint; a ClickHouse server has its own."""
+    if config.store.directory is None:
+        yield OFF
+        return
+    reader = Reader(config.store.directory, config.store.database)
+    try:
+        authorize = tokens.allows(Right.READ) if config.token_file else None
+        async with _listening(ClickHouseHttp(reader, authorize=authorize), address, "clickhouse-http", config) as bound:
+            yield bound
+    finally:
+        await asyncio.to_thread(reader.close)
+
+
+@asynccontextmanager
+async def _listening(app: object, address: Address, option: str, config: ServeConfig) -> AsyncIterator[str]:
+    listener = HttpListener(app, address, option, stop_seconds=config.stop_seconds)
+    await listener.start()
+    try:
+        yield str(listener.address)
+    finally:
+        await listener.stop()
+
+
+@asynccontextmanager
+async def _grpc(server: GrpcServer, config: ServeConfig) -> AsyncIterator[str]:
+    await server.start()
+    try:
+        yield str(server.address)
+    finally:
+        await server.stop(config.stop_seconds)
+
+
+@contextmanager
+def _announced(found: Serving, config: ServeConfig) -> Iterator[None]:
+    """Keep ``serve.json`` where clients look, unless another living server is named there."""
+    files = [serving.in_data_dir()]
+    if config.store.directory is not None:
+        files.append(serving.beside_store(config.store.directory))
+    written = [file for file in dict.fromkeys(files) if _write(found, file)]
+    try:
+        yield
+    finally:
+        for file in written:
+            if serving.read_serving(file) == found:
+                file.unlink(missing_ok=True)
+
+
+def _write(found: Serving, file: Path) -> bool:
+    other = serving.read_serving(file)
+    if other is not None and other.pid != found.pid and other.alive():
+        return False
+    try:
+        found.write(file)
+    except OSError as error:
+        _log.warning("clients will not find this server by themselves: %s: %s", file, error.strerror)
+        return False
+    return True

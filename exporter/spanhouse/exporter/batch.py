@@ -1,0 +1,126 @@
+"""Requests that arrive together share an insert."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.status import ExportError, UnavailableError
+
+Insert = Callable[[Sequence[bytes]], Sequence[ExportError | None]]
+"""Stores request bodies in one insert; blocks. Gives for each body its error, None if it is stored."""
+
+RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    request: CheckedRequest
+    since: float
+    stored: asyncio.Future[None]
+
+
+class Batcher:
+    """Collects requests and inserts them together, one insert at a time; each waits for the insert that holds it.
+
+    An INSERT costs tens of milliseconds before its first span, so what arrives while one runs goes into the next.
+
+    Args:
+        insert: called in a thread.
+        linger_seconds: an insert is begun when a request has waited this long,
+        max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
+        waiting_bytes: beyond this, requests are refused.
+    """
+
+    def __init__(self, insert: Insert, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int) -> None:
+        self._insert = insert
+        self._linger_seconds = linger_seconds
+        self._max_spans = max_spans
+        self._max_bytes = max_bytes
+        self._waiting_limit = waiting_bytes
+        self._queue: deque[_Waiting] = deque()
+        self._spans = 0
+        self._bytes = 0
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
+
+    async def add(self, request: CheckedRequest) -> None:
+        """Wait until the request is stored.
+
+        Raises:
+            ExportError: it was not.
+        """
+        if self._closing:
+            raise UnavailableError("the server is stopping", RETRY_SECONDS)
+        if self._bytes and self._bytes + len(request.body) > self._waiting_limit:
+            raise UnavailableError("more waits to be stored than fits in memory; try again", RETRY_SECONDS)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request, loop.time(), loop.create_future())
+        self._queue.append(waiting)
+        self._spans += request.spans
+        self._bytes += len(request.body)
+        self._changed.set()
+        # A client that hangs up must not take its spans out of an insert that others share.
+        await asyncio.shield(waiting.stored)
+
+    async def close(self) -> None:
+        """Store what waits, then end. Later requests are refused."""
+        self._closing = True
+        self._changed.set()
+        await self._worker
+
+    async def _run(self) -> None:
+        while self._queue or not self._closing:
+            if not self._queue:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            await self._linger()
+            await self._store(self._take())
+
+    async def _linger(self) -> None:
+        """Wait for more, as long as the oldest request may."""
+        deadline = self._queue[0].since + self._linger_seconds
+        while not self._closing and self._spans < self._max_spans and self._bytes < self._max_bytes:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return
+
+    def _take(self) -> list[_Waiting]:
+        batch = [self._queue.popleft()]
+        spans, size = batch[0].request.spans, len(batch[0].request.body)
+        while self._queue:
+            following = self._queue[0].request
+            if spans + following.spans > self._max_spans or size + len(following.body) > self._max_bytes:
+                break
+            spans, size = spans + following.spans, size + len(following.body)
+            batch.append(self._queue.popleft())
+        self._spans -= spans
+        self._bytes -= size
+        return batch
+
+    async def _store(self, batch: list[_Waiting]) -> None:
+        outcomes: Sequence[ExportError | None]
+        try:
+            outcomes = await asyncio.to_thread(self._insert, [waiting.request.body for waiting in batch])
+        except ExportError as error:
+            outcomes = [error] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.stored.cancelled():
+                continue
+            if outcome is None:
+                waiting.stored.set_result(None)
+            else:
+                waiting.stored.set_exception(type(outcome)(outcome.message, outcome.retry_seconds))
+                # The client may be gone; then nobody asks for the exception, which is no reason for a warning.
+                waiting.stored.exception()

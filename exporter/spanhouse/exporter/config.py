@@ -1,0 +1,103 @@
+"""What `serve` is told: where the spans go and which addresses it listens on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, Self
+
+from spanhouse.schema.store import Store
+
+OFF: Final = "off"
+
+
+class ConfigError(ValueError):
+    """An option that the user has to correct. One line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A listener's address; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, option: str) -> Self | None:
+        """``HOST:PORT`` or ``[IPV6]:PORT``; None for ``off``.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        if text == OFF:
+            return None
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            host = ""
+        if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ConfigError(f"{option}: {text!r} is not HOST:PORT (or off)")
+        return cls(host, int(port))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """Options of `serve`. Addresses are ``HOST:PORT``, port 0 for any free one, or ``off``.
+
+    Attributes:
+        store: where spans are kept.
+        grpc: OTLP over gRPC.
+        http: OTLP over HTTP.
+        clickhouse_http: the ClickHouse-compatible endpoint; for an embedded store only.
+        console: web console and JSON API.
+        token_file: who may do what; without it every listener keeps to loopback addresses.
+        max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
+        batch_spans, batch_bytes: an insert is begun when this much waits.
+        batch_linger_seconds: or when a request has waited this long.
+        waiting_bytes: requests that wait for an insert beyond this are refused as retryable.
+        stop_seconds: how long a stop may take to finish what was begun.
+    """
+
+    store: Store
+    grpc: str = "127.0.0.1:4317"
+    http: str = "127.0.0.1:4318"
+    clickhouse_http: str = "127.0.0.1:8123"
+    console: str = OFF
+    token_file: Path | None = None
+    max_request_bytes: int = 64 * 2**20
+    batch_spans: int = 20_000
+    batch_bytes: int = 32 * 2**20
+    batch_linger_seconds: float = 0.1
+    waiting_bytes: int = 256 * 2**20
+    stop_seconds: float = 20.0
+
+    def validate(self) -> None:
+        """Check the options against each other.
+
+        Raises:
+            ConfigError: names the option.
+        """
+        for option, text in self._listeners().items():
+            address = Address.parse(text, option)
+            if address is not None and not address.loopback and self.token_file is None:
+                raise ConfigError(f"--{option} {text}: listening beyond this machine needs --token-file; without one use 127.0.0.1:{address.port}")
+        if self.grpc == self.http == OFF:
+            raise ConfigError("--grpc and --http are both off: nothing could be received")
+        if self.console != OFF:
+            raise ConfigError("--console: nothing is served there by this version; leave it off")
+
+    def _listeners(self) -> dict[str, str]:
+        return {"grpc": self.grpc, "http": self.http, "clickhouse-http": self.clickhouse_http, "console": self.console}

@@ -1,0 +1,116 @@
+"""Opening the store: the embedded engine, which belongs to one process, or a ClickHouse server."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self, TextIO
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from spanhouse.schema import migrations, serving
+from spanhouse.schema.migrations import MigrationError
+from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
+
+_log = logging.getLogger(__name__)
+
+_LOCK_FILE: Final = "spanhouse.lock"
+
+
+class OpenStore:
+    """A store that is open, its tables made and current.
+
+    Attributes:
+        store: its address.
+        client: a connection that may write; for one thread at a time.
+
+    Raises:
+        StoreError: another process owns it, it can't be reached, or its tables are not this version's.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._lock = _lock(store.directory) if store.directory is not None else None
+        try:
+            self.client = _connect(store)
+            self._bring_up_to_date()
+        except BaseException:
+            self._release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and, for an embedded store, the engine."""
+        self.client.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _bring_up_to_date(self) -> None:
+        try:
+            if self.store.embedded:
+                migrations.apply(self._execute, resume=True, report=lambda migration: _log.info("migration %s", migration))
+            elif pending := migrations.plan(self._execute):
+                raise StoreError(f"store {self.store}: {len(pending)} migrations are missing; run `spanhouse migrate --store DSN` first")
+        except MigrationError as error:
+            raise StoreError(f"store {self.store}: {error}") from None
+        except ClickHouseError as error:
+            raise StoreError(f"store {self.store}: {_first_line(error)}") from None
+
+    def _execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
+        return self.client.query(sql, parameters=dict(parameters or {})).result_rows
+
+
+def _connect(store: Store) -> Client:
+    try:
+        if store.directory is not None and store.database != DEFAULT_DATABASE:
+            # A database is chosen when connecting, so it has to be there before. Its name was checked to be an identifier.
+            admin = clickhouse_connect.get_client(dsn=f"chdb://{store.directory}")
+            admin.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": store.database})
+            admin.close()
+        if store.directory is not None:
+            return clickhouse_connect.get_client(dsn=f"chdb://{store.directory}?database={store.database}")
+        return clickhouse_connect.get_client(dsn=store.dsn, autogenerate_session_id=False)
+    except ClickHouseError as error:
+        if store.directory is not None:
+            raise StoreError(f"store {store}: the engine can't open the directory ({_first_line(error)}); another program may have it open") from None
+        raise StoreError(f"store {store}: {_first_line(error)}") from None
+
+
+def _lock(directory: Path) -> TextIO:
+    """Make the directory and own it for as long as the file stays open."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.fdopen(os.open(directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"store {directory}: {(error.strerror or str(error)).lower()}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StoreError(_owned(directory)) from None
+    return file
+
+
+def _owned(directory: Path) -> str:
+    owner = serving.read_serving(serving.beside_store(directory))
+    if owner is None or not owner.alive():
+        return f"store {directory} is open in another process; stop it, or choose another --store"
+    where = f"query it at http://{owner.clickhouse_http}" if owner.clickhouse_http != "off" else "it serves no queries"
+    return f"store {directory} is owned by process {owner.pid} (grpc={owner.grpc} http={owner.http}; {where}); stop it, or choose another --store"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,119 @@
+"""OTLP over HTTP: a bare ASGI application around the service."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.status import (
+    ExportError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotKeptError,
+    TooLargeError,
+    UnsupportedMediaTypeError,
+)
+from spanhouse.exporter.tokens import Right, Tokens
+
+PROTOBUF: Final = "application/x-protobuf"
+_GZIP: Final = 31
+"""zlib's window bits for a gzip header and trailer."""
+
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class OtlpHttp:
+    """``POST /v1/traces`` with protobuf bodies, plain or gzip.
+
+    Every answer, errors too, is protobuf: an ``ExportTraceServiceResponse`` or a ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
+    """
+
+    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None]) -> None:
+        self._service = service
+        self._tokens = tokens
+
+    async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
+        """Answer one request."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            if (tokens := self._tokens()) is not None:
+                tokens.require(Right.INGEST, headers.get)
+            _check_target(scope["method"], scope["path"])
+            _check_content_type(headers.get("content-type", ""))
+            body = await self._read(headers, receive)
+            if body is None:
+                return
+            response = await self._service.export(body)
+        except ExportError as error:
+            extra = []
+            if error.retry_seconds is not None:
+                extra.append((b"retry-after", str(max(1, round(error.retry_seconds))).encode()))
+            if isinstance(error, MethodNotAllowedError):
+                extra.append((b"allow", b"POST"))
+            await _answer(send, error.http_status, error.status().SerializeToString(), extra)
+        else:
+            await _answer(send, 200, response)
+
+    async def _read(self, headers: dict[str, str], receive: _Receive) -> bytes | None:
+        """The decompressed body; None if the client is gone.
+
+        Raises:
+            ExportError: it is too large, or not what its content encoding says.
+        """
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"identity", "gzip", ""}:
+            raise UnsupportedMediaTypeError(f"content-encoding {encoding[:40]!r} is not supported: send gzip or none")
+        limit = self._service.max_request_bytes
+        if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
+            raise TooLargeError(f"the body has {headers['content-length']} bytes, more than the {limit} allowed: send smaller batches")
+        unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        pieces: list[bytes] = []
+        received = unpacked = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            piece = message.get("body", b"")
+            received += len(piece)
+            if unpack is not None and piece:
+                piece = _decompress(unpack, piece, limit + 1 - unpacked)
+            unpacked += len(piece)
+            pieces.append(piece)
+            if max(received, unpacked) > limit:
+                raise TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
+            if not message.get("more_body", False):
+                break
+        if unpack is not None and received and not unpack.eof:
+            raise InvalidRequestError("the gzip body is cut short")
+        return b"".join(pieces)
+
+
+def _decompress(unpack: Any, piece: bytes, room: int) -> bytes:
+    try:
+        return bytes(unpack.decompress(piece, max(room, 1)))
+    except zlib.error:
+        raise InvalidRequestError("the body is not gzip, as its content-encoding says") from None
+
+
+def _check_target(method: str, path: str) -> None:
+    if path in {"/v1/logs", "/v1/metrics", "/v1development/profiles"}:
+        raise NotKeptError("only traces are kept here: send logs and metrics elsewhere")
+    if path.rstrip("/") != "/v1/traces":
+        raise NotKeptError("no such path: OTLP traces go to /v1/traces")
+    if method != "POST":
+        raise MethodNotAllowedError("OTLP traces are sent with POST")
+
+
+def _check_content_type(content_type: str) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != PROTOBUF:
+        raise UnsupportedMediaTypeError(f"content-type {kind[:60]!r} is not supported: send {PROTOBUF}")
+
+
+async def _answer(send: _Send, status: int, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", PROTOBUF.encode()), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

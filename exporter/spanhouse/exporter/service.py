@@ -1,0 +1,69 @@
+"""One ``export`` for both transports. Knows neither gRPC nor HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from spanhouse.exporter.request import CheckedRequest, check
+from spanhouse.exporter.status import ExportError, TooLargeError, UnavailableError
+
+_log = logging.getLogger(__name__)
+
+_SMALL_BYTES: Final = 256 * 1024
+"""Requests up to this size are checked on the event loop: a thread costs more than the check, about 2 µs a span."""
+
+
+class Sink(Protocol):
+    """The next step of the flow."""
+
+    async def add(self, request: CheckedRequest) -> None:
+        """Return when the request is stored; raise ExportError if it is not."""
+        ...
+
+
+@dataclass(slots=True)
+class ExportService:
+    """Takes request bytes, answers response bytes.
+
+    Attributes:
+        sink: where checked requests go.
+        max_request_bytes: larger requests are refused.
+    """
+
+    sink: Sink
+    max_request_bytes: int
+
+    async def export(self, body: bytes) -> bytes:
+        """Store the spans of a serialised ``ExportTraceServiceRequest``.
+
+        Returns:
+            A serialised ``ExportTraceServiceResponse``: empty if all is stored, else with ``partial_success``.
+
+        Raises:
+            ExportError: nothing was acknowledged.
+        """
+        if len(body) > self.max_request_bytes:
+            raise TooLargeError(f"the request has {len(body)} bytes, more than the {self.max_request_bytes} allowed: send smaller batches")
+        try:
+            checked = check(body) if len(body) <= _SMALL_BYTES else await asyncio.to_thread(check, body)
+            if checked.spans:
+                await self.sink.add(checked)
+        except ExportError:
+            raise
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
+            _log.exception("a request of %d bytes failed", len(body))
+            raise UnavailableError("the server failed; its log says why", 5.0) from None
+        return _response(checked)
+
+
+def _response(checked: CheckedRequest) -> bytes:
+    response = ExportTraceServiceResponse()
+    if checked.rejected:
+        response.partial_success.rejected_spans = checked.rejected
+        response.partial_success.error_message = checked.reason
+    return response.SerializeToString()

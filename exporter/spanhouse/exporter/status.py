@@ -1,0 +1,101 @@
+"""What can go wrong with an export, and how each transport says so: one table for both.
+
+The codes follow the OTLP specification 1.x, "OTLP/gRPC response" and "OTLP/HTTP response": a client may repeat a request after
+UNAVAILABLE or 503, and must not after INVALID_ARGUMENT, RESOURCE_EXHAUSTED without RetryInfo, 400 or 413.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+
+@dataclass
+class ExportError(Exception):
+    """A request that was not stored. The message is one line for the client's operator.
+
+    Attributes:
+        message: what is wrong and what to do.
+        retry_seconds: when to try again; None for "do not".
+    """
+
+    message: str
+    retry_seconds: float | None = None
+
+    grpc_code: ClassVar[int]
+    """Number of the gRPC status code (google.rpc.Code)."""
+    http_status: ClassVar[int]
+
+    def __str__(self) -> str:
+        return self.message
+
+    def status(self) -> Status:
+        """The google.rpc.Status that both transports send, with RetryInfo where the client should try again."""
+        details = []
+        if self.retry_seconds is not None:
+            info = RetryInfo()
+            info.retry_delay.FromMilliseconds(round(self.retry_seconds * 1000))
+            packed = AnyMessage()
+            packed.Pack(info)
+            details.append(packed)
+        return Status(code=self.grpc_code, message=self.message, details=details)
+
+
+class InvalidRequestError(ExportError):
+    """The bytes are not an OTLP trace request."""
+
+    grpc_code = 3
+    http_status = 400
+
+
+class UnsupportedMediaTypeError(ExportError):
+    """The content type or encoding is none that we read."""
+
+    grpc_code = 3
+    http_status = 415
+
+
+class TooLargeError(ExportError):
+    """The request is larger than the limit, before or after decompression."""
+
+    grpc_code = 8
+    http_status = 413
+
+
+class UnauthenticatedError(ExportError):
+    """No token, or one that is not in the token file."""
+
+    grpc_code = 16
+    http_status = 401
+
+
+class PermissionDeniedError(ExportError):
+    """The token lacks the right to write spans."""
+
+    grpc_code = 7
+    http_status = 403
+
+
+class NotKeptError(ExportError):
+    """A signal or a path that is not served here."""
+
+    grpc_code = 12
+    http_status = 404
+
+
+class MethodNotAllowedError(ExportError):
+    """An HTTP method other than POST."""
+
+    grpc_code = 12
+    http_status = 405
+
+
+class UnavailableError(ExportError):
+    """The store cannot take the request now; nothing of it was acknowledged."""
+
+    grpc_code = 14
+    http_status = 503

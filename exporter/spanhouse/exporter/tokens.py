@@ -1,0 +1,139 @@
+"""Who may do what: the token file and the headers in which clients send a token."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import logging
+import re
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from spanhouse.exporter.config import ConfigError
+from spanhouse.exporter.status import ExportError, PermissionDeniedError, UnauthenticatedError
+
+_log = logging.getLogger(__name__)
+
+_LINE: Final = re.compile(r"(?P<name>[^:\s]+):(?P<sha256>[0-9a-fA-F]{64})(?::(?P<rights>[a-z, ]+))?\Z")
+
+Header = Callable[[str], str | None]
+"""Gives the value of a request header by its lower-case name, None if the request has none."""
+
+
+class Right(StrEnum):
+    """What a token allows."""
+
+    INGEST = "ingest"
+    READ = "read"
+    WRITE = "write"
+
+
+_DEFAULT_RIGHTS: Final = frozenset({Right.INGEST, Right.READ})
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens that are known, by the SHA-256 of their text. The text itself is nowhere stored."""
+
+    rights: Mapping[str, frozenset[Right]]
+
+    @classmethod
+    def read(cls, path: Path) -> Tokens:
+        """Read a token file: one ``name:sha256-of-token[:rights]`` a line; blank lines and lines that begin with # are left out.
+
+        Raises:
+            ConfigError: the file can't be read, or a line is not of that form; names the line, never its text.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"--token-file {path}: {reason}") from None
+        rights: dict[str, frozenset[Right]] = {}
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            found = _LINE.match(line.strip())
+            if found is None:
+                raise ConfigError(f"--token-file {path}, line {number}: expected name:sha256-of-token[:ingest,read,write]")
+            named = [right.strip() for right in (found["rights"] or "").split(",") if right.strip()]
+            if unknown := set(named) - set(Right):
+                raise ConfigError(f"--token-file {path}, line {number}: {min(unknown)!r} is no right; rights are ingest, read, write")
+            rights[found["sha256"].lower()] = frozenset(map(Right, named)) or _DEFAULT_RIGHTS
+        return cls(rights)
+
+    def require(self, right: Right, header: Header) -> None:
+        """Let a request pass that carries a token with this right.
+
+        Raises:
+            UnauthenticatedError: it carries none that is known.
+            PermissionDeniedError: its token does not allow this.
+        """
+        token = _token(header)
+        allowed = self.rights.get(hashlib.sha256(token).hexdigest()) if token is not None else None
+        if allowed is None:
+            raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN")
+        if right not in allowed:
+            raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right!r}")
+
+
+class TokenFile:
+    """The tokens of a file as they are now; calling it gives them, None where no file was named.
+
+    Args:
+        path: the token file; None lets everybody in.
+
+    Raises:
+        ConfigError: as ``Tokens.read``.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._tokens = None if path is None else Tokens.read(path)
+
+    def __call__(self) -> Tokens | None:
+        """The tokens that hold now."""
+        return self._tokens
+
+    def reload(self) -> None:
+        """Read the file again; one with a mistake in it changes nothing."""
+        if self._path is None:
+            return
+        try:
+            self._tokens = Tokens.read(self._path)
+        except ConfigError:
+            _log.exception("the token file was not reloaded, the former tokens hold")
+        else:
+            _log.info("%d tokens read from %s", len(self._tokens.rights), self._path)
+
+    def allows(self, right: Right) -> Callable[[Mapping[str, str]], bool]:
+        """A function that says whether a request with these headers (lower-case names) has the right."""
+
+        def allowed(headers: Mapping[str, str]) -> bool:
+            try:
+                if self._tokens is not None:
+                    self._tokens.require(right, headers.get)
+            except ExportError:
+                return False
+            return True
+
+        return allowed
+
+
+def _token(header: Header) -> bytes | None:
+    """The token as ``Authorization: Bearer``, as the password of ``Authorization: Basic``, or as ``X-ClickHouse-Key``."""
+    scheme, _, value = (header("authorization") or "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip().encode()
+        case "basic":
+            try:
+                return b64decode(value.strip(), validate=True).partition(b":")[2]
+            except binascii.Error:
+                return None
+    key = header("x-clickhouse-key")
+    return key.encode() if key is not None else None
