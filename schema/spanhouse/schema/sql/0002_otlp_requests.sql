@@ -39,8 +39,15 @@ WITH
         isInfinite(d), if(d > 0, 'Infinity', '-Infinity'),
         abs(d) >= 1e21, replaceOne(toString(d), 'e', 'e+'),
         toString(d)) AS number_text,
+    -- The engine writes control characters as \u001F, the Collector as \u001f.
+    text -> if(
+        match(text, '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'),
+        concat('"', arrayStringConcat(arrayMap(
+            piece -> if(match(piece, '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'), concat('\\u00', lower(hex(piece))), substring(toJSONString(piece), 2, length(toJSONString(piece)) - 2)),
+            extractAll(text, '[\\x0B\\x0E\\x0F\\x1A-\\x1F]|[^\\x0B\\x0E\\x0F\\x1A-\\x1F]+'))), '"'),
+        toJSONString(text)) AS json_text,
     e -> multiIf(
-        e.kind = 1, toJSONString(e.string_value),
+        e.kind = 1, json_text(e.string_value),
         e.kind = 3, toString(e.int_value),
         e.kind = 4, if(isFinite(e.double_value), number_text(e.double_value), concat('"', number_text(e.double_value), '"')),
         e.kind = 2, if(e.bool_value, 'true', 'false'),
