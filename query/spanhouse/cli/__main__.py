@@ -1,0 +1,7 @@
+"""``python -m spanhouse.cli``."""
+
+import sys
+
+from spanhouse.cli.command import main
+
+sys.exit(main())

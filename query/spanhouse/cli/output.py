@@ -1,0 +1,128 @@
+"""Results as a table for people, or as JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spanhouse.cli.text import escape_unsafe, escape_unsafe_json
+
+_UNLIMITED: Final = 100_000
+"""Width of an output that is no terminal: nothing is cut there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table for people.
+
+    Attributes:
+        title: its head.
+        right: whether its values are numbers, set to the right.
+        whole: whether its values must be readable in full, however narrow the terminal.
+        style: how a terminal with colours shows it.
+    """
+
+    title: str
+    right: bool = False
+    whole: bool = False
+    style: str = ""
+
+
+def show(what: RenderableType, *, indent: int = 0) -> None:
+    """Print to standard output; colours and cutting to a width only where that is a terminal."""
+    terminal = sys.stdout.isatty()
+    console = Console(force_terminal=terminal, no_color=None if terminal else True, highlight=False, markup=False, emoji=False)
+    console.width = console.width - indent if terminal else _UNLIMITED
+    with console.capture() as captured:
+        console.print(what)
+    for line in captured.get().splitlines():
+        print((" " * indent + line).rstrip())
+
+
+def safe(value: object, style: str = "") -> Text:
+    """A value of the data as text that can't steer the terminal."""
+    return Text(escape_unsafe(str(value)), style=style)
+
+
+def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, indent: int = 0) -> None:
+    """Print rows below their columns' titles. A cell is a rich ``Text``, or anything else by its ``str``."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        widest = max((len(cell.plain if isinstance(cell := row[number], Text) else str(cell)) for row in rows), default=0)
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            style=column.style,
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=widest if column.whole else None,
+        )
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else safe(cell) for cell in row))
+    show(table, indent=indent)
+
+
+def show_rows(form: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows in the form that ``--format`` names; every row has a value for every name."""
+    match form:
+        case "json":
+            print_json([dict(zip(names, row, strict=True)) for row in rows])
+        case "csv":
+            print_csv(names, rows)
+        case _:
+            numbers = [bool(rows) and all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(names))]
+            columns = [Column(title=escape_unsafe(name), right=number) for name, number in zip(names, numbers, strict=True)]
+            show_table(columns, [["" if cell is None else _cell(cell) for cell in row] for row in rows])
+
+
+def print_json(rows: Iterable[Mapping[str, object]]) -> None:
+    """Print one JSON array, an object a line."""
+    print("[" + ",\n ".join(to_json(row) for row in rows) + "]")
+
+
+def to_json(value: object) -> str:
+    """The value as JSON in one line. NaN and infinities are null."""
+    return escape_unsafe_json(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def print_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print CSV with a head line. Maps and lists are JSON; nothing is ''."""
+    keep = (lambda text: text) if not sys.stdout.isatty() else escape_unsafe
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([keep(name) for name in names])
+    for row in rows:
+        writer.writerow(["" if cell is None else keep(_cell(cell)) for cell in row])
+
+
+def _cell(value: object) -> str:
+    return to_json(value) if isinstance(value, Mapping | list | tuple) else str(_plain(value))
+
+
+def _plain(value: object) -> object:
+    """The value in what JSON has: texts, numbers, lists and objects."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set():
+            return [_plain(item) for item in value]
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case datetime():
+            return value.isoformat(" ")
+        case date():
+            return value.isoformat()
+    return str(value)

@@ -1,0 +1,28 @@
+"""``spanhouse serve``: the receiving side, until it is told to stop."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.stores import given_store
+from spanhouse.exporter.app import run as serve
+from spanhouse.exporter.config import ConfigError, ServeConfig
+
+
+def run(arguments: Namespace) -> int:
+    """Build the receiver's configuration and run it."""
+    config = ServeConfig(
+        store=given_store(arguments.store),
+        grpc=arguments.grpc,
+        http=arguments.http,
+        clickhouse_http=arguments.clickhouse_http,
+        console=arguments.console,
+        token_file=arguments.token_file,
+    )
+    try:
+        config.validate()
+        serve(config)
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    return Exit.DONE

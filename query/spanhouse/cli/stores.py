@@ -1,0 +1,86 @@
+"""Store addresses as verbs take them, and a connection that may change tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.schema import serving
+from spanhouse.schema.migrations import Execute
+from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
+
+_CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
+_SHOWN: Final = 300
+"""Characters of an engine's message that are shown."""
+
+
+def given_store(dsn: str | None) -> Store:
+    """The store that ``--store`` names, else the embedded one of this user.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    try:
+        return parse_store(dsn) if dsn else default_store()
+    except StoreError as error:
+        raise CommandError(str(error)) from None
+
+
+@contextmanager
+def tables(store: Store, *, create: bool) -> Iterator[Execute | None]:
+    """Connect with the rights of the DSN's user; gives a function that runs a statement in the store's database.
+
+    Args:
+        store: where.
+        create: make the embedded store and the database where they are missing. Otherwise None is given for them instead of a function.
+
+    Raises:
+        CommandError: the store can't be reached, or another process owns it.
+    """
+    if store.directory is not None and not store.directory.exists() and not create:
+        yield None
+        return
+    try:
+        with _connect(store, DEFAULT_DATABASE) as client:
+            if create:
+                client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": store.database})
+            found = client.query("SELECT count() FROM system.databases WHERE name = {name:String}", parameters={"name": store.database})
+        if not int(str(found.result_rows[0][0])):
+            yield None
+            return
+        with _connect(store, store.database) as client:
+            yield _execute(client)
+    except ClickHouseError as error:
+        raise CommandError(f"store {store}: {_what_to_do(store, error)}", Exit.STORE) from error
+
+
+def _connect(store: Store, database: str) -> Client:
+    if store.directory is not None:
+        return clickhouse_connect.get_client(interface="chdb", path=str(store.directory), database=database)
+    # Without the interface, an https DSN would be spoken to in plain HTTP.
+    return clickhouse_connect.get_client(dsn=store.dsn, interface=urlsplit(store.dsn).scheme, database=database, autogenerate_session_id=False)
+
+
+def _execute(client: Client) -> Execute:
+    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
+        return client.query(sql, parameters=dict(parameters or {})).result_rows
+
+    return execute
+
+
+def _what_to_do(store: Store, error: ClickHouseError) -> str:
+    if store.directory is not None and (owner := serving.read_serving(serving.beside_store(store.directory))) is not None and owner.alive():
+        return f"owned by `spanhouse serve`, process {owner.pid}, which makes its tables itself when it starts; stop it first"
+    if cause := _CAUSE.search(str(error)):
+        return f"can't be reached ({cause[1].strip().lower()}); check the address, and that the server runs"
+    if store.directory is not None:
+        return f"the engine can't open it ({str(error)[:_SHOWN]}); another program may have it open"
+    return str(error)[:_SHOWN]

@@ -1,0 +1,169 @@
+"""All verbs: their words, their options, the module that runs each and the extra that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from spanhouse.cli.settings import CONFIG, FORMAT, STORE, Option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A word that stands by position. An optional one is '' when left out."""
+
+    name: str
+    help: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """A verb of the command.
+
+    Attributes:
+        summary: one line for the list of verbs.
+        module: module of ``spanhouse.cli`` whose ``run(arguments) -> int`` does it.
+        extra: the extra that has what it needs; '' if the core does.
+        examples: command lines that its help shows.
+    """
+
+    name: str
+    summary: str
+    module: str
+    extra: str = "query"
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+_FILTER: Final = Argument(name="filter", help="MLflow filter string; left out, it matches every trace", optional=True)
+_READ: Final = (STORE, CONFIG)
+_OWN_STORE: Final = replace(STORE, shown_default="the embedded store of this user")
+_ADDRESS: Final = "HOST:PORT"
+
+SERVE: Final = Verb(
+    name="serve",
+    summary="receive OTLP over gRPC and HTTP and keep it in a store",
+    module="serve",
+    extra="server",
+    options=(
+        _OWN_STORE,
+        Option(name="grpc", metavar=_ADDRESS, default="127.0.0.1:4317", help="OTLP over gRPC; port 0 picks a free one, off disables it"),
+        Option(name="http", metavar=_ADDRESS, default="127.0.0.1:4318", help="OTLP over HTTP; likewise"),
+        Option(
+            name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
+        ),
+        Option(name="console", metavar=_ADDRESS, default="off", help="takes off only: nothing is served there by this version"),
+        Option(name="token-file", kind=Path, metavar="FILE", help="who may do what, one name:sha256-of-token[:rights] a line"),
+        CONFIG,
+    ),
+    examples=("spanhouse serve", "spanhouse serve --store chdb:///var/lib/spanhouse/store --clickhouse-http off"),
+)
+
+VERBS: Final = (
+    SERVE,
+    Verb(
+        name="demo",
+        summary="run a real app at two commits and ask which one is worse",
+        module="demo",
+        extra="demo",
+        options=(
+            Option(name="keep", kind=bool, default=False, help="leave the store and say where it is"),
+            Option(name="requests", kind=int, metavar="N", default=300, help="requests to send to each version"),
+            Option(
+                name="failure-rate",
+                kind=float,
+                metavar="FRACTION",
+                help="how often the new version fails, between 0 and 1",
+                shown_default="what its code says",
+            ),
+        ),
+        examples=("spanhouse demo", "spanhouse demo --failure-rate 0.3 --keep"),
+    ),
+    Verb(
+        name="search",
+        summary="find traces by a filter",
+        module="search",
+        arguments=(_FILTER,),
+        options=(
+            Option(name="order-by", metavar="'KEY DESC'", help="what comes first", shown_default="timestamp_ms DESC"),
+            Option(name="limit", kind=int, metavar="N", default=20, help="how many traces to print at most"),
+            FORMAT,
+            Option(name="fail-if-empty", kind=bool, default=False, help="exit with 1 when nothing matches"),
+            *_READ,
+        ),
+        examples=(
+            "spanhouse search \"metadata.`mlflow.source.type` = 'production' AND status = 'ERROR'\"",
+            "spanhouse search --order-by 'execution_time DESC' --limit 5",
+        ),
+    ),
+    Verb(
+        name="trace",
+        summary="show one trace: its spans as a tree, with times and metadata",
+        module="trace",
+        arguments=(Argument(name="trace-id", help="32 hex digits, with or without tr- before them"),),
+        options=_READ,
+        examples=("spanhouse trace tr-4bf92f3577b34da6a3ce929d0e0e4736",),
+    ),
+    Verb(
+        name="keys",
+        summary="list the metadata keys that traces have",
+        module="keys",
+        options=(FORMAT, *_READ),
+        examples=("spanhouse keys",),
+    ),
+    Verb(
+        name="values",
+        summary="list the values of one metadata key, and how many traces have each",
+        module="values",
+        arguments=(Argument(name="key", help="as `spanhouse keys` prints it"),),
+        options=(FORMAT, *_READ),
+        examples=("spanhouse values app_version",),
+    ),
+    Verb(
+        name="sql",
+        summary="run a read-only statement",
+        module="sql",
+        arguments=(Argument(name="statement", help="one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN"),),
+        options=(FORMAT, *_READ),
+        examples=('spanhouse sql "SELECT ServiceName, count() FROM traces GROUP BY ServiceName"',),
+    ),
+    Verb(
+        name="explain",
+        summary="print the SQL of a filter and its parameters; run nothing",
+        module="explain",
+        arguments=(_FILTER,),
+        examples=("spanhouse explain \"metadata.app_version = '1.1.0'\"",),
+    ),
+    Verb(
+        name="migrate",
+        summary="make or update the tables of a store",
+        module="migrate",
+        options=(
+            Option(name="plan", kind=bool, default=False, help="print what would be applied; change nothing"),
+            Option(name="resume", kind=bool, default=False, help="apply a migration again that was begun and not finished"),
+            _OWN_STORE,
+            CONFIG,
+        ),
+        examples=("spanhouse migrate --plan", "spanhouse migrate --store http://user:password@host:8123/spanhouse"),
+    ),
+    Verb(
+        name="metadata",
+        summary="show what the processor stamps for an entry point, and where each value comes from",
+        module="metadata",
+        extra="",
+    ),
+    Verb(
+        name="doctor",
+        summary="check versions, store, ports and schema, and say what to do",
+        module="doctor",
+        extra="",
+        options=_READ,
+        examples=("spanhouse doctor",),
+    ),
+)
+
+ALL_OPTIONS: Final = tuple({option.name: option for verb in VERBS for option in verb.options}.values())
+"""What the TOML file may hold."""
