@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query tests
 
-.PHONY: demo test lint types rules check bench clean
+.PHONY: demo test lint types rules wheel bench clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -27,7 +27,13 @@ types: $(STAMP)
 rules: $(STAMP)
 	$(BIN)/lint-imports
 
-check: lint types rules
+# The built wheel, with the processor's dependencies alone, in an environment with nothing else.
+wheel: $(STAMP)
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/core
+	build/core/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/spanhouse-*.whl
+	cd build && core/bin/python ../tests/core_install.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
