@@ -1,0 +1,25 @@
+"""Search traces with MLflow's filter language. Importing this imports no driver."""
+
+from spanhouse.query.client import TraceClient, search_traces
+from spanhouse.query.compile_ import compile_filter
+from spanhouse.query.errors import FilterError, StoreUnavailableError
+from spanhouse.query.models import Event, Link, Span, Trace, TraceData, TraceInfo
+from spanhouse.query.results import Matches, Page
+from spanhouse.query.statement import Statement
+
+__all__ = [
+    "Event",
+    "FilterError",
+    "Link",
+    "Matches",
+    "Page",
+    "Span",
+    "Statement",
+    "StoreUnavailableError",
+    "Trace",
+    "TraceClient",
+    "TraceData",
+    "TraceInfo",
+    "compile_filter",
+    "search_traces",
+]

@@ -1,0 +1,206 @@
+"""The search client, with MLflow's names and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from spanhouse.query import ast
+from spanhouse.query.compile_ import Search
+from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
+from spanhouse.query.errors import FilterError
+from spanhouse.query.frame import check_format, to_frame
+from spanhouse.query.models import Trace
+from spanhouse.query.order import read_order
+from spanhouse.query.page import check_max_results, read_token, write_token
+from spanhouse.query.parse import parse
+from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Predicate
+from spanhouse.query.read import read_keys
+from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
+from spanhouse.query.results import Matches, Page
+from spanhouse.query.search import read_extent, read_rows, to_traces
+from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.vocabulary import ATTRIBUTES, MODEL_ID
+
+_MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
+_REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
+
+
+class TraceClient:
+    """Searches and reads traces of one store. Use it from one thread at a time, and close it, or use it in a ``with`` block.
+
+    Args:
+        dsn: ``http://user:password@host:8123/database``, ``https://...`` or ``chdb:///absolute/directory``; None finds the server that
+            runs on this machine, else the default embedded store.
+
+    Raises:
+        StoreError: the DSN is none, or there is no server and no store.
+        StoreUnavailableError: the store cannot be reached.
+    """
+
+    def __init__(self, dsn: str | None = None) -> None:
+        self._connection = connect(dsn)
+
+    def search_traces(  # noqa: PLR0917  MLflow's arguments, in MLflow's order
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str | None = None,
+        max_results: int | None = None,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+        run_id: str | None = None,
+        *,
+        model_id: str | None = None,
+        include_spans: bool = False,
+        locations: Sequence[str] | None = None,
+    ) -> Page | Matches:
+        """Search traces.
+
+        Args:
+            experiment_ids: names of services (``service.name``) that the traces began in; None for all, an empty list for none.
+            filter_string: which traces, in MLflow's filter language; None and '' for all.
+            max_results: rows of a page, 1 to 50000; None for all matches at once, read as they are looked at.
+            order_by: such as ``["metadata.app_version ASC"]``; what it leaves open is ordered by ``timestamp_ms DESC, request_id ASC``.
+            page_token: ``token`` of the page before; needs ``max_results``.
+            run_id: MLflow run that the traces belong to.
+            model_id: MLflow model that the traces belong to.
+            include_spans: read the spans with the traces; otherwise those of a trace are read when ``data.spans`` is first looked at.
+            locations: the same as ``experiment_ids``.
+
+        Returns:
+            A page (a list with ``token``), or without ``max_results`` a sequence of all matches (``token`` is None).
+
+        Raises:
+            FilterError: a mistake in the arguments.
+            StoreUnavailableError: the store failed.
+        """
+        search = _search(
+            experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, run_id=run_id, model_id=model_id, locations=locations
+        )
+        if max_results is None:
+            if page_token:
+                raise FilterError("page_token needs max_results", hint="without it all matches come at once")
+            self._check_patterns(filter_string)
+            return Matches(self._connection, search, read_extent(self._connection), include_spans=include_spans)
+        limit = check_max_results(max_results)
+        search = search.beginning(read_token(search, page_token))
+        self._check_patterns(filter_string)
+        rows = read_rows(self._connection, search, read_extent(self._connection), limit=limit + 1)
+        token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
+        return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
+
+    def get_trace(self, trace_id: str) -> Trace | None:
+        """One trace with its spans; None if there is none with that id.
+
+        Args:
+            trace_id: 32 hex digits, with or without ``tr-``.
+        """
+        wanted = Compare(field=_REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
+        rows = read_rows(self._connection, Search(predicate=wanted), read_extent(self._connection), limit=1)
+        return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
+
+    def search_frame(  # noqa: PLR0917  as search_traces
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str | None = None,
+        max_results: int | None = None,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+        run_id: str | None = None,
+        *,
+        model_id: str | None = None,
+        locations: Sequence[str] | None = None,
+        format: str = "pandas",  # noqa: A002  the public argument's name
+    ) -> Any:
+        """Search traces as ``search_traces`` does, and give them as a table of the library ``format``: pandas, arrow or polars.
+
+        Raises:
+            FilterError: a mistake in the arguments.
+            StoreUnavailableError: the store failed, or the format's library is not installed.
+        """
+        name = check_format(format)
+        traces = self.search_traces(experiment_ids, filter_string, max_results, order_by, page_token, run_id, model_id=model_id, locations=locations)
+        return to_frame((trace.info for trace in traces), name)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_patterns(self, filter_string: str | None) -> None:
+        """Have the engine read every regular expression now, so that a wrong one is an error here and not when rows are read."""
+        for pattern in _patterns(parse(filter_string)):
+            parameters = Parameters()
+            statement = Statement(f"SELECT match('', {parameters.text(pattern.value)})", parameters.bound())
+            try:
+                self._connection.run(statement)
+            except StatementError as error:
+                if error.code != INVALID_PATTERN:
+                    raise
+                hint = "patterns are RE2's: no lookaround, no backreferences"
+                raise FilterError("not a regular expression", filter_string or "", pattern.start, pattern.end, hint) from None
+
+
+def search_traces(*args: Any, dsn: str | None = None, **kwargs: Any) -> Page | Matches:
+    """``TraceClient(dsn).search_traces(...)``; the client lives as long as what is returned."""
+    return TraceClient(dsn).search_traces(*args, **kwargs)
+
+
+def _search(
+    *,
+    experiment_ids: Sequence[str] | None,
+    filter_string: str | None,
+    order_by: Sequence[str] | None,
+    run_id: str | None,
+    model_id: str | None,
+    locations: Sequence[str] | None,
+) -> Search:
+    if experiment_ids is not None and locations is not None:
+        raise FilterError("experiment_ids and locations are the same", hint="give one of them")
+    predicates: list[Predicate] = [resolve(parse(filter_string), filter_string or "")]
+    for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
+        if value is not None:
+            predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=_text(argument, value)))
+    return Search(
+        predicate=All(tuple(_flat(predicates))),
+        services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
+        order=read_order(order_by),
+    )
+
+
+def _flat(predicates: Sequence[Predicate]) -> Sequence[Predicate]:
+    """The operands of what is joined by AND anyway."""
+    return [operand for predicate in predicates for operand in (_flat(predicate.operands) if isinstance(predicate, All) else (predicate,))]
+
+
+def _services(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if isinstance(names, str) or not isinstance(names, Sequence | set | frozenset):
+        raise FilterError(f"{argument} is a list of service names", hint='write ["my-service"]')
+    return tuple(sorted({_text(argument, name) for name in names}))
+
+
+def _text(argument: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise FilterError(f"{argument} takes text, not {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise FilterError(f"{argument} holds a lone surrogate, which is not text") from None
+    return value
+
+
+def _patterns(expression: ast.Expression) -> list[ast.Text]:
+    match expression:
+        case ast.And(operands=operands):
+            return [pattern for operand in operands for pattern in _patterns(operand)]
+        case ast.Comparison(operator=ast.Operator.RLIKE, right=ast.Text() as pattern):
+            return [pattern]
+        case ast.Comparison() | ast.Membership() | ast.NullTest():
+            return []

@@ -1,0 +1,133 @@
+"""The one place that knows a driver: runs statements on a store, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from spanhouse.query.errors import StoreUnavailableError
+from spanhouse.query.statement import Parameter, Statement
+from spanhouse.schema.serving import beside_store, in_data_dir, read_serving
+from spanhouse.schema.store import Store, StoreError, default_store, parse_store
+
+_UNKNOWN_TABLE: Final = 60
+_UNKNOWN_DATABASE: Final = 81
+INVALID_PATTERN: Final = 427
+"""The engine's code for a regular expression that it does not take."""
+_CONNECT_SECONDS: Final = 5
+_MESSAGE_CHARACTERS: Final = 300
+
+
+class StatementError(StoreUnavailableError):
+    """The engine refused a statement.
+
+    Attributes:
+        code: ClickHouse's error code; None if it gave none.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Connection:
+    """A connection to a store.
+
+    Attributes:
+        store: where it leads.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Connect.
+
+        Raises:
+            StoreError: an embedded store that does not exist.
+            StoreUnavailableError: nobody answers, or another process has the embedded store.
+        """
+        self.store = store
+        if store.directory is not None and not store.directory.is_dir():
+            raise StoreError(f"no store in {store.directory}: start `spanhouse serve`, which makes it, or name another")
+        try:
+            import clickhouse_connect
+            from clickhouse_connect.driver.exceptions import Error
+        except ModuleNotFoundError as error:
+            raise StoreUnavailableError(f"no module {error.name}: pip install 'spanhouse[query]'") from None
+        self._driver_errors = (Error, OSError)
+        # What the driver logs is said again by the exception; an application that sets up logging still gets it.
+        logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+        options: dict[str, Any] = {"database": store.database, "connect_timeout": _CONNECT_SECONDS, "autogenerate_session_id": False}
+        try:
+            self._client = clickhouse_connect.get_client(dsn=store.dsn, **({} if store.embedded else options))
+        except ImportError:
+            raise StoreUnavailableError(f"store {store}: an embedded store needs the engine: pip install 'spanhouse[server]'") from None
+        except (*self._driver_errors, RuntimeError) as error:
+            raise self._unreachable(error) from None
+        self._finalizer = weakref.finalize(self, self._client.close)
+
+    def run(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """Run a statement and return its rows.
+
+        Raises:
+            StatementError: the engine refused it.
+            StoreUnavailableError: nobody answers.
+        """
+        try:
+            result = self._client.query(statement.sql, parameters=_bindable(statement.parameters))
+        except self._driver_errors as error:
+            raise self._failed(error) from None
+        return result.result_rows
+
+    def close(self) -> None:
+        """Close it; another call does nothing."""
+        self._finalizer()
+
+    def _unreachable(self, error: Exception) -> StoreUnavailableError:
+        if self.store.directory is not None:
+            serving = read_serving(beside_store(self.store.directory))
+            if serving is not None and serving.alive() and serving.clickhouse_http != "off":
+                return StoreUnavailableError(f"store {self.store} belongs to a running server: use http://{serving.clickhouse_http}")
+            return StoreUnavailableError(
+                f"store {self.store} cannot be opened: if another process has it open, use that one's address ({_first_line(error)})"
+            )
+        if getattr(error, "code", None) == _UNKNOWN_DATABASE:
+            return StoreUnavailableError(f"store {self.store} has no database {self.store.database}: run `spanhouse migrate`, or name another")
+        return StoreUnavailableError(f"store {self.store} does not answer: check that it runs and that the address is right ({_first_line(error)})")
+
+    def _failed(self, error: Exception) -> StatementError:
+        code = getattr(error, "code", None)
+        if code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
+            return StatementError(f"store {self.store} has no tables of spanhouse in database {self.store.database}: run `spanhouse migrate`", code)
+        return StatementError(f"store {self.store}: {_first_line(error)}", code)
+
+
+def connect(dsn: str | None) -> Connection:
+    """Connect to a store; without a DSN to the server that runs on this machine, else to the default embedded store.
+
+    Raises:
+        StoreError: a DSN that is none, or no server and no store.
+        StoreUnavailableError: the store cannot be reached.
+    """
+    if dsn is not None:
+        return Connection(parse_store(dsn))
+    serving = read_serving(in_data_dir())
+    if serving is not None and serving.clickhouse_http != "off":
+        with suppress(StoreUnavailableError):
+            return Connection(parse_store(f"http://{serving.clickhouse_http}"))
+    store = default_store()
+    if store.directory is None or not store.directory.is_dir():
+        raise StoreError(f"no running server and no store in {store.directory}: start `spanhouse serve`, or name a store by its DSN")
+    return Connection(store)
+
+
+def _bindable(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong at the bottom of it, in one line."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())[:_MESSAGE_CHARACTERS] or type(error).__name__

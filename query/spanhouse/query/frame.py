@@ -1,0 +1,67 @@
+"""Traces as a table, in the library that the caller uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Final
+
+from spanhouse.query.errors import FilterError, StoreUnavailableError
+from spanhouse.query.models import TraceInfo
+
+FRAME_COLUMNS: Final = (
+    "trace_id",
+    "client_request_id",
+    "name",
+    "state",
+    "request_time",
+    "execution_duration",
+    "request_preview",
+    "response_preview",
+    "trace_metadata",
+    "tags",
+    "experiment_id",
+    "span_count",
+    "error_count",
+    "input_tokens",
+    "output_tokens",
+    "cost",
+)
+"""Columns of a frame, each an attribute of ``TraceInfo``. Metadata and tags are dicts (maps in Arrow); times are in ms."""
+
+_MODULES: Final = {"pandas": "pandas", "arrow": "pyarrow", "polars": "polars"}
+
+
+def check_format(name: str) -> str:
+    """The name of a frame's format, checked.
+
+    Raises:
+        FilterError: there is no such format.
+        StoreUnavailableError: its library is not installed.
+    """
+    if name not in _MODULES:
+        raise FilterError(f"there is no frame format {name!r}", hint="known are " + ", ".join(_MODULES))
+    try:
+        import_module(_MODULES[name])
+    except ModuleNotFoundError:
+        raise StoreUnavailableError(f"format {name!r} needs the library: pip install {_MODULES[name]}") from None
+    return name
+
+
+def to_frame(infos: Iterable[TraceInfo], format_name: str) -> Any:
+    """A table with the columns ``FRAME_COLUMNS``, a row for each trace."""
+    rows = list(infos)
+    columns = {name: [getattr(info, name) for info in rows] for name in FRAME_COLUMNS}
+    columns["state"] = [str(state) for state in columns["state"]]
+    module = import_module(_MODULES[format_name])
+    if format_name == "pandas":
+        return module.DataFrame(columns)
+    if format_name == "polars":
+        return module.DataFrame(columns)
+    text, number = module.string(), module.int64()
+    types = dict.fromkeys(FRAME_COLUMNS, text) | dict.fromkeys(("trace_metadata", "tags"), module.map_(text, text))
+    types |= dict.fromkeys(("request_time", "execution_duration", "span_count", "error_count", "input_tokens", "output_tokens"), number)
+    types["cost"] = module.float64()
+    for name in ("trace_metadata", "tags"):
+        columns[name] = [list(values.items()) for values in columns[name]]
+    return module.table({name: module.array(columns[name], type=types[name]) for name in FRAME_COLUMNS})

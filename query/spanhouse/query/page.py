@@ -1,0 +1,77 @@
+"""Pages: how many rows one has, and the opaque token that says where the next one begins.
+
+A token carries the order keys of a page's last row (keyset paging), so that traces which arrive meanwhile shift nothing, and a hash of
+the search it belongs to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from spanhouse.query.compile_ import Key, Search
+from spanhouse.query.errors import FilterError
+from spanhouse.query.order import Sorting
+from spanhouse.query.resolve import field_type
+from spanhouse.schema.vocabulary import Type
+
+MAX_RESULTS: Final = 50_000
+_INT64: Final = range(-(2**63), 2**63)
+
+
+def check_max_results(max_results: object) -> int:
+    """The number of rows of a page, checked.
+
+    Raises:
+        FilterError: it is not a whole number from 1 to ``MAX_RESULTS``.
+    """
+    if isinstance(max_results, bool) or not isinstance(max_results, int) or not 1 <= max_results <= MAX_RESULTS:
+        raise FilterError(f"max_results is a whole number from 1 to {MAX_RESULTS}, not {max_results!r}")
+    return max_results
+
+
+def write_token(search: Search, keys: Sequence[Key]) -> str:
+    """The token of the page that begins after the row with these order keys."""
+    text = json.dumps([_identity(search), *keys], ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def read_token(search: Search, token: str | None) -> tuple[Key, ...] | None:
+    """The order keys of the row after which a token's page begins. None and '' are the first page.
+
+    Raises:
+        FilterError: the text is not a token, or is one of another search.
+    """
+    if token is None or token == "":
+        return None
+    try:
+        identity, *keys = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        json.dumps(keys, ensure_ascii=False).encode()
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise _invalid("it was not made by a search") from None
+    if identity != _identity(search):
+        raise _invalid("it belongs to a search with another filter or order")
+    if len(keys) != len(search.order) or not all(map(_fits, search.order, keys)):
+        raise _invalid("it was not made by a search")
+    return tuple(keys)
+
+
+def _fits(sorting: Sorting, key: object) -> bool:
+    if key is None:
+        return True
+    if field_type(sorting.field) is Type.MILLISECONDS:
+        return isinstance(key, int) and not isinstance(key, bool) and key in _INT64
+    return isinstance(key, str)
+
+
+def _invalid(why: str) -> FilterError:
+    return FilterError(f"invalid page token: {why}", hint="pass the token of the page before, and the same filter and order as there")
+
+
+def _identity(search: Search) -> str:
+    """What two searches have in common if one may go on with the other's token."""
+    return hashlib.sha256(repr((search.predicate, search.services, search.order)).encode()).hexdigest()[:16]

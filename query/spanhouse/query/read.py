@@ -1,0 +1,141 @@
+"""Rows -> models. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from spanhouse.query.compile_ import COLUMNS, Key
+from spanhouse.query.models import Event, Link, Span, TraceInfo
+from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.vocabulary import TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TraceState
+
+Row = Sequence[Any]
+
+_MLFLOW_ID: Final = "mlflow.traceRequestId"
+"""MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
+_SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
+_STATUS: Final[Mapping[str, str]] = {"Ok": "OK", "STATUS_CODE_OK": "OK", "Error": "ERROR", "STATUS_CODE_ERROR": "ERROR"}
+
+_SPAN_COLUMNS: Final = """SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnixTimestamp64Nano(Timestamp), toInt64(Duration), StatusCode,
+    StatusMessage, SpanKind, ServiceName, ScopeName, ScopeVersion, SpanAttributes, ResourceAttributes,
+    Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
+    Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
+FROM otel_traces
+"""
+
+
+def compile_spans(trace_ids: Sequence[str]) -> Statement:
+    """The statement that reads all spans of traces, given as bare ids, each trace's by their start."""
+    parameters = Parameters()
+    ids = parameters.add(tuple(trace_ids), "Array(String)")
+    return Statement(f"{_SPAN_COLUMNS}WHERE TraceId IN {ids}\nORDER BY TraceId, Timestamp, SpanId", parameters.bound())
+
+
+def read_info(row: Row) -> TraceInfo:
+    """The trace that a row of ``compile_`` holds."""
+    values = dict(zip(COLUMN_NAMES, row, strict=False))
+    whole = values["RootSpanId"] != ""
+    return TraceInfo(
+        trace_id=f"tr-{values['TraceId']}",
+        name=values["Name"],
+        experiment_id=values["ServiceName"],
+        request_time=values["StartNs"] // 1_000_000,
+        execution_duration=values["Duration"] // 1_000_000 if whole else None,
+        state=TraceState(values["State"]),
+        trace_metadata=dict(values["Metadata"]),
+        tags=dict(values["Tags"]),
+        client_request_id=values["ClientRequestId"] or None,
+        request_preview=values["RequestPreview"] or None,
+        response_preview=values["ResponsePreview"] or None,
+        span_count=values["SpanCount"],
+        error_count=values["ErrorCount"],
+        input_tokens=values["InputTokens"],
+        output_tokens=values["OutputTokens"],
+        cost=values["Cost"],
+        root_span_id=values["RootSpanId"] or None,
+    )
+
+
+COLUMN_NAMES: Final = tuple(column.rpartition(" ")[2] for column in COLUMNS)
+
+
+def read_keys(row: Row) -> tuple[Key, ...]:
+    """The order keys of a row of ``compile_``."""
+    return tuple(row[len(COLUMNS) :])
+
+
+def read_spans(rows: Iterable[Row]) -> dict[str, list[Span]]:
+    """The spans that rows of ``compile_spans`` hold, by bare trace id; one that is stored twice is given once."""
+    traces: dict[str, dict[str, Span]] = {}
+    for row in rows:
+        span = _read_span(row)
+        traces.setdefault(row[0], {}).setdefault(span.span_id, span)
+    return {trace_id: list(spans.values()) for trace_id, spans in traces.items()}
+
+
+def _read_span(row: Row) -> Span:
+    trace_id, span_id, parent_id, name, start_ns, duration_ns, status, message, kind, service, scope, version, attributes, resource, *nested = row
+    event_names, event_times, event_attributes, link_traces, link_spans, link_states, link_attributes = nested
+    return Span(
+        name=name,
+        trace_id=f"tr-{trace_id}",
+        span_id=span_id,
+        parent_id=parent_id or None,
+        start_time_ns=start_ns,
+        end_time_ns=start_ns + duration_ns,
+        status=_STATUS.get(status, "UNSET"),
+        status_message=message,
+        kind=kind,
+        service_name=service,
+        scope_name=scope,
+        scope_version=version,
+        attributes=decode_attributes(attributes),
+        resource=dict(resource),
+        events=tuple(
+            Event(name=name, time_ns=time_ns, attributes=dict(values))
+            for name, time_ns, values in zip(event_names, event_times, event_attributes, strict=True)
+        ),
+        links=tuple(
+            Link(trace_id=trace, span_id=span, trace_state=state, attributes=dict(values))
+            for trace, span, state, values in zip(link_traces, link_spans, link_states, link_attributes, strict=True)
+        ),
+    )
+
+
+def decode_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """A span's attributes, those decoded that MLflow's tracer wrote as JSON. Text that is not JSON stays as it is."""
+    by_mlflow = attributes.get(_MLFLOW_ID, "").startswith('"')
+    return {
+        key: _decode(value) if (by_mlflow or key in MLFLOW_JSON_KEYS) and not key.startswith(_SENT_AS_TEXT) else value
+        for key, value in attributes.items()
+    }
+
+
+MLFLOW_JSON_KEYS: Final = frozenset(
+    {
+        "mlflow.traceRequestId",
+        "mlflow.spanType",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "mlflow.spanFunctionName",
+        "mlflow.spanLogLevel",
+        "mlflow.chat.tokenUsage",
+        "mlflow.chat.tools",
+        "mlflow.llm.model",
+        "mlflow.llm.provider",
+        "mlflow.llm.cost",
+        "mlflow.message.format",
+        "mlflow.experimentId",
+        "mlflow.linkedPrompts",
+    }
+)
+"""Keys that MLflow's tracer writes, always as JSON."""
+
+
+def _decode(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,147 @@
+r"""Filter text -> tokens, each with its place. Knows quotes, numbers and words, and no meaning.
+
+What MLflow's grammar lacks and this one has: inside quotes a doubled quote stands for one, and so does a backslash before a
+quote or a backslash. Any other backslash is itself, so that patterns like ``'\d+'`` and ``'100\%'`` need no doubling.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from spanhouse.query.errors import FilterError
+
+_SPACE: Final = re.compile(r"\s+")
+_WORD: Final = re.compile(r"\w+")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_OPERATOR: Final = re.compile(r"[=!<>~]+")
+_OPERATORS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
+_INSTEAD: Final = {"==": "=", "<>": "!=", "=<": "<=", "=>": ">=", "!": "!=", "~": "RLIKE", "=~": "RLIKE"}
+_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "LIKE", "ILIKE", "RLIKE", "IN", "IS", "NULL", "BETWEEN"})
+_PUNCTUATION: Final = frozenset("(),")
+
+
+class Kind(Enum):
+    """What a token is."""
+
+    NAME = auto()
+    KEYWORD = auto()
+    TEXT = auto()
+    NUMBER = auto()
+    OPERATOR = auto()
+    PUNCTUATION = auto()
+    END = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token.
+
+    Attributes:
+        kind: what it is.
+        value: its text, without quotes and escapes; a keyword in upper case.
+        start: where it begins, in characters from 0.
+        end: where it ends, exclusive.
+        parts: for a name, its parts between dots, without quotes and escapes.
+        quote: the quote that a text stands in.
+    """
+
+    kind: Kind
+    value: str
+    start: int
+    end: int
+    parts: tuple[str, ...] = ()
+    quote: str = ""
+
+
+def tokenize(text: str) -> tuple[Token, ...]:
+    """Split a filter, or the key of an order, into tokens; the last one is END.
+
+    Raises:
+        FilterError: an open quote, or a character or operator that the language does not have.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError("a lone surrogate is not text", text.encode(errors="replace").decode(), error.start, error.end) from None
+    tokens = []
+    position = 0
+    while position < len(text):
+        if space := _SPACE.match(text, position):
+            position = space.end()
+            continue
+        token = _token(text, position)
+        tokens.append(token)
+        position = token.end
+    return (*tokens, Token(Kind.END, "", len(text), len(text)))
+
+
+def _token(text: str, start: int) -> Token:
+    character = text[start]
+    if character in "'\"`":
+        value, end = _quoted(text, start)
+        if character == "`" or (character == '"' and text.startswith(".", end)):
+            return _name(text, start)
+        return Token(Kind.TEXT, value, start, end, quote=character)
+    if number := _NUMBER.match(text, start):
+        if tail := _WORD.match(text, number.end()):
+            raise FilterError("not a number", text, start, tail.end(), "text is quoted: 'like this'")
+        return Token(Kind.NUMBER, number[0], start, number.end())
+    if _WORD.match(text, start):
+        return _name(text, start)
+    if operator := _OPERATOR.match(text, start):
+        if operator[0] not in _OPERATORS:
+            instead = _INSTEAD.get(operator[0])
+            raise FilterError(
+                f"{operator[0]!r} is not an operator", text, start, operator.end(), f"write {instead}" if instead else "known are = != < <= > >="
+            )
+        return Token(Kind.OPERATOR, operator[0], start, operator.end())
+    if character in _PUNCTUATION:
+        return Token(Kind.PUNCTUATION, character, start, start + 1)
+    raise FilterError(f"unexpected {character!r}", text, start, start + 1, "a key with such a character is quoted: metadata.`my-key`")
+
+
+def _name(text: str, start: int) -> Token:
+    """A name: parts between dots, each bare or in one pair of backticks or double quotes."""
+    parts = []
+    position = start
+    while True:
+        if text.startswith(("`", '"'), position):
+            part, position = _quoted(text, position)
+        elif bare := _WORD.match(text, position):
+            part, position = bare[0], bare.end()
+        else:
+            raise FilterError(
+                "expected a key after the dot", text, start, min(position + 1, len(text)), "a key with such a character is quoted: `my key`"
+            )
+        parts.append(part)
+        if not text.startswith(".", position):
+            break
+        position += 1
+    if len(parts) == 1 and text[start] not in '`"' and parts[0].upper() in _KEYWORDS:
+        return Token(Kind.KEYWORD, parts[0].upper(), start, position)
+    return Token(Kind.NAME, text[start:position], start, position, parts=tuple(parts))
+
+
+def _quoted(text: str, start: int) -> tuple[str, int]:
+    """The text in quotes that begins at ``start``, escapes undone, and where its closing quote ends."""
+    quote = text[start]
+    pieces = []
+    position = start + 1
+    while position < len(text):
+        character = text[position]
+        following = text[position + 1 : position + 2]
+        if character == "\\" and quote != "`" and following in {"'", '"', "\\"}:
+            pieces.append(following)
+            position += 2
+        elif character == quote and following == quote:
+            pieces.append(quote)
+            position += 2
+        elif character == quote:
+            return "".join(pieces), position + 1
+        else:
+            pieces.append(character)
+            position += 1
+    raise FilterError(f"the quote {quote} is never closed", text, start, len(text), f"end it with {quote}; inside, write {quote}{quote}")
