@@ -1,0 +1,89 @@
+"""The receiver inside the test process: both transports on real sockets, the real engine behind them, inserts counted."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Self
+
+import grpc
+
+from spanhouse.exporter.batch import Batcher
+from spanhouse.exporter.config import Address
+from spanhouse.exporter.grpc_server import GrpcServer
+from spanhouse.exporter.http_server import OtlpHttp
+from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.status import ExportError
+from spanhouse.exporter.tokens import Tokens
+from spanhouse.exporter.writer import Writer
+from tests.support.store import TestStore
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class Receiver:
+    """Both transports over one service, in an event loop of a thread of its own.
+
+    Attributes:
+        inserts: the bodies of every insert so far.
+        grpc, http: addresses.
+    """
+
+    def __init__(self, store: TestStore, *, tokens: Tokens | None = None, max_request_bytes: int = 2**20) -> None:
+        self.inserts: list[list[bytes]] = []
+        self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
+        self._writer = Writer(store.client)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
+        self._thread.start()
+        self.grpc, self.http = self._run(self._start(tokens, max_request_bytes))
+        self.channel = grpc.insecure_channel(self.grpc)
+
+    def _insert(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
+        self.inserts.append(list(bodies))
+        return self.fault(bodies) if self.fault else self._writer.insert(bodies)
+
+    async def _start(self, tokens: Tokens | None, max_request_bytes: int) -> tuple[str, str]:
+        self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
+        service = ExportService(self._batcher, max_request_bytes)
+        self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens)
+        self._http = HttpListener(OtlpHttp(service, lambda: tokens), Address("127.0.0.1", 0), "http", stop_seconds=5)
+        await self._grpc.start()
+        await self._http.start()
+        return str(self._grpc.address), str(self._http.address)
+
+    async def _stop(self) -> None:
+        await self._grpc.stop(5)
+        await self._http.stop()
+        await self._batcher.close()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def export(self, body: bytes, method: str = EXPORT, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
+        """One gRPC call; raises grpc.RpcError."""
+        answer: bytes = self.channel.unary_unary(method)(body, timeout=60, metadata=metadata)
+        return answer
+
+    def post(self, body: bytes, *, path: str = "/v1/traces", method: str = "POST", **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """One HTTP request; header names with _ for -."""
+        connection = http.client.HTTPConnection(self.http, timeout=60)
+        named = {"content-type": "application/x-protobuf"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        response = connection.getresponse()
+        answer = response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
+        connection.close()
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+        self._run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
