@@ -1,0 +1,123 @@
+"""Command lines of servers and workers: which application they run."""
+
+# pathlib is left out: loading and using it would take its share of every application's start.
+# ruff: noqa: PTH109, PTH119
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from spanhouse.processor.source import Command
+
+
+class Launched(NamedTuple):
+    """What a launcher runs.
+
+    Attributes:
+        kind: ``session`` and ``notebook`` for launchers of those.
+        name: the application as the command line has it, ``package.module:attribute``.
+        module: the module to find its code by.
+        directory: where that module is searched first.
+        path: the file, for launchers that take one.
+    """
+
+    kind: Literal["app", "session", "notebook"]
+    name: str | None = None
+    module: str | None = None
+    directory: str | None = None
+    path: str | None = None
+
+
+_DIRECTORY_OPTIONS: Final = ("--app-dir", "--chdir", "--workdir", "--working-dir")
+# Options of these launchers whose value could be taken for an application.
+_VALUE_OPTIONS: Final = frozenset(
+    {
+        *("-b", "--bind", "--fd", "--uds", "-u", "--unix-socket", "-k", "--worker-class", "-c", "--config", "--env-file", "--log-config"),
+        *("--root-path", "-n", "--name", "--access-log-format", "--http", "--loop", "--ws", "--log-level", "-p", "--pid", "--user", "--group"),
+        *("--interface", "--server-name", "--loglevel", "-l", "--logfile", "-f", "-P", "--pool", "-Q", "--queues", "--umask", "-m"),
+    }
+)
+
+
+def app_of(command: Command) -> Launched | None:
+    """The application that ``command`` serves, None if the command is no launcher that is known here."""
+    if command.kind == "module":
+        name = command.target.partition(".")[0]
+    else:
+        directory, name = os.path.split(command.target)
+        # A launcher is started as an installed script; celery.py is a user's own file.
+        if name == "__main__.py":
+            name = os.path.basename(directory)
+        elif name.endswith(".py"):
+            return None
+    launcher = _LAUNCHERS.get(name.lower().removesuffix(".exe"))
+    return launcher(command.arguments) if launcher else None
+
+
+def _positional(arguments: tuple[str, ...]) -> Launched:
+    """Servers of ASGI and WSGI applications, which take ``module:attribute`` among options."""
+    plain: str | None = None
+    for number, argument in enumerate(arguments):
+        if argument.startswith("-") or (number and arguments[number - 1] in _VALUE_OPTIONS):
+            continue
+        module, colon, attribute = argument.partition(":")
+        if _is_dotted(module) and colon and _is_dotted(attribute.partition("(")[0]):
+            return _app(argument.partition("(")[0], arguments)
+        if _is_dotted(module) and not colon and (number == 0 or not arguments[number - 1].startswith("-")):
+            plain = plain or argument
+    return _app(plain, arguments) if plain else Launched("app")
+
+
+def _celery(arguments: tuple[str, ...]) -> Launched:
+    name = _option(arguments, "-A", "--app")
+    return _app(name, arguments) if name else Launched("app")
+
+
+def _flask(arguments: tuple[str, ...]) -> Launched:
+    name = _option(arguments, "-A", "--app") or os.environ.get("FLASK_APP", "").strip()
+    if name.endswith(".py"):
+        return Launched("app", path=name)
+    return _app(name, arguments) if name else Launched("app")
+
+
+def _file(arguments: tuple[str, ...]) -> Launched:
+    """Launchers with a verb and a file: ``streamlit run app.py``, ``fastapi dev main.py``."""
+    for argument in arguments[1:]:
+        if argument.endswith(".py"):
+            return Launched("app", path=argument)
+    return Launched("app")
+
+
+def _app(name: str, arguments: tuple[str, ...]) -> Launched:
+    return Launched("app", name, name.partition(":")[0], _option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
+
+
+def _option(arguments: tuple[str, ...], *names: str) -> str:
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            return value if equals else (arguments[number + 1] if number + 1 < len(arguments) else "")
+        for short in names:
+            if len(short) == 2 and argument.startswith(short) and not argument.startswith("--"):
+                return argument[2:]
+    return ""
+
+
+def _is_dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+_LAUNCHERS: Final[Mapping[str, Callable[[tuple[str, ...]], Launched]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("uvicorn", "hypercorn", "daphne", "granian", "gunicorn", "waitress-serve", "waitress"), _positional),
+        "celery": _celery,
+        "flask": _flask,
+        "fastapi": _file,
+        "streamlit": _file,
+        **dict.fromkeys(("ipython", "ipython3"), lambda _: Launched("session")),
+        **dict.fromkeys(("ipykernel_launcher", "ipykernel", "colab_kernel_launcher"), lambda _: Launched("notebook")),
+    }
+)

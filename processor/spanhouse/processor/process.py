@@ -1,0 +1,204 @@
+"""The metadata of this process: gathered once, changed by a late answer about the files, by arguments and by a new model."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+
+from opentelemetry import context as otel_context
+
+from spanhouse.processor.capture import Capture
+from spanhouse.processor.dirty import DirtyUnknownError, OutOfTimeError, index_bytes, is_dirty
+from spanhouse.processor.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
+from spanhouse.processor.resolve import Resolved, resolve, texts
+from spanhouse.processor.source import EntryPoint, entry_point
+from spanhouse.processor.values import Value, given, to_text
+from spanhouse.schema import vocabulary
+
+_SMALL_INDEX_BYTES = 64 << 10
+_START_UP_SECONDS = 0.0025
+_BACKGROUND_SECONDS = 1.0
+_MODELS_KEPT = 4096
+_SDK_ORIGINS = frozenset({RESOURCE_ATTRIBUTES, SERVICE_NAME})
+_PROVIDER = "resource of the tracer provider"
+_PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_TYPE})
+
+_logger = logging.getLogger("spanhouse.processor")
+
+
+class Process:
+    """What is stamped on this process's spans.
+
+    Attributes:
+        version: grows with every change that was not there before, models included.
+        models: what ``set_active_model`` set and when (Unix ns), the latest last.
+        wrappers: how many exporters put metadata on resources.
+        detected: what the resource detector handed out.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.models: tuple[tuple[int, str], ...] = ()
+        self.wrappers = 0
+        self.detected: dict[str, str] = {}
+        self._arguments: dict[str, Value] = {}
+        self._capture: Capture | None = None
+        self._dirty: bool | None = None
+        self._checking = False
+        self._lock = threading.RLock()
+
+    def capture(self) -> Capture:
+        """What the surroundings say, looked up at the first call."""
+        captured = self._capture
+        if captured is None:
+            with self._lock, suppressed_instrumentation():
+                captured = self._capture
+                if captured is None:
+                    captured = self._capture = Capture(_entry_point(), dict(os.environ))
+                    self._check_files(captured)
+        return captured
+
+    def values(self, provider: Mapping[str, object] | None = None) -> dict[str, Resolved]:
+        """The winning value of every key; ``provider`` are the attributes of a tracer provider's resource, which rank after arguments."""
+        captured = self.capture()
+        own = {key: value for key, value in (provider or {}).items() if to_text(value) != self.detected.get(key)}
+        return resolve([self._arguments, given(own, _PROVIDER), *captured.sources(self._dirty)])
+
+    def detect(self) -> dict[str, str]:
+        """The attributes for the SDK's resource: all but those that the SDK itself reads from the environment."""
+        values = self.values()
+        otel = self.capture().otel
+        self.detected = {key: text for key, text in texts(values).items() if key not in otel}
+        return self.detected
+
+    def attributes_of_new_provider(self) -> dict[str, str]:
+        """The attributes for ``Resource.create``, whose argument overrides what the SDK reads from the environment."""
+        otel = self.capture().otel
+        values = self.values()
+        return {key: entry.value.text for key, entry in values.items() if key not in otel or entry.value.origin not in _SDK_ORIGINS}
+
+    def missing_from(self, provider: Mapping[str, object]) -> dict[str, str]:
+        """What a tracer provider's resource lacks or has otherwise, the model of ``set_active_model`` left aside."""
+        otel = self.capture().otel
+        missing = {}
+        for key, entry in self.values(provider).items():
+            value = entry.value
+            is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in _PROCESS_NAMES
+            is_there = key in provider if value.origin == _PROVIDER else provider.get(key) == value.text
+            if not is_for_sdk and not is_there:
+                missing[key] = value.text
+        return missing
+
+    def set_arguments(self, values: Mapping[str, object], origin: str) -> None:
+        """Take values that outrank all others; later ones replace earlier ones of the same key."""
+        found = given(values, origin)
+        with self._lock:
+            if any(self._arguments.get(key) != value for key, value in found.items()):
+                self._arguments = {**self._arguments, **found}
+                self.version += 1
+
+    def set_model(self, model_id: str) -> None:
+        """Make a model the active one for spans that start from now on."""
+        with self._lock:
+            self.models = (*self.models, (time.time_ns(), model_id))[-_MODELS_KEPT:]
+            self.version += 1
+
+    def add_wrapper(self, count: int) -> None:
+        """Count an exporter that puts metadata on resources in (1) or out (-1)."""
+        with self._lock:
+            self.wrappers += count
+            self.version += 1
+
+    def late_dirty(self) -> str | None:
+        """Whether the files are changed, where the answer came too late for the detector."""
+        if not self.detected or vocabulary.GIT_DIRTY.mlflow in self.detected or self._dirty is None:
+            return None
+        entry = self.values().get(vocabulary.GIT_DIRTY.mlflow)
+        return entry.value.text if entry else None
+
+    def after_fork(self) -> None:
+        """Make a forked child whole: locks may be held, and threads are gone."""
+        self._lock = threading.RLock()
+        if self._checking and self._capture is not None:
+            self._check_in_background(self._capture)
+
+    def _check_files(self, captured: Capture) -> None:
+        repository, commit = captured.repository, captured.head.commit
+        if repository is None or commit is None:
+            return
+        if index_bytes(repository) <= _SMALL_INDEX_BYTES:
+            try:
+                self._dirty = is_dirty(repository, commit, environ=os.environ, timeout_seconds=_START_UP_SECONDS)
+            except OutOfTimeError:
+                pass
+            except Exception as error:  # noqa: BLE001 as in capture: any fault of the files makes the answer unknown
+                _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
+                return
+            else:
+                return
+        self._check_in_background(captured)
+
+    def _check_in_background(self, captured: Capture) -> None:
+        self._checking = True
+        thread = threading.Thread(target=self._check_slowly, args=(captured,), name="spanhouse-git-dirty", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The interpreter is shutting down.
+            _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
+
+    def _check_slowly(self, captured: Capture) -> None:
+        repository, commit = captured.repository, captured.head.commit
+        dirty = None
+        try:
+            if repository is not None and commit is not None:
+                dirty = is_dirty(repository, commit, environ=os.environ, timeout_seconds=_BACKGROUND_SECONDS)
+        except DirtyUnknownError as error:
+            _logger.debug("no %s: %s", vocabulary.GIT_DIRTY.mlflow, error)
+        except Exception as error:  # noqa: BLE001 as above
+            _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
+        with self._lock:
+            self._checking = False
+            self._dirty = dirty
+            self.version += 1
+
+
+def model_at(models: tuple[tuple[int, str], ...], time_ns: int | None) -> str | None:
+    """The model that was active at a time, Unix ns; None before the first one was set. A span without a time has the latest."""
+    if time_ns is None:
+        return models[-1][1] if models else None
+    position = bisect_right(models, time_ns, key=lambda change: change[0])
+    return models[position - 1][1] if position else None
+
+
+@contextlib.contextmanager
+def suppressed_instrumentation() -> Iterator[None]:
+    """Keep instrumentations, which look for this key, from tracing what is done inside."""
+    token = otel_context.attach(otel_context.set_value("suppress_instrumentation", True))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def this_process() -> Process:
+    """The one instance of the process."""
+    return _PROCESS
+
+
+def _entry_point() -> EntryPoint | None:
+    try:
+        return entry_point()
+    except Exception as error:  # noqa: BLE001 as in capture
+        _logger.debug("no %s: %r", vocabulary.SOURCE_NAME.mlflow, error)
+        return None
+
+
+_PROCESS = Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: this_process().after_fork())

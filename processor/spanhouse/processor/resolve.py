@@ -1,0 +1,98 @@
+"""One value per key from all that the sources know, by rank, with what was outranked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from spanhouse.processor.remotes import browser_url, scrub
+from spanhouse.processor.values import Found, Value
+from spanhouse.schema import vocabulary
+from spanhouse.schema.vocabulary import ProcessKey
+
+_KEYS = tuple(key for key in vocabulary.PROCESS_KEYS if key is not vocabulary.APP_VERSION)
+_REF_NAME = vocabulary.GIT_BRANCH.otel or ""
+_BRANCH = "branch"
+
+
+class Resolved(NamedTuple):
+    """The value that won for a key, and those that lost, the next best first."""
+
+    value: Value
+    beaten: tuple[Value, ...]
+
+
+def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
+    """The resource attributes that ``sources``, the highest rank first, amount to.
+
+    A key that is given under one of its names gets all that the processor writes; where one source gives several, each keeps its own.
+    Other keys come through as they are.
+    """
+    resolved: dict[str, Resolved] = {}
+    for key in _KEYS:
+        candidates = [candidate for candidate in (_candidate(key, found) for found in sources) if candidate]
+        if key is vocabulary.GIT_DIRTY:
+            candidates = [value for value in candidates if _is_about(resolved.get(vocabulary.GIT_COMMIT.mlflow), value, sources)]
+        if candidates:
+            resolved[key.mlflow] = Resolved(candidates[0], tuple(candidates[1:]))
+    for name in _names(sources):
+        if name not in resolved:
+            values = [found[name] for found in sources if name in found]
+            resolved[name] = Resolved(values[0], tuple(values[1:]))
+    reference = resolved.get(vocabulary.GIT_REF_TYPE)
+    for key in _KEYS:
+        if key is vocabulary.GIT_BRANCH and reference and reference.value.text != _BRANCH:
+            # The name that stands beside it is a tag's, and stays.
+            continue
+        if key.otel and key.mlflow in resolved:
+            resolved[key.otel] = _under_otel_name(key, resolved[key.mlflow], sources)
+    branch = resolved.get(vocabulary.GIT_BRANCH.mlflow)
+    if branch and _REF_NAME in resolved and resolved[_REF_NAME].value.text == branch.value.text:
+        resolved[vocabulary.GIT_REF_TYPE] = Resolved(Value(_BRANCH, branch.value.origin), ())
+    return resolved
+
+
+def texts(resolved: Mapping[str, Resolved]) -> dict[str, str]:
+    """The values alone."""
+    return {key: entry.value.text for key, entry in resolved.items()}
+
+
+def _names(sources: Iterable[Found]) -> dict[str, None]:
+    return {name: None for found in sources for name in found}
+
+
+def _candidate(key: ProcessKey, found: Found) -> Value | None:
+    """What one source says about ``key``, under whichever name."""
+    for name in (key.mlflow, *key.aliases):
+        value = found.get(name)
+        if value is None:
+            continue
+        if name == _REF_NAME and vocabulary.GIT_REF_TYPE in found and found[vocabulary.GIT_REF_TYPE].text != _BRANCH:
+            # The name of a tag.
+            continue
+        if key is vocabulary.GIT_REPO_URL:
+            url = scrub(value.text)
+            if url is None:
+                continue
+            value = value._replace(text=url)
+        return value
+    return None
+
+
+def _under_otel_name(key: ProcessKey, winner: Resolved, sources: Sequence[Found]) -> Resolved:
+    named = (found[key.otel] for found in sources if key.otel and key.otel in found)
+    own = next((value for value in named if value.origin == winner.value.origin), None)
+    if key is vocabulary.GIT_REPO_URL:
+        source = own or winner.value
+        url = browser_url(source.text)
+        return Resolved(source._replace(text=url), winner.beaten) if url else winner
+    return Resolved(own, winner.beaten) if own else winner
+
+
+def _is_about(commit: Resolved | None, dirty: Value, sources: Sequence[Found]) -> bool:
+    """Whether a source that says the files are (un)changed means the commit that is stamped."""
+    for found in sources:
+        if found.get(vocabulary.GIT_DIRTY.mlflow) == dirty:
+            own = _candidate(vocabulary.GIT_COMMIT, found)
+            return own is None or (commit is not None and own.text == commit.value.text)
+    return False

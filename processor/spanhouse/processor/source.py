@@ -1,0 +1,193 @@
+"""The entry point of the process: what was started, how it is called, and where its code is."""
+
+# pathlib is left out: loading and using it would take its share of every application's start.
+# ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH123, PTH206
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal["script", "module", "app", "notebook", "session"]
+
+
+class EntryPoint(NamedTuple):
+    """What the process runs.
+
+    Attributes:
+        kind: ``app`` is what a server serves; ``session`` is a prompt, ``-c`` or standard input.
+        name: module name, app or notebook; for a script its file name, which gives way to its path within a repository; None if unknown.
+        path: absolute path of the script or of the module's file; None if there is none or it is not found.
+        directory: where the search for the repository starts; None for installed code, whose surroundings are not its repository.
+    """
+
+    kind: Kind
+    name: str | None
+    path: str | None
+    directory: str | None
+
+
+class Command:
+    """What a command line of the interpreter runs, and the arguments that it gets."""
+
+    __slots__ = ("arguments", "kind", "target")
+
+    def __init__(self, kind: Literal["script", "module", "code", "prompt"], target: str, arguments: Sequence[str]) -> None:
+        self.kind = kind
+        self.target = target
+        self.arguments = tuple(arguments)
+
+
+_FLAGS_WITH_VALUE = "WX"
+_LONG_WITH_VALUE = frozenset({"--check-hash-based-pycs"})
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_SCRIPT_HEAD_BYTES = 2048
+
+
+def entry_point() -> EntryPoint:
+    """The entry point of this process."""
+    from spanhouse.processor.notebook import notebook_path  # as the next one: keeps this module importable on its own
+
+    in_notebook, path = notebook_path()
+    if in_notebook:
+        return notebook(path)
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return entry_point_of(_command_line(), main_file=main if isinstance(main, str) and os.path.isabs(main) else None)
+
+
+def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None) -> EntryPoint:
+    """The entry point that a command line of the interpreter starts.
+
+    Args:
+        command_line: as in ``sys.orig_argv``; its paths are relative to the current directory.
+        main_file: absolute path of the main module's file, if it is loaded already: the current directory may have changed since.
+    """
+    from spanhouse.processor.launchers import app_of  # as above
+
+    command = parse_command(command_line)
+    if command.kind in {"code", "prompt"}:
+        return _session()
+    launched = app_of(command)
+    if launched is not None:
+        if launched.kind == "session":
+            return _session()
+        if launched.kind == "notebook":
+            return notebook(None)
+        if launched.path is not None:
+            return _script(launched.path, None)
+        path = locate_module(launched.module, launched.directory) if launched.module else None
+        return EntryPoint("app", launched.name, path, code_directory(path) if launched.module else None)
+    if command.kind == "module":
+        path = os.path.realpath(main_file) if main_file else locate_module(command.target, os.getcwd())
+        return EntryPoint("module", command.target, path, code_directory(path))
+    return _script(command.target, main_file)
+
+
+def parse_command(command_line: Sequence[str]) -> Command:
+    """Split a command line as python(1) does."""
+    arguments = list(command_line[1:])
+    while arguments:
+        argument = arguments.pop(0)
+        if argument == "-":
+            return Command("code", "-", arguments)
+        if argument.startswith("--"):
+            if argument in _LONG_WITH_VALUE and arguments:
+                arguments.pop(0)
+            continue
+        if not argument.startswith("-"):
+            return Command("script", argument, arguments)
+        for position, letter in enumerate(argument[1:], start=2):
+            if letter in "cm" or letter in _FLAGS_WITH_VALUE:
+                value = argument[position:] or (arguments.pop(0) if arguments else "")
+                if letter in "cm":
+                    return Command("code" if letter == "c" else "module", value, arguments)
+                break
+    return Command("prompt", "", ())
+
+
+def notebook(path: str | None) -> EntryPoint:
+    """A notebook, whose code is taken to be where it lies, or else where its kernel was started."""
+    directory = os.path.dirname(path) if path and os.path.isabs(path) else os.getcwd()
+    return EntryPoint("notebook", os.path.basename(path) if path else None, path, directory)
+
+
+def locate_module(module: str, first: str | None) -> str | None:
+    """The file (for a namespace package the directory) of a module that may not be loaded; nothing is imported.
+
+    ``first`` is searched before ``sys.path``. Of a module that is not found, its nearest package counts.
+    """
+    steps = module.split(".")
+    if not all(step.isidentifier() for step in steps):
+        return None
+    for entry in ([first] if first else []) + [path or os.getcwd() for path in sys.path]:
+        base = os.path.join(entry, steps[0])
+        if not (os.path.isdir(base) or os.path.isfile(base + ".py")):
+            continue
+        for depth in range(len(steps), 0, -1):
+            base = os.path.join(entry, *steps[:depth])
+            for candidate in (os.path.join(base, "__main__.py"), os.path.join(base, "__init__.py"), base + ".py", base):
+                if os.path.exists(candidate):
+                    return os.path.realpath(candidate)
+    return None
+
+
+def code_directory(path: str | None) -> str | None:
+    """The directory of ``path``, or of ``path`` itself if it is one; None for installed code: packages, scripts, the standard library."""
+    if path is None:
+        return None
+    directory = path if os.path.isdir(path) else os.path.dirname(path)
+    parts = directory.split(os.sep)
+    own_scripts = os.path.join(sys.prefix, "Scripts" if os.name == "nt" else "bin")
+    if (
+        not _INSTALLED.isdisjoint(parts)
+        or directory == os.path.realpath(own_scripts)
+        or (directory + os.sep).startswith(os.path.dirname(os.__file__) + os.sep)
+    ):
+        return None
+    return directory
+
+
+def _command_line() -> Sequence[str]:
+    command_line = list(sys.orig_argv)
+    if getattr(sys, "frozen", False):
+        # A program with its interpreter built in: no argument is a script.
+        return [sys.executable, sys.executable]
+    command = parse_command(command_line)
+    if command.kind == "code" and "multiprocessing" in command.target and sys.argv and sys.argv[0] not in {"", "-c"}:
+        # A worker of multiprocessing is told in sys.argv what its parent runs; -m is to be seen in the main module only.
+        specification = getattr(sys.modules.get("__main__"), "__spec__", None)
+        module = getattr(specification, "name", None)
+        if isinstance(module, str):
+            return [sys.executable, "-m", module.removesuffix(".__main__"), *sys.argv[1:]]
+        return [sys.executable, *sys.argv]
+    return command_line
+
+
+def _session() -> EntryPoint:
+    return EntryPoint("session", None, None, os.getcwd())
+
+
+def _script(target: str, main_file: str | None) -> EntryPoint:
+    path = os.path.realpath(main_file if main_file and os.path.basename(main_file) == os.path.basename(target) else target)
+    directory = code_directory(path)
+    if directory is None:
+        # A console script stands for the function that it calls.
+        module = _console_script_module(path)
+        directory = code_directory(locate_module(module, None)) if module else None
+    return EntryPoint("script", os.path.basename(path), path, directory)
+
+
+def _console_script_module(path: str) -> str | None:
+    """The module from which an installed script imports the function that it calls."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SCRIPT_HEAD_BYTES)
+    except OSError:
+        return None
+    for line in head.decode("utf-8", "replace").splitlines():
+        words = line.split()
+        if len(words) >= 4 and words[0] == "from" and words[2] == "import":
+            return words[1]
+    return None

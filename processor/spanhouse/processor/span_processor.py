@@ -1,0 +1,103 @@
+"""The span processor: keeps the local roots of running traces and stamps them."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Mapping
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from spanhouse.processor.process import Process, this_process
+from spanhouse.schema import vocabulary
+
+TRACE_CONTEXT_KEY = otel_context.create_key("spanhouse-trace-context")
+"""Where ``trace_context`` leaves, in OTel's context, the span attributes for the local roots that start in it."""
+
+_SPANS_KEPT = 65_536
+
+_logger = logging.getLogger("spanhouse.processor")
+
+_roots: dict[int, weakref.ref[Span]] = {}
+# Span id of every running span to its local root; one for all providers, whose span ids are random. Single operations on a dictionary
+# are atomic, so no lock is taken, and none can be left locked by a fork. Spans that never end stay until newer ones push them out.
+
+
+def local_root(span_id: int) -> Span | None:
+    """The local root above a running span: the span without parent, or with a remote one, that its process started."""
+    reference = _roots.get(span_id)
+    return reference() if reference is not None else None
+
+
+class MetadataSpanProcessor(SpanProcessor):
+    """Knows the local root of every running span, where ``update_current_trace`` puts what it is given.
+
+    When a local root starts, it gets what ``trace_context`` holds, and process metadata that its resource cannot have: what changed at
+    run time (the model, a late answer on changed files), unless a ``MetadataSpanExporter`` puts it on the resource.
+
+    Args:
+        all_keys: stamp all process metadata that the resource lacks on local roots, for a provider whose resource has none and whose
+            exporter is out of reach.
+    """
+
+    def __init__(self, *, all_keys: bool = False) -> None:
+        self._process: Process = this_process()
+        self._all_keys = all_keys
+        self._version = self._process.version
+        self._resource: Resource | None = None
+        self._stamp: Mapping[str, str] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note the span's local root, and stamp the span if it is one."""
+        try:
+            parent = span.parent
+            if parent is None or parent.is_remote:
+                reference = weakref.ref(span)
+                self._stamp_root(span, parent_context)
+            else:
+                known = _roots.get(parent.span_id)
+                if known is None:
+                    return
+                reference = known
+            _roots[span.get_span_context().span_id] = reference
+            if len(_roots) > _SPANS_KEPT:
+                _roots.pop(next(iter(_roots)), None)
+        except Exception:
+            _logger.exception("a span goes without metadata")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Forget the span."""
+        context = span.context
+        if context is not None:
+            _roots.pop(context.span_id, None)
+
+    def _stamp_root(self, span: Span, parent_context: Context | None) -> None:
+        resource = span.resource
+        if self._version != self._process.version or self._resource is not resource:
+            self._renew_stamp(resource)
+        if self._stamp:
+            span.set_attributes(self._stamp)
+        scoped = otel_context.get_value(TRACE_CONTEXT_KEY, parent_context)
+        if scoped is None and parent_context is not None:
+            # A context that was made from nothing, as for a request's headers.
+            scoped = otel_context.get_value(TRACE_CONTEXT_KEY)
+        if isinstance(scoped, Mapping):
+            span.set_attributes(scoped)
+
+    def _renew_stamp(self, resource: Resource) -> None:
+        process = self._process
+        version = process.version
+        stamp: dict[str, str] = {}
+        if not process.wrappers:
+            if self._all_keys:
+                stamp |= process.missing_from(resource.attributes)
+            else:
+                dirty = process.late_dirty()
+                if dirty is not None:
+                    stamp[vocabulary.GIT_DIRTY.mlflow] = dirty
+            if process.models:
+                stamp[vocabulary.MODEL_ID.mlflow] = process.models[-1][1]
+        self._stamp, self._resource, self._version = stamp, resource, version

@@ -1,0 +1,125 @@
+"""Metadata of single traces, which travels as attributes of the process's local root span."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from spanhouse.processor.span_processor import TRACE_CONTEXT_KEY, local_root
+from spanhouse.processor.values import to_text
+from spanhouse.schema import vocabulary
+
+_STATES = (vocabulary.TraceState.OK, vocabulary.TraceState.ERROR)
+
+_logger = logging.getLogger("spanhouse.processor")
+_warned = threading.Event()
+
+
+def update_current_trace(
+    *,
+    tags: Mapping[str, object] | None = None,
+    metadata: Mapping[str, object] | None = None,
+    client_request_id: object = None,
+    session_id: object = None,
+    user: object = None,
+    model_id: object = None,
+    state: object = None,
+    request_preview: object = None,
+    response_preview: object = None,
+) -> None:
+    """Set metadata, tags and fields of the running trace; a later call wins over an earlier one.
+
+    They go to the local root span of this process; where that has ended already, or without a ``MetadataSpanProcessor``, to the current
+    span. Without a recording span one warning is logged. Nothing is ever raised.
+
+    Values become text by one rule: None is skipped (so headers that may be missing can be passed as they are), booleans become ``true``
+    or ``false``, containers compact JSON, anything else ``str(value)``.
+
+    Args:
+        tags: tags, which can be edited later.
+        metadata: metadata, which cannot. It overrides the process's: ``{"mlflow.source.type": "staging"}`` names the environment.
+        client_request_id: the caller's own id of the request.
+        session_id: session or conversation; a list of ids becomes a JSON array.
+        user: end user.
+        model_id: LoggedModel that the trace used.
+        state: ``OK`` or ``ERROR``, over what the root span's status says.
+        request_preview: short form of the request.
+        response_preview: short form of the response.
+    """
+    try:
+        attributes = _scoped_attributes(metadata=metadata, tags=tags, session_id=session_id, user=user)
+        _put(attributes, vocabulary.TRACE_METADATA_PREFIX + vocabulary.MODEL_ID.mlflow, model_id)
+        _put(attributes, vocabulary.CLIENT_REQUEST_ID, client_request_id)
+        _put(attributes, vocabulary.REQUEST_PREVIEW, request_preview)
+        _put(attributes, vocabulary.RESPONSE_PREVIEW, response_preview)
+        if state is not None:
+            if to_text(state) in _STATES:
+                _put(attributes, vocabulary.STATE, state)
+            else:
+                _logger.warning("update_current_trace leaves the state %r out: it takes OK or ERROR", state)
+        current = trace.get_current_span()
+        root = local_root(current.get_span_context().span_id)
+        target = root if root is not None and root.is_recording() else current
+        if target.is_recording():
+            target.set_attributes(attributes)
+        elif not _warned.is_set():
+            _warned.set()
+            _logger.warning("update_current_trace has no effect here: no span is being recorded (this is said once)")
+    except Exception:
+        _logger.exception("update_current_trace failed; the trace goes on without it")
+
+
+@contextlib.contextmanager
+def trace_context(
+    *,
+    metadata: Mapping[str, object] | None = None,
+    tags: Mapping[str, object] | None = None,
+    session_id: object = None,
+    user: object = None,
+) -> Iterator[None]:
+    """Set metadata, tags, session and user of every trace that starts inside, in this thread or asyncio task and those it starts.
+
+    Contexts nest, the inner one wins key by key; ``update_current_trace`` wins over both. Needs a ``MetadataSpanProcessor`` in the
+    provider, as ``configure`` puts there. Values are treated as in ``update_current_trace``.
+    """
+    try:
+        outer = otel_context.get_value(TRACE_CONTEXT_KEY)
+        inner = _scoped_attributes(metadata=metadata, tags=tags, session_id=session_id, user=user)
+        token = otel_context.attach(otel_context.set_value(TRACE_CONTEXT_KEY, {**outer, **inner} if isinstance(outer, Mapping) else inner))
+    except Exception:
+        _logger.exception("trace_context failed; traces go on without it")
+        yield
+        return
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def _scoped_attributes(
+    *, metadata: Mapping[str, object] | None, tags: Mapping[str, object] | None, session_id: object, user: object
+) -> dict[str, str]:
+    attributes: dict[str, str] = {}
+    for prefix, values in ((vocabulary.TRACE_METADATA_PREFIX, metadata), (vocabulary.TRACE_TAG_PREFIX, tags)):
+        for key, value in (values or {}).items():
+            name = to_text(key)
+            if name:
+                _put(attributes, prefix + name, value)
+    for value, standard, key in (
+        (session_id, vocabulary.SESSION_ATTRIBUTES[0], vocabulary.SESSION),
+        (user, vocabulary.USER_ATTRIBUTES[0], vocabulary.TRACE_USER),
+    ):
+        _put(attributes, standard, value)
+        _put(attributes, vocabulary.TRACE_METADATA_PREFIX + key, value)
+    return attributes
+
+
+def _put(attributes: dict[str, str], key: str, value: object) -> None:
+    text = to_text(value)
+    if text is not None:
+        attributes[key] = text

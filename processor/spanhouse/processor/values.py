@@ -1,0 +1,72 @@
+"""Metadata values on their way to a span: how they become text, and where each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+
+class Value(NamedTuple):
+    """A metadata value and its source, for the report."""
+
+    text: str
+    origin: str
+
+
+Found: TypeAlias = Mapping[str, Value]
+"""What one source knows: resource-attribute keys, in any of their spellings, to values."""
+
+
+def to_text(value: object) -> str | None:
+    """The one rule by which metadata values become text.
+
+    None stays None, which callers skip. Text stays as it is, bytes are read as UTF-8; a boolean becomes ``true`` or ``false``; a mapping,
+    list, tuple or set becomes compact JSON (sets sorted; what JSON does not know by this same rule); anything else, numbers too, is
+    ``str(value)``. What UTF-8 cannot hold becomes ``?``, so that a value never costs its span. A value whose own conversion fails is None.
+    """
+    try:
+        match value:
+            case None:
+                return None
+            case str():
+                text = str.__str__(value)  # the text of a member of an enum, not its name
+            case bool():
+                return "true" if value else "false"
+            case bytes() | bytearray():
+                return value.decode("utf-8", "replace")
+            case dict() | list() | tuple() | set() | frozenset() | Mapping():
+                text = _json(value)
+            case _:
+                text = str(value)
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    except Exception:  # noqa: BLE001  a value's own __str__ may fail in any way, and metadata must not break the application
+        return None
+
+
+def _json(value: object) -> str:
+    import json  # the processor's start-up is measured; few values are containers
+
+    def plain(item: object) -> object:
+        match item:
+            case Mapping():
+                return {to_text(key) or "": plain(inner) for key, inner in item.items()}
+            case list() | tuple():
+                return [plain(inner) for inner in item]
+            case set() | frozenset():
+                return sorted((plain(inner) for inner in item), key=str)
+            case None | bool() | int() | float() | str():
+                return item
+            case _:
+                return to_text(item)
+
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def given(values: Mapping[str, object], origin: str) -> dict[str, Value]:
+    """``values`` as found at ``origin``; what is None or blank counts as not given."""
+    found = {}
+    for key, value in values.items():
+        text = to_text(value)
+        if text is not None and text.strip() and key.strip():
+            found[key.strip()] = Value(text.strip(), origin)
+    return found
