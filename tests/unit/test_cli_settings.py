@@ -47,7 +47,11 @@ def test_a_blank_variable_counts_as_unset() -> None:
 
 def test_values_have_their_option_s_type_wherever_they_come_from(tmp_path: Path) -> None:
     assert value(COUNT, "7") == value(COUNT, None, {"SPANHOUSE_LIMIT": "7"}) == value(COUNT, None, file(tmp_path, "limit = 7")) == 7
-    assert value(FLAG, argument=True) is value(FLAG, None, {"SPANHOUSE_FAIL_IF_EMPTY": "yes"}) is value(FLAG, None, file(tmp_path, "fail-if-empty = true"))
+    assert (
+        value(FLAG, argument=True)
+        is value(FLAG, None, {"SPANHOUSE_FAIL_IF_EMPTY": "yes"})
+        is value(FLAG, None, file(tmp_path, "fail-if-empty = true"))
+    )
     assert value(FLAG, None, {"SPANHOUSE_FAIL_IF_EMPTY": "0"}) is False
 
 

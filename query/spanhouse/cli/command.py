@@ -42,10 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = _run(words)
+        try:
+            code = _run(words)
+        except SystemExit as stopped:  # argparse, after --help and --version
+            code = stopped.code if isinstance(stopped.code, int) else Exit.DONE
         sys.stdout.flush()
-    except SystemExit as stopped:  # argparse, after --help and --version
-        return stopped.code if isinstance(stopped.code, int) else Exit.DONE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -86,14 +87,16 @@ def _run(words: list[str]) -> int:
     try:
         return int(import_module(f"spanhouse.cli.{verb.module}").run(arguments))
     except ImportError as error:
-        raise _missing_extra(verb, error) from error
+        if (missing := _missing_extra(verb, error)) is None:
+            raise
+        raise missing from error
 
 
-def _missing_extra(verb: Verb, error: ImportError) -> Exception:
+def _missing_extra(verb: Verb, error: ImportError) -> CommandError | None:
     cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error  # drivers say it in their own words, from the real one
     missing = (cause.name or "").partition(".")[0]
     if not missing or missing == "spanhouse" or not verb.extra:
-        return error
+        return None
     extra = "server" if missing == "chdb" else verb.extra
     return CommandError(f"{verb.name} needs the package {missing}: pip install 'spanhouse[{extra}]'")
 

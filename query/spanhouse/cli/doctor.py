@@ -80,8 +80,10 @@ def _packages() -> Iterator[Finding]:
     for requirement in metadata.requires("spanhouse") or ():
         if (found := _REQUIREMENT.match(requirement)) and found["name"] != "spanhouse":
             wanted.setdefault(found["extra"] or "", []).append(found["name"])
-    for extra, names in wanted.items():
-        versions = {name: _version(name) for name in names}
+    told: set[str] = set()
+    for extra, names in sorted(wanted.items(), key=lambda item: (bool(item[0]), len(item[1]))):  # an extra comes before those that hold it
+        versions = {name: _version(name) for name in names if name not in told}
+        told.update(names)
         title = f"[{extra}] " if extra else f"spanhouse {metadata.version('spanhouse')}, "
         if missing := [name for name, version in versions.items() if version is None]:
             what = f"spanhouse[{extra}]" if extra else "spanhouse"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import IntEnum
 
-from spanhouse.cli.text import one_line
+from spanhouse.cli.text import escape_unsafe, one_line
 from spanhouse.schema.migrations import MigrationError
 from spanhouse.schema.store import StoreError
 
@@ -44,8 +44,9 @@ def explain_failure(error: Exception) -> tuple[Exit, str] | None:
             return error.exit_code, one_line(str(error))
         case StoreError() | MigrationError():
             return Exit.STORE, one_line(str(error))
-    if _is(error, "spanhouse.query.errors", "FilterError"):
-        return Exit.USER, one_line(str(error))
+    if (query := sys.modules.get("spanhouse.query.errors")) is not None and isinstance(error, query.FilterError):
+        shown = error.render() if sys.stderr.isatty() else one_line(str(error))  # a caret is for people
+        return Exit.USER, "\n".join(map(escape_unsafe, shown.splitlines()))
     if _is(error, "spanhouse.query.errors", "StoreUnavailableError") or _is(error, "clickhouse_connect.driver.exceptions", "ClickHouseError"):
         return Exit.STORE, one_line(str(error))
     return (Exit.STORE, one_line(str(error))) if isinstance(error, OSError) else None

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from spanhouse.cli.text import escape_unsafe, escape_unsafe_json
 
 _UNLIMITED: Final = 100_000
-"""Width of an output that is no terminal: nothing is cut there."""
+"""Width at which no line is broken."""
+_GAP: Final = 2
+_NARROWEST: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,9 @@ class Column:
 
 
 def show(what: RenderableType, *, indent: int = 0) -> None:
-    """Print to standard output; colours and cutting to a width only where that is a terminal."""
+    """Print to standard output, in colours only where that is a terminal. Lines are not broken."""
     terminal = sys.stdout.isatty()
-    console = Console(force_terminal=terminal, no_color=None if terminal else True, highlight=False, markup=False, emoji=False)
-    console.width = console.width - indent if terminal else _UNLIMITED
+    console = Console(force_terminal=terminal, no_color=None if terminal else True, highlight=False, markup=False, emoji=False, width=_UNLIMITED)
     with console.capture() as captured:
         console.print(what)
     for line in captured.get().splitlines():
@@ -55,21 +57,30 @@ def safe(value: object, style: str = "") -> Text:
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, indent: int = 0) -> None:
-    """Print rows below their columns' titles. A cell is a rich ``Text``, or anything else by its ``str``."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        widest = max((len(cell.plain if isinstance(cell := row[number], Text) else str(cell)) for row in rows), default=0)
-        table.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            style=column.style,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=widest if column.whole else None,
-        )
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else safe(cell) for cell in row))
+    """Print rows below their columns' titles. A cell is a rich ``Text``, or anything else by its ``str``.
+
+    Where the terminal is too narrow, the widest columns that need not be whole are cut.
+    """
+    cells = [[cell if isinstance(cell, Text) else safe(cell) for cell in row] for row in rows]
+    widths = [max([cell_len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)]
+    if sys.stdout.isatty():
+        _shrink(widths, [not column.whole for column in columns], Console().width - indent - _GAP * (len(columns) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        justify: JustifyMethod = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, style=column.style, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*row)
     show(table, indent=indent)
+
+
+def _shrink(widths: list[int], may: Sequence[bool], room: int) -> None:
+    """Take from the widest columns that may be cut until all fit, or none has more than a few characters left."""
+    while sum(widths) > room:
+        widest = max((width for width, cut in zip(widths, may, strict=True) if cut), default=0)
+        if widest <= _NARROWEST:
+            return
+        widths[next(at for at, width in enumerate(widths) if width == widest and may[at])] -= 1
 
 
 def show_rows(form: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

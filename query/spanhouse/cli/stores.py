@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +13,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.query import TraceClient
+from spanhouse.query.connection import connect
+from spanhouse.query.statement import Statement
 from spanhouse.schema import serving
 from spanhouse.schema.migrations import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
@@ -32,6 +35,45 @@ def given_store(dsn: str | None) -> Store:
         return parse_store(dsn) if dsn else default_store()
     except StoreError as error:
         raise CommandError(str(error)) from None
+
+
+@contextmanager
+def reader(dsn: str | None) -> Iterator[TraceClient]:
+    """A search client for the store that ``--store`` names, else for the running server, else for the embedded store of this user.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    with TraceClient(given_store(dsn).dsn if dsn else None) as client:
+        yield client
+
+
+def select(dsn: str | None, statement: Statement) -> Sequence[Sequence[Any]]:
+    """The rows of a statement of ours, at the same place as ``reader`` finds.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    with closing(connect(given_store(dsn).dsn if dsn else None)) as connection:
+        return connection.run(statement)
+
+
+@contextmanager
+def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
+    """A driver's client for a user's own statement, at the same place as ``reader`` finds. Nothing can be changed through it.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    with closing(connect(given_store(dsn).dsn if dsn else None)) as found:
+        store = found.store
+    with _connect(store, store.database) as client:
+        if store.embedded:
+            client.command("SET readonly = 1")
+        else:
+            # 2 lets the driver set what it needs for each statement; it can't be raised again.
+            client.set_client_setting("readonly", "2")
+        yield client, store
 
 
 @contextmanager

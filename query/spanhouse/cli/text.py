@@ -44,6 +44,13 @@ def duration(nanoseconds: int | None) -> str:
     return f"{nanoseconds / 1_000_000_000:.1f} s"
 
 
+def milliseconds(count: int | None) -> str:
+    """A length of time that is known to the millisecond; '-' for None."""
+    if count is None:
+        return "-"
+    return f"{count} ms" if count < 10_000 else f"{count / 1000:.1f} s"
+
+
 def local_time(milliseconds: int) -> str:
     """A time, given in milliseconds since 1970, in the user's time zone."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -95,7 +95,7 @@ VERBS: Final = (
             *_READ,
         ),
         examples=(
-            "spanhouse search \"metadata.`mlflow.source.type` = 'production' AND status = 'ERROR'\"",
+            "spanhouse search \"metadata.mlflow.source.type = 'production' AND status = 'ERROR'\"",
             "spanhouse search --order-by 'execution_time DESC' --limit 5",
         ),
     ),

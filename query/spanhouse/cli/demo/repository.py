@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,10 @@ class Release:
     documents: int
     rerank: bool
     failure_rate: float
+
+    def failing(self, rate: float) -> Release:
+        """The same release with another failure rate."""
+        return replace(self, failure_rate=rate)
 
 
 class Repository:

@@ -1,0 +1,33 @@
+"""``spanhouse search``: traces that a filter finds, newest first unless told otherwise."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.output import print_csv, print_json
+from spanhouse.cli.stores import reader
+from spanhouse.cli.traces import FIELDS, fields, show_traces
+from spanhouse.query import compile_filter
+from spanhouse.query.order import read_order
+
+
+def run(arguments: Namespace) -> int:
+    """Print what the filter finds."""
+    if arguments.limit < 1:
+        raise CommandError(f"--limit {arguments.limit}: at least 1")
+    order = [arguments.order_by] if arguments.order_by else None
+    compile_filter(arguments.filter)  # a mistake in it, or in the order, is told before anything is connected to
+    read_order(order)
+    with reader(arguments.store) as client:
+        found = client.search_traces(filter_string=arguments.filter, max_results=arguments.limit, order_by=order)
+    if arguments.format == "json":
+        print_json(fields(trace) for trace in found)
+    elif arguments.format == "csv":
+        print_csv(FIELDS, (tuple(fields(trace).values()) for trace in found))
+    elif found:
+        show_traces(found)
+    else:
+        print("no trace matches", file=sys.stderr)
+    return Exit.NOTHING if arguments.fail_if_empty and not found else Exit.DONE

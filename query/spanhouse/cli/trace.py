@@ -1,0 +1,46 @@
+"""``spanhouse trace``: one trace, its spans as a tree, and what is known of it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from rich.text import Text
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.output import Column, safe, show, show_table
+from spanhouse.cli.stores import reader
+from spanhouse.cli.text import local_time, milliseconds
+from spanhouse.cli.traces import state
+from spanhouse.cli.tree import show_tree
+from spanhouse.query import Trace
+
+
+def run(arguments: Namespace) -> int:
+    """Print the trace; exit with 1 if there is none."""
+    with reader(arguments.store) as client:
+        found = client.get_trace(arguments.trace_id)
+    if found is None:
+        raise CommandError(f"no trace {arguments.trace_id}; `spanhouse search` lists the newest", Exit.NOTHING)
+    show_trace(found)
+    print()
+    _show_map("metadata", found.info.trace_metadata)
+    _show_map("tags", found.info.tags)
+    return Exit.DONE
+
+
+def show_trace(trace: Trace, *, indent: int = 0) -> None:
+    """Print a line of what is known of the trace as a whole, and the tree of its spans."""
+    info = trace.info
+    head = [safe(info.trace_id, "bold"), state(info.state), safe(milliseconds(info.execution_time_ms)), safe(local_time(info.timestamp_ms))]
+    if info.input_tokens or info.output_tokens:
+        head.append(safe(f"{info.input_tokens} tokens in, {info.output_tokens} out"))
+    if info.cost is not None:
+        head.append(safe(f"{info.cost:.4f} USD"))
+    show(Text("  ").join(head), indent=indent)
+    show_tree(trace.data.spans, indent=indent)
+
+
+def _show_map(title: str, values: dict[str, str]) -> None:
+    if values:
+        show_table((Column(title=title), Column(title="", whole=True)), sorted(values.items()))
+        print()

@@ -1,0 +1,65 @@
+"""What is printed of a trace in a list: its cells in a table, its fields for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields as dataclass_fields
+from typing import Final
+
+from rich.text import Text
+
+from spanhouse.cli.output import Column, safe, show_table
+from spanhouse.cli.text import local_time, milliseconds
+from spanhouse.query import Trace, TraceInfo
+from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, SOURCE_TYPE, TraceState
+
+_COLUMNS: Final = (
+    Column(title="time", style="dim"),
+    Column(title="trace", whole=True),
+    Column(title="name"),
+    Column(title="service"),
+    Column(title="state"),
+    Column(title="duration", right=True),
+    Column(title="version"),
+    Column(title="commit"),
+    Column(title="source type"),
+)
+FIELDS: Final = (*(field.name for field in dataclass_fields(TraceInfo)), "timestamp_ms", "execution_time_ms", "status")
+"""The names that ``Trace.info`` has, among them those that filters use."""
+_STATE_STYLES: Final = {TraceState.OK: "green", TraceState.ERROR: "bold red", TraceState.IN_PROGRESS: "yellow"}
+_SHORT_COMMIT: Final = 8
+
+
+def show_traces(traces: Sequence[Trace], *, indent: int = 0) -> None:
+    """Print a table with a line for each trace."""
+    show_table(_COLUMNS, [_cells(trace) for trace in traces], indent=indent)
+
+
+def state(value: TraceState) -> Text:
+    """A state in its colour."""
+    return safe(value.value, _STATE_STYLES.get(value, ""))
+
+
+def short_commit(trace: Trace) -> str:
+    """The first digits of the commit that the trace ran; '' if that is unknown."""
+    return trace.info.trace_metadata.get(GIT_COMMIT.mlflow, "")[:_SHORT_COMMIT]
+
+
+def _cells(trace: Trace) -> tuple[object, ...]:
+    info = trace.info
+    return (
+        local_time(info.timestamp_ms),
+        info.trace_id.removeprefix("tr-"),
+        info.name,
+        info.experiment_id,
+        state(info.state),
+        milliseconds(info.execution_time_ms),
+        info.trace_metadata.get(APP_VERSION.mlflow, ""),
+        short_commit(trace),
+        info.trace_metadata.get(SOURCE_TYPE.mlflow, ""),
+    )
+
+
+def fields(trace: Trace) -> dict[str, object]:
+    """All that is known of a trace but its spans, by ``FIELDS``."""
+    return {name: getattr(trace.info, name) for name in FIELDS}
