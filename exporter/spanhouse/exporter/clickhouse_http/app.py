@@ -1,0 +1,148 @@
+"""The ASGI application: ClickHouse's HTTP interface, as far as reading needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from spanhouse.exporter.clickhouse_http import origin, response
+from spanhouse.exporter.clickhouse_http.errors import (
+    ACCESS_DENIED,
+    AUTHENTICATION_FAILED,
+    TOO_MANY_SIMULTANEOUS_QUERIES,
+    UNKNOWN_EXCEPTION,
+    EngineError,
+)
+from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
+from spanhouse.exporter.clickhouse_http.request import MAX_BODY_BYTES, query_id, read_fields, read_request, too_large
+from spanhouse.exporter.clickhouse_http.response import Response
+
+_log = logging.getLogger(__name__)
+
+Authorize = Callable[[Mapping[str, str]], bool]
+"""Whether a request, by its headers (lower-case names), may read."""
+
+_METHODS: Final = ("GET", "HEAD", "POST")
+_OK: Final = b"Ok.\n"
+_NO_HANDLE: Final = b"There is no handle for this path: use / with a query, /ping or /replicas_status\n"
+_NO_METHOD: Final = b"This method is not used here: use GET, HEAD or POST\n"
+
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class ClickHouseHttp:
+    """``/`` runs queries, ``/ping`` and ``/replicas_status`` say that it is there."""
+
+    def __init__(self, reader: Reader, *, authorize: Authorize | None = None, console_port: int | None = None) -> None:
+        """Make the application.
+
+        Args:
+            reader: runs the queries.
+            authorize: decides on every query; None for a listener on loopback, where the Host header is checked instead.
+            console_port: port of the JSON API for what is not reading; /ping tells it. None if there is none.
+        """
+        self._reader = reader
+        self._authorize = authorize
+        self._ping_headers = {} if console_port is None else {"x-spanhouse-api": str(console_port)}
+        self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
+        self._busy = 0
+        self._workers = ThreadPoolExecutor(self._places, thread_name_prefix="clickhouse-http")
+
+    def close(self) -> None:
+        """Wait for queries that still run."""
+        self._workers.shutdown()
+
+    async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
+        """Answer one request."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = await self._answer(scope, headers, receive)
+        if answer is None:  # the client has left
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+    async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive) -> Response | None:
+        listening = (scope.get("server") or ("", 0))[0]
+        if origin.is_from_elsewhere(headers):
+            return self._error(EngineError(ACCESS_DENIED, "Requests of web pages from elsewhere are not answered"))
+        if self._authorize is None and not origin.is_own_name(headers.get("host", ""), listening):
+            return self._error(EngineError(ACCESS_DENIED, "The Host header must be an IP address or localhost"))
+        if scope["method"] not in _METHODS:
+            return Response(status=405, headers={"allow": ", ".join(_METHODS)}, body=_NO_METHOD)
+        match scope["path"]:
+            case "/ping":
+                return Response(headers=self._ping_headers, body=_OK)
+            case "/replicas_status":
+                return Response(body=_OK)
+            case "/":
+                return await self._query(scope, headers, receive)
+        return Response(status=404, body=_NO_HANDLE)
+
+    async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive) -> Response | None:
+        if self._authorize is not None and not self._authorize(headers):
+            return self._error(EngineError(AUTHENTICATION_FAILED, "Authentication failed: give a token that may read, as Bearer or password"))
+        if self._busy >= self._places:
+            return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again"))
+        self._busy += 1
+        try:
+            body = await _read(receive)
+            if body is None:
+                return None
+            return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, scope["query_string"], headers, body)
+        except EngineError as error:
+            return self._error(error)
+        finally:
+            self._busy -= 1
+
+    def _run(self, query_string: bytes, headers: Mapping[str, str], body: bytes) -> Response:
+        """Run a query; in a thread of its own."""
+        identifier = None
+        try:
+            fields = read_fields(query_string)
+            identifier = query_id(fields)
+            request = read_request(fields, headers, body)
+            del body
+            if not request.statement.strip():
+                return Response(headers={"x-clickhouse-query-id": identifier}, body=_OK)
+            result = self._reader.query(
+                request.statement,
+                output_format=request.default_format or DEFAULT_FORMAT,
+                parameters=request.parameters,
+                database=request.database,
+                settings=request.fields,
+            )
+            return response.of_result(result, query_id=identifier, timezone=self._reader.timezone, accepts=request.accepts)
+        except EngineError as error:
+            return self._error(error, identifier)
+        except Exception:  # noqa: BLE001  # a defect of ours must not end the connection without an answer
+            _log.exception("a query failed unexpectedly")
+            return self._error(EngineError(UNKNOWN_EXCEPTION, "The query failed unexpectedly: the server's log has the reason"), identifier)
+
+    def _error(self, error: EngineError, identifier: str | None = None) -> Response:
+        return response.of_error(error, query_id=identifier or str(uuid.uuid4()), version=self._reader.version)
+
+
+async def _read(receive: _Receive) -> bytes | None:
+    """The request's body, None if the client leaves.
+
+    Raises:
+        EngineError: it is too large.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            raise too_large()
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)

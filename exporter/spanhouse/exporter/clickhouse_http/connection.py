@@ -1,0 +1,101 @@
+"""One connection to the embedded engine that can only read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import chdb
+
+from spanhouse.exporter.clickhouse_http.errors import EngineError
+
+_JSON_ROWS: Final = "JSONCompactEachRow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a query gave.
+
+    Attributes:
+        body: the rows in ``output_format``.
+        output_format: name of the format.
+        rows: rows of the result.
+        read_rows: rows read for it.
+        read_bytes: bytes read for it, uncompressed.
+        elapsed_seconds: time in the engine.
+    """
+
+    body: bytes
+    output_format: str
+    rows: int = 0
+    read_rows: int = 0
+    read_bytes: int = 0
+    elapsed_seconds: float = 0.0
+
+
+class Connection:
+    """A handle of the engine with its limits set; for one thread."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def run(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Result:
+        """Run one statement.
+
+        Raises:
+            EngineError: it failed.
+        """
+        try:
+            result = self._handle.query(sql, output_format, params=dict(parameters))
+        except Exception as error:  # noqa: BLE001  # the engine's errors are of several classes; all carry a code
+            raise EngineError.of(error) from None
+        return Result(
+            body=result.bytes() or b"",
+            output_format=output_format,
+            rows=result.rows_read(),
+            read_rows=result.storage_rows_read(),
+            read_bytes=result.storage_bytes_read(),
+            elapsed_seconds=result.elapsed(),
+        )
+
+    def rows(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[list[Any]]:
+        """The rows of one of our own statements.
+
+        Raises:
+            EngineError: it failed.
+        """
+        body = self.run(sql, _JSON_ROWS, parameters or {}).body
+        return [json.loads(line) for line in body.splitlines()]
+
+    def close(self) -> None:
+        """Close the handle."""
+        self._handle.close()
+
+
+def connect(directory: str, database: str, settings: Mapping[str, str]) -> Connection:
+    """Open a connection, set its settings, then ``readonly = 1``, after which nothing can be set.
+
+    Args:
+        directory: of the engine, which this process has open.
+        database: where tables without a database are looked for.
+        settings: by name, which is put into SQL as it is: it must come from a closed list.
+
+    Raises:
+        EngineError: a setting has a value that the engine does not take.
+    """
+    connection = Connection(chdb.connect(directory))
+    try:
+        connection.run("USE {database:Identifier}", _JSON_ROWS, {"database": database})
+        assignments = ", ".join(f"{name} = {{{name}:String}}" for name in settings)
+        connection.run(f"SET {assignments}, readonly = 1", _JSON_ROWS, {name: escape(value) for name, value in settings.items()})
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def escape(text: str) -> str:
+    """A value of a String parameter, written as ClickHouse reads one (TabSeparated)."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

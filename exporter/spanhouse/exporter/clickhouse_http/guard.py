@@ -1,0 +1,320 @@
+"""May a statement run? Its syntax tree is compared with closed lists, node by node; what is not in them is refused.
+
+``readonly = 1`` is the other half: the engine itself refuses what writes. It does not stop INTO OUTFILE, the function ``file``, a file's path as
+a table's name, or ``sleep``; this does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spanhouse.exporter.clickhouse_http import allowed
+from spanhouse.exporter.clickhouse_http.errors import (
+    ACCESS_DENIED,
+    BAD_ARGUMENTS,
+    READONLY,
+    TOO_DEEP_RECURSION,
+    UNKNOWN_DATABASE,
+    UNKNOWN_FORMAT,
+    UNKNOWN_FUNCTION,
+    UNKNOWN_QUERY_PARAMETER,
+    UNKNOWN_TABLE,
+    QueryRefusedError,
+)
+from spanhouse.exporter.clickhouse_http.parse import TOO_DEEP, Node, Statement
+
+_FORMATS: Final = {name.lower(): name for name in allowed.FORMATS}
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What exists in the engine.
+
+    Attributes:
+        database: the store's database.
+        tables: its tables.
+        functions: functions that may be called, lower case.
+        refused: functions that may not, lower case.
+        aggregates: aggregate functions, lower case; combinators make more names of them.
+        combinators: suffixes, lower case.
+    """
+
+    database: str
+    tables: frozenset[str]
+    functions: frozenset[str]
+    refused: frozenset[str]
+    aggregates: frozenset[str]
+    combinators: tuple[str, ...]
+
+    def has_function(self, name: str) -> bool:
+        """Whether a function may be called; by its lower-case name."""
+        return name not in self.refused and (name in self.functions or name in allowed.SYNTAX_FUNCTIONS or self._is_combined(name))
+
+    def _is_combined(self, name: str) -> bool:
+        return any(
+            name.endswith(suffix) and (name.removesuffix(suffix) in self.aggregates or self._is_combined(name.removesuffix(suffix)))
+            for suffix in self.combinators
+        )
+
+
+def format_named(name: str) -> str:
+    """An output format by its name in any case.
+
+    Raises:
+        QueryRefusedError: it is not one that this endpoint writes.
+    """
+    found = _FORMATS.get(name.lower())
+    if found is None:
+        raise QueryRefusedError(UNKNOWN_FORMAT, f"This endpoint does not write format {name[:64]!r}")
+    return found
+
+
+def check_database(catalogue: Catalogue, name: str) -> str:
+    """A database that may be read, by its name.
+
+    Raises:
+        QueryRefusedError: it is not one of them.
+    """
+    if name not in {catalogue.database, "system", *allowed.INFORMATION_SCHEMA}:
+        raise QueryRefusedError(UNKNOWN_DATABASE, f"Database {name[:64]!r} is not served here, only {catalogue.database!r} is")
+    return name
+
+
+def check_kind(statement: Statement) -> None:
+    """Check that a statement is of a kind that only reads.
+
+    Raises:
+        QueryRefusedError: it is not.
+    """
+    if statement.tree.get("type") not in allowed.STATEMENTS:
+        raise QueryRefusedError(READONLY, "This endpoint only reads: it runs SELECT, EXPLAIN, SHOW, DESCRIBE and EXISTS")
+
+
+def output_format(statement: Statement) -> str | None:
+    """The output format that a statement names, if it does.
+
+    Raises:
+        QueryRefusedError: it is not one that this endpoint writes.
+    """
+    return _output(statement.tree)[1]
+
+
+def check(statement: Statement, *, catalogue: Catalogue, database: str, parameters: Mapping[str, str]) -> str | None:
+    """Check a statement whose SETTINGS were taken out.
+
+    Args:
+        statement: as the engine parsed it.
+        catalogue: what exists.
+        database: where a table without a database is looked for.
+        parameters: values of the query's parameters; those of type Identifier are names in the statement.
+
+    Returns:
+        The output format that it names, if it does.
+
+    Raises:
+        QueryRefusedError: it may not run.
+    """
+    check_kind(statement)
+    try:
+        tree, named = _output(statement.tree)
+        _Walk(catalogue, database, parameters, frozenset(_lambdas(tree))).node(tree, _NO_NAMES)
+    except RecursionError:
+        raise QueryRefusedError(TOO_DEEP_RECURSION, TOO_DEEP) from None
+    return named
+
+
+def _output(tree: Node) -> tuple[Node, str | None]:
+    """A statement without its FORMAT, and that format."""
+    if "out_file" in tree:
+        raise QueryRefusedError(ACCESS_DENIED, "INTO OUTFILE writes a file on the server: read the response instead")
+    if "format_ast" not in tree:
+        return tree, None
+    named = format_named(str(tree["format_ast"].get("name", "")))
+    return {name: field for name, field in tree.items() if name != "format_ast"}, named
+
+
+class _Walk:
+    """One walk over a tree. ``ctes``, handed down, are the names that WITH has given to subqueries so far."""
+
+    def __init__(self, catalogue: Catalogue, database: str, parameters: Mapping[str, str], lambdas: frozenset[str]) -> None:
+        self._catalogue = catalogue
+        self._database = database
+        self._parameters = parameters
+        self._lambdas = lambdas
+        self._declared: set[str] = set()
+
+    def node(self, node: Node, ctes: frozenset[str]) -> None:
+        kind = node.get("type")
+        fields = allowed.NODES.get(str(kind))
+        if kind == "SetQuery":
+            raise QueryRefusedError(READONLY, "SETTINGS are read at the end of the whole statement only")
+        if fields is None:
+            raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {kind}")
+        for name, field in node.items():
+            if name in allowed.OUTPUT_FLAGS and field is not False:
+                raise QueryRefusedError(ACCESS_DENIED, "INTO OUTFILE writes a file on the server: read the response instead")
+            if name != "type" and name not in fields:
+                raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {name} in {kind}")
+        match kind:
+            case "Literal":
+                pass
+            case "SelectWithUnionQuery":
+                self._union(node, ctes)
+            case "SelectQuery":
+                self._select(node, ctes)
+            case "TableExpression":
+                self._table_expression(node, ctes)
+            case "Function":
+                self._function(node, ctes)
+            case "Identifier":
+                self._identifier(node)
+            case "ColumnsApplyTransformer":
+                if "func_name" in node:
+                    self._function_name(node["func_name"])
+                self._fields(node, ctes)
+            case "ExplainQuery":
+                self._explain(node, ctes)
+            case "ShowTablesQuery" | "ShowColumnsQuery" | "ShowIndexesQuery" | "UseQuery":
+                self._show(node, ctes)
+            case _:
+                self._fields(node, ctes)
+
+    def _fields(self, node: Node, ctes: frozenset[str], *, but: str = "") -> None:
+        for name, field in node.items():
+            if name != but:
+                self._field(field, ctes)
+
+    def _field(self, field: Any, ctes: frozenset[str]) -> None:
+        if isinstance(field, dict):
+            self.node(field, ctes)
+        elif isinstance(field, list):
+            for item in field:
+                self._field(item, ctes)
+
+    def _union(self, node: Node, ctes: frozenset[str]) -> None:
+        # The WITH of the first SELECT holds for the others too (enable_global_with_statement).
+        for position, select in enumerate(node["list_of_selects"]["children"]):
+            if position == 0 and select.get("type") == "SelectQuery":
+                self.node(select, ctes)
+                ctes |= _names_given(select)
+            else:
+                self.node(select, ctes)
+
+    def _select(self, node: Node, ctes: frozenset[str]) -> None:
+        for element in node.get("with", {}).get("children", ()):
+            if element.get("type") != "WithElement":
+                self.node(element, ctes)
+                continue
+            name = str(element.get("name", ""))
+            # Inside a subquery that is being resolved its name means a table again, whoever declared it: with each name given once and no
+            # name that could be a file's, no order of resolution leads to a table that was not looked at.
+            if name in self._declared or not _is_plain(name):
+                raise QueryRefusedError(BAD_ARGUMENTS, f"WITH must give each subquery a plain name of its own, not {name[:64]!r}")
+            self._declared.add(name)
+            self.node(element, ctes | {name} if node.get("recursive_with") else ctes)
+            ctes |= {name}
+        self._fields(node, ctes, but="with")
+
+    def _table_expression(self, node: Node, ctes: frozenset[str]) -> None:
+        if "database_and_table_name" in node:
+            table = node["database_and_table_name"]
+            self._table(table, ctes)
+        if "table_function" in node:
+            function = node["table_function"]
+            if (name := str(function.get("name"))).lower() not in allowed.TABLE_FUNCTIONS:
+                raise QueryRefusedError(ACCESS_DENIED, f"Table function {name[:64]!r} is not available here")
+            if unknown := function.keys() - allowed.NODES["Function"] - {"type"}:
+                raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {min(unknown)} in a table function")
+            self._fields(function, ctes)
+        for name, field in node.items():
+            if name not in {"database_and_table_name", "table_function"}:
+                self._field(field, ctes)
+
+    def _table(self, node: Node, ctes: frozenset[str]) -> None:
+        parts = self._parts(node)
+        if len(parts) == 1 and parts[0] in ctes:
+            return
+        table = parts[-1]
+        database = check_database(self._catalogue, parts[0] if len(parts) == 2 else self._database)
+        if len(parts) > 2 or (database == self._catalogue.database and table not in self._catalogue.tables):
+            raise QueryRefusedError(UNKNOWN_TABLE, f"Unknown table {'.'.join(parts)[:128]!r} in database {self._catalogue.database!r}")
+        if database == "system" and table not in allowed.SYSTEM_TABLES:
+            raise QueryRefusedError(ACCESS_DENIED, f"Table system.{table[:64]} is not available here")
+
+    def _parts(self, node: Node) -> list[str]:
+        """The parts of a name, Identifier parameters filled in."""
+        values = iter([self._parameter(child) for child in node.get("children", ())])
+        return [part or next(values, "") for part in node.get("name_parts") or [node.get("name", "")]]
+
+    def _parameter(self, node: Node) -> str:
+        name = str(node.get("name"))
+        if name not in self._parameters:
+            raise QueryRefusedError(UNKNOWN_QUERY_PARAMETER, f"Parameter {name[:64]!r} is not given")
+        value = self._parameters[name]
+        if node.get("type") != "QueryParameter" or "\\" in value:
+            raise QueryRefusedError(BAD_ARGUMENTS, f"Parameter {name[:64]!r} must be a plain name, without a backslash")
+        return value
+
+    def _identifier(self, node: Node) -> None:
+        # A function can be handed to another one by its bare name: arrayMap(file, ...).
+        parts = self._parts(node)
+        if len(parts) == 1 and parts[0].lower() in self._catalogue.refused:
+            raise QueryRefusedError(ACCESS_DENIED, f"Function {parts[0][:64]!r} is not available here, and no column may be named so")
+
+    def _function(self, node: Node, ctes: frozenset[str]) -> None:
+        if "kind" in node and node["kind"] not in allowed.FUNCTION_KINDS:
+            raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {node['kind']}")
+        self._function_name(node["name"])
+        if str(node["name"]).lower() in allowed.IN_FUNCTIONS:
+            for argument in node.get("arguments", {}).get("children", ())[1:]:
+                if argument.get("type") == "Identifier":
+                    self._table(argument, ctes)
+        self._fields(node, ctes)
+
+    def _function_name(self, name: str) -> None:
+        lowered = name.lower()
+        if lowered in self._catalogue.refused:
+            raise QueryRefusedError(ACCESS_DENIED, f"Function {name[:64]!r} is not available here")
+        if not self._catalogue.has_function(lowered) and lowered not in self._lambdas:
+            raise QueryRefusedError(UNKNOWN_FUNCTION, f"Unknown function {name[:64]!r}")
+
+    def _explain(self, node: Node, ctes: frozenset[str]) -> None:
+        query = node.get("query", {})
+        if node.get("kind") not in allowed.EXPLAIN_KINDS or query.get("type") != "SelectWithUnionQuery":
+            raise QueryRefusedError(READONLY, "This endpoint explains SELECT only")
+        for change in node.get("settings", {}).get("changes", ()):
+            if change["name"] not in allowed.EXPLAIN_SETTINGS:
+                raise QueryRefusedError(ACCESS_DENIED, f"EXPLAIN setting {change['name'][:64]!r} is not available here")
+        self.node(_output(query)[0], ctes)
+
+    def _show(self, node: Node, ctes: frozenset[str]) -> None:
+        for key in ("from", "database"):
+            named = node.get(key) or self._database
+            check_database(self._catalogue, named if isinstance(named, str) else ".".join(self._parts(named)))
+        if "table" in node:
+            self._table({"name_parts": [node.get("database") or self._database, node["table"]]}, ctes)
+        self._fields(node, ctes)
+
+
+def _names_given(select: Node) -> frozenset[str]:
+    elements = select.get("with", {}).get("children", ())
+    return frozenset(str(element["name"]) for element in elements if element.get("type") == "WithElement")
+
+
+def _lambdas(field: Any) -> Iterator[str]:
+    """Names that the statement gives to lambdas, lower case: these can be called too."""
+    if isinstance(field, dict):
+        if field.get("is_lambda_function") and "alias" in field:
+            yield str(field["alias"]).lower()
+        for inner in field.values():
+            yield from _lambdas(inner)
+    elif isinstance(field, list):
+        for inner in field:
+            yield from _lambdas(inner)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and name.isidentifier()

@@ -1,0 +1,186 @@
+"""One HTTP request, read as ClickHouse's HTTP interface reads it."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Final
+from urllib.parse import parse_qsl
+
+import lz4.frame
+
+from spanhouse.exporter.clickhouse_http.errors import (
+    BAD_ARGUMENTS,
+    CANNOT_DECOMPRESS,
+    NOT_IMPLEMENTED,
+    QUERY_IS_TOO_LARGE,
+    UNKNOWN_COMPRESSION_METHOD,
+    EngineError,
+)
+
+MAX_BODY_BYTES: Final = 64 << 20
+"""Of a request's body, after decompression."""
+
+_MAX_FIELDS: Final = 2000
+_MAX_QUERY_ID: Final = 256
+_PARAMETER: Final = "param_"
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a client asks for.
+
+    Attributes:
+        statement: the URL's ``query`` and the body, joined by a line break.
+        fields: of the URL and of a multipart body: settings, and what is named below.
+        headers: by lower-case name.
+    """
+
+    statement: bytes
+    fields: Mapping[str, str]
+    headers: Mapping[str, str]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Values of the statement's parameters."""
+        return {name.removeprefix(_PARAMETER): value for name, value in self.fields.items() if name.startswith(_PARAMETER)}
+
+    @property
+    def database(self) -> str | None:
+        """Where tables without a database are looked for; None for the store's."""
+        return self.fields.get("database") or self.headers.get("x-clickhouse-database") or None
+
+    @property
+    def default_format(self) -> str | None:
+        """Output format of a statement that names none."""
+        return self.fields.get("default_format") or self.headers.get("x-clickhouse-format") or None
+
+    @property
+    def accepts(self) -> str:
+        """The client's Accept-Encoding; '' if it does not want compression."""
+        return self.headers.get("accept-encoding", "") if self.fields.get("enable_http_compression") in {"1", "true"} else ""
+
+
+def read_fields(query_string: bytes) -> dict[str, str]:
+    """The URL's fields; of those given twice the last.
+
+    Raises:
+        EngineError: they are not UTF-8, or too many.
+    """
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise EngineError(BAD_ARGUMENTS, f"The URL must hold at most {_MAX_FIELDS} fields in percent-encoded UTF-8") from None
+    return dict(pairs)
+
+
+def query_id(fields: Mapping[str, str]) -> str:
+    """The query's id: the client's, or a new one.
+
+    Raises:
+        EngineError: the client's can't stand in a response header.
+    """
+    given = fields.get("query_id", "")
+    if not given:
+        return str(uuid.uuid4())
+    if len(given) > _MAX_QUERY_ID or not (given.isascii() and given.isprintable()):
+        raise EngineError(BAD_ARGUMENTS, f"query_id must be at most {_MAX_QUERY_ID} printable ASCII characters")
+    return given
+
+
+def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Request:
+    """Put a request together.
+
+    Args:
+        fields: of the URL.
+        headers: by lower-case name.
+        body: as it came.
+
+    Raises:
+        EngineError: it can't be decoded, is too large, or asks for what is not supported.
+    """
+    for name in ("compress", "decompress"):
+        if fields.get(name, "0") not in {"0", "false", ""}:
+            raise EngineError(NOT_IMPLEMENTED, f"{name}=1, ClickHouse's own block format, is not supported: use enable_http_compression=1")
+    content = decompress(body, headers.get("content-encoding", ""))
+    if headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        form = _read_form(headers["content-type"], content)
+        fields = {**fields, **form}
+        content = b""
+    statement = fields.get("query", "").encode()
+    if statement and content:
+        statement += b"\n"
+    return Request(statement=statement + content, fields=fields, headers=headers)
+
+
+def decompress(body: bytes, encoding: str) -> bytes:
+    """A body without its Content-Encoding.
+
+    Raises:
+        EngineError: the encoding is unknown, the body is broken, or larger than ``MAX_BODY_BYTES``.
+    """
+    try:
+        match encoding.strip().lower():
+            case "" | "identity":
+                return body
+            case "gzip" | "x-gzip":
+                return _inflate(body, zlib.MAX_WBITS | 16)
+            case "deflate":
+                return _inflate(body, zlib.MAX_WBITS)
+            case "lz4":
+                return _unlz4(body)
+    except (zlib.error, RuntimeError, EOFError):
+        raise EngineError(CANNOT_DECOMPRESS, "The request's body is not in the form that its Content-Encoding names") from None
+    raise EngineError(UNKNOWN_COMPRESSION_METHOD, "Unknown Content-Encoding of the request: use gzip, deflate or lz4")
+
+
+def too_large() -> EngineError:
+    """The error of a body beyond ``MAX_BODY_BYTES``."""
+    return EngineError(QUERY_IS_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes")
+
+
+def _inflate(body: bytes, window_bits: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while body:  # gzip members may follow one another
+        inflater = zlib.decompressobj(window_bits)
+        pieces.append(inflater.decompress(body, MAX_BODY_BYTES - size + 1))
+        size += len(pieces[-1])
+        if size > MAX_BODY_BYTES:
+            raise too_large()
+        if not inflater.eof:
+            raise EOFError
+        body = inflater.unused_data
+    return b"".join(pieces)
+
+
+def _unlz4(body: bytes) -> bytes:
+    inflater = lz4.frame.LZ4FrameDecompressor()
+    content: bytes = inflater.decompress(body, MAX_BODY_BYTES + 1)
+    if len(content) > MAX_BODY_BYTES:
+        raise too_large()
+    if not inflater.eof:
+        raise EOFError
+    return content
+
+
+def _read_form(content_type: str, body: bytes) -> dict[str, str]:
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    form: dict[str, str] = {}
+    if not message.is_multipart():
+        raise EngineError(BAD_ARGUMENTS, "The request's body is not multipart/form-data as its Content-Type says")
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        if part.get_filename() is not None or not isinstance(name, str):
+            raise EngineError(NOT_IMPLEMENTED, "External data is not supported: join with a subquery or send it as a parameter")
+        content = part.get_payload(decode=True)
+        try:
+            form[name] = content.decode() if isinstance(content, bytes) else ""
+        except UnicodeDecodeError:
+            raise EngineError(BAD_ARGUMENTS, f"Form field {name[:64]!r} is not UTF-8") from None
+    return form
