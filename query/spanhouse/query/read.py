@@ -27,10 +27,10 @@ FROM otel_traces
 
 
 def compile_spans(trace_ids: Sequence[str]) -> Statement:
-    """The statement that reads all spans of traces, given as bare ids, each trace's by their start."""
+    """The statement that reads all spans of traces, given as bare ids, each trace's by their start, its root before what starts with it."""
     parameters = Parameters()
     ids = parameters.add(tuple(trace_ids), "Array(String)")
-    return Statement(f"{_SPAN_COLUMNS}WHERE TraceId IN {ids}\nORDER BY TraceId, Timestamp, SpanId", parameters.bound())
+    return Statement(f"{_SPAN_COLUMNS}WHERE TraceId IN {ids}\nORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId", parameters.bound())
 
 
 def read_info(row: Row) -> TraceInfo:

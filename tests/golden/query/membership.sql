@@ -1,0 +1,14 @@
+-- p0: "a"
+-- p1: ["x", "y"]
+-- p2: "b"
+-- p3: ["z"]
+-- p4: ["ERROR"]
+-- p5: [1.0, 2.5]
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+FROM traces
+WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})
+  AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
+  AND State IN {p4:Array(String)}
+  AND toUnixTimestamp64Milli(Timestamp) IN {p5:Array(Float64)}
+  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)}) OR (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR') GROUP BY TraceId HAVING max(ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)}) AND max(StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR'))
+ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -1,0 +1,10 @@
+-- p0: "mlflow.source.type"
+-- p1: "production"
+-- p2: "app_version"
+-- p3: "1.0.0"
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+FROM traces
+WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
+  AND (mapContains(Metadata, {p2:String}) AND Metadata[{p2:String}] = {p3:String})
+  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) OR (ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String}) GROUP BY TraceId HAVING max(ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) AND max(ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String}))
+ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

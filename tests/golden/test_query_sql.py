@@ -1,0 +1,60 @@
+"""The SQL of searches, as files that are read in review. ``REGENERATE_GOLDEN=1`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from spanhouse.query import Statement, compile_filter
+from spanhouse.query.compile_ import Search, compile_, compile_count
+from spanhouse.query.order import read_order
+from spanhouse.query.read import compile_spans
+from spanhouse.query.resolve import read_filter
+
+FILES = Path(__file__).parent / "query"
+
+STATEMENTS = {
+    "everything": compile_filter(None),
+    "two_metadata_clauses": compile_filter("metadata.`mlflow.source.type` = 'production' AND metadata.app_version = '1.0.0'"),
+    "metadata_not_equal": compile_filter("metadata.app_version != '1.0.0'"),
+    "metadata_empty_value": compile_filter("metadata.note = ''"),
+    "metadata_patterns": compile_filter(r"metadata.a LIKE '100\%\\' AND metadata.a ILIKE 'x_' AND tag.b RLIKE '^\d+$'"),
+    "membership": compile_filter("metadata.a IN ('x', 'y') AND tag.b NOT IN ('z') AND status IN ('ERROR') AND timestamp IN (1, 2.5)"),
+    "missing": compile_filter("metadata.a IS NULL AND tag.b IS NOT NULL AND name IS NULL AND execution_time IS NULL AND status IS NULL"),
+    "attributes": compile_filter("name = 'chat' AND status = 'ERROR' AND client_request_id = 'c' AND execution_time_ms > 100 AND end_time >= 5.5"),
+    "time_bounds": compile_filter("timestamp_ms >= 1700000000000 AND timestamp_ms < 1800000000000"),
+    "request_id": compile_filter("request_id IN ('tr-0af7651916cd43dd8448eb211c80319c', 'B7AD6B7169203331B7AD6B7169203331')"),
+    "run_id": compile_filter("run_id = 'r'"),
+    "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
+    "newest_page": compile_(Search(predicate=read_filter("metadata.a = 'x'")), limit=101, newest_parts=1616, since_ns=1_700_000_000_000_000_000),
+    "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
+    "next_page_by_metadata": compile_(
+        Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11
+    ),
+    "next_page_after_a_missing_value": compile_(Search(order=read_order(["metadata.version"]), after=(None, 1_700_000_000_000, "tr-0a")), limit=11),
+    "spans": compile_spans(["0af7651916cd43dd8448eb211c80319c"]),
+}
+
+
+def _written(statement: Statement) -> str:
+    parameters = "".join(
+        f"-- {name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in sorted(statement.parameters.items(), key=lambda it: int(it[0][1:]))
+    )
+    return f"{parameters}{statement.sql}\n"
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_search_compiles_to_the_sql_and_the_parameters_on_file(name: str) -> None:
+    file = FILES / f"{name}.sql"
+    written = _written(STATEMENTS[name])
+    if os.environ.get("REGENERATE_GOLDEN"):
+        FILES.mkdir(exist_ok=True)
+        file.write_text(written, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == written
+
+
+def test_every_file_belongs_to_a_statement() -> None:
+    assert {file.stem for file in FILES.iterdir()} == set(STATEMENTS)

@@ -1,0 +1,258 @@
+"""TraceClient: how it finds a store, what it reads of traces, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import otlp
+from tests.support.serve import Serve
+from tests.support.store import TestStore, connect, engine_directory
+
+from spanhouse.query import FilterError, StoreUnavailableError, TraceClient, compile_filter, search_traces
+from spanhouse.schema.serving import FILE_NAME, Serving
+from spanhouse.schema.store import StoreError
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+@pytest.fixture
+def client(store: TestStore) -> Iterator[TraceClient]:
+    with TraceClient(store.dsn) as made:
+        yield made
+
+
+def _id(request: Any) -> str:
+    return str(request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex())
+
+
+def test_a_trace_is_read_with_its_spans_by_either_form_of_its_id(store: TestStore, client: TraceClient) -> None:
+    request = otlp.trace(
+        resource={"service.name": "svc", "service.version": "1.0.0"},
+        attributes={
+            "mlflow.traceMetadata.a": "1",
+            "mlflow.traceTag.t": "2",
+            "mlflow.traceRequestPreview": "hi",
+            "mlflow.spanType": '"LLM"',
+            "n": "1",
+        },
+        name="chat",
+        start_ns=1_760_000_000_123_456_789,
+        duration_ns=5_500_000,
+        error=True,
+    )
+    root = request.resource_spans[0].scope_spans[0].spans[0]
+    event = root.events.add(name="exception", time_unix_nano=1_760_000_000_123_456_790)
+    event.attributes.extend(otlp.key_values({"exception.type": "ValueError"}))
+    link = root.links.add(trace_id=b"\1" * 16, span_id=b"\2" * 8, trace_state="k=v")
+    link.attributes.extend(otlp.key_values({"why": "retry"}))
+    store.ingest(request)
+    found = client.get_trace(_id(request))
+    assert found is not None
+    assert found == client.get_trace(f"tr-{_id(request).upper()}")
+    info = found.info
+    assert (info.trace_id, info.name, info.experiment_id, info.request_time) == (f"tr-{_id(request)}", "chat", "svc", 1_760_000_000_123)
+    assert (info.execution_time_ms, info.status, info.span_count, info.error_count) == (5, "ERROR", 3, 1)
+    assert (info.trace_metadata["a"], info.trace_metadata["app_version"], info.tags["t"], info.request_preview) == ("1", "1.0.0", "2", "hi")
+    first, *children = found.data.spans
+    assert [span.name for span in children] == ["child 0", "child 1"]
+    assert {span.parent_id for span in children} == {first.span_id} == {info.root_span_id}
+    assert (first.parent_id, first.status, first.status_message, first.kind, first.span_type) == (None, "ERROR", "boom", "Server", "LLM")
+    assert (first.start_time_ns, first.end_time_ns) == (1_760_000_000_123_456_789, 1_760_000_000_128_956_789)
+    assert first.attributes["n"] == "1"
+    assert first.resource["service.version"] == "1.0.0"
+    assert [(it.name, it.time_ns, it.attributes) for it in first.events] == [
+        ("exception", 1_760_000_000_123_456_790, {"exception.type": "ValueError"})
+    ]
+    assert [(it.trace_id, it.span_id, it.trace_state, it.attributes) for it in first.links] == [("01" * 16, "02" * 8, "k=v", {"why": "retry"})]
+
+
+def test_an_unknown_trace_is_none(client: TraceClient) -> None:
+    assert client.get_trace("tr-" + "0" * 32) is None
+    assert client.get_trace("' OR 1 --") is None
+
+
+def test_a_span_that_is_stored_twice_is_given_once(store: TestStore, client: TraceClient) -> None:
+    request = otlp.trace()
+    store.ingest(request)
+    store.ingest(request, request)
+    assert store.rows("SELECT count() AS n FROM otel_traces")[0]["n"] > 3
+    found = client.get_trace(_id(request))
+    assert found is not None
+    assert len(found.data.spans) == found.info.span_count == 3
+
+
+@pytest.mark.parametrize("include_spans", [True, False])
+def test_the_spans_of_what_a_search_finds_are_there_when_they_are_looked_at(store: TestStore, client: TraceClient, include_spans: bool) -> None:
+    requests = [otlp.trace(children=children) for children in range(4)]
+    store.ingest(*requests)
+    page = client.search_traces(max_results=10, include_spans=include_spans, order_by=["timestamp_ms ASC"])
+    assert {trace.info.trace_id[3:]: len(trace.data.spans) for trace in page} == {_id(request): number + 1 for number, request in enumerate(requests)}
+    matches = client.search_traces(include_spans=include_spans)
+    assert sum(len(trace.data.spans) for trace in matches) == 10
+
+
+def test_services_runs_and_models_narrow_a_search(store: TestStore, client: TraceClient) -> None:
+    store.ingest(otlp.trace(resource={"service.name": "a"}, attributes={"mlflow.traceMetadata.mlflow.sourceRun": "r"}))
+    store.ingest(otlp.trace(resource={"service.name": "b", "mlflow.modelId": "m"}, attributes={"mlflow.traceMetadata.k": "v"}))
+    store.ingest(otlp.trace(resource={"service.name": "c"}))
+
+    def found(**arguments: Any) -> list[str]:
+        return sorted(trace.info.experiment_id for trace in client.search_traces(**arguments))
+
+    assert found() == ["a", "b", "c"]
+    assert found(experiment_ids=["a", "c", "nope"]) == found(locations=["c", "a"]) == ["a", "c"]
+    assert found(experiment_ids=[]) == found(locations=[]) == []
+    assert found(run_id="r") == found(filter_string="run_id = 'r'") == ["a"]
+    assert found(model_id="m") == found(model_id="m", filter_string="metadata.k = 'v'") == ["b"]
+    assert found(model_id="m", filter_string="metadata.k = 'w'") == found(run_id="r", experiment_ids=["b"]) == []
+
+
+def test_order_by_sorts_and_puts_missing_values_last_in_both_directions(store: TestStore, client: TraceClient) -> None:
+    for number, version in enumerate(["b", "a", None, "c"]):
+        attributes = {} if version is None else {"mlflow.traceMetadata.v": version}
+        store.ingest(otlp.trace(attributes=attributes, start_ns=1_760_000_000_000_000_000 + number))
+
+    def versions(order_by: list[str]) -> list[str | None]:
+        return [trace.info.trace_metadata.get("v") for trace in client.search_traces(order_by=order_by)]
+
+    assert versions(["metadata.v"]) == ["a", "b", "c", None]
+    assert versions(["metadata.v DESC"]) == ["c", "b", "a", None]
+
+
+@pytest.mark.parametrize("format_name", ["pandas", "arrow"])
+def test_a_frame_has_a_row_for_each_trace(store: TestStore, client: TraceClient, format_name: str) -> None:
+    store.ingest(
+        *[otlp.trace(resource={"service.name": "svc", "service.version": str(number)}, start_ns=10**18 + number * 10**6) for number in range(3)]
+    )
+    frame = client.search_frame(filter_string="metadata.app_version != '1'", order_by=["timestamp_ms"], format=format_name)
+    rows = frame.to_dict("records") if format_name == "pandas" else frame.to_pylist()
+    assert [dict(row["trace_metadata"])["app_version"] for row in rows] == ["0", "2"]
+    assert [row["request_time"] for row in rows] == [10**12, 10**12 + 2]
+    assert rows[0]["state"] == "OK"
+    empty = client.search_frame(["nope"], format=format_name)
+    assert len(empty) == 0
+    assert next(iter(empty.columns if format_name == "pandas" else empty.column_names)) == "trace_id"
+
+
+def test_an_unknown_frame_format_is_the_users_mistake(client: TraceClient) -> None:
+    with pytest.raises(FilterError, match="known are pandas, arrow, polars"):
+        client.search_frame(format="excel")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"filter_string": "stat = 'OK'"}, "did you mean 'status'"),
+        ({"filter_string": "name RLIKE '(?=a)'"}, "not a regular expression"),
+        ({"filter_string": "name = 'a' AND name RLIKE '['", "max_results": 5}, "not a regular expression"),
+        ({"filter_string": 5}, "a filter is a string"),
+        ({"order_by": ["nope"]}, "unknown attribute"),
+        ({"max_results": 0}, "1 to 50000"),
+        ({"max_results": 5, "page_token": "junk"}, "invalid page token"),
+        ({"experiment_ids": "svc"}, "is a list of service names"),
+        ({"experiment_ids": [5]}, "takes text"),
+        ({"experiment_ids": ["a"], "locations": ["a"]}, "give one of them"),
+        ({"run_id": 5}, "run_id takes text"),
+        ({"model_id": "\ud800"}, "surrogate"),
+    ],
+)
+def test_a_mistake_in_the_arguments_is_told_at_the_call(client: TraceClient, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(FilterError, match=message) as caught:
+        client.search_traces(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_pattern_is_shown_where_it_stands(client: TraceClient) -> None:
+    text = "name RLIKE 'good' AND name RLIKE 'b(ad'"
+    with pytest.raises(FilterError) as caught:
+        client.search_traces(filter_string=text)
+    assert text[caught.value.start : caught.value.end] == "'b(ad'"
+
+
+def test_the_arguments_stand_in_mlflows_order(store: TestStore, client: TraceClient) -> None:
+    store.ingest(otlp.trace(resource={"service.name": "svc"}, attributes={"mlflow.traceMetadata.mlflow.sourceRun": "r"}))
+    page = client.search_traces(["svc"], "status = 'OK'", 5, ["timestamp_ms DESC"], None, "r")
+    assert len(page) == 1
+
+
+def test_the_functions_of_the_module_search_and_compile(store: TestStore) -> None:
+    store.ingest(otlp.trace())
+    assert len(search_traces(filter_string="status = 'OK'", dsn=store.dsn)) == 1
+    statement = compile_filter("status = 'OK'")
+    rows = store.client.query(statement.sql, parameters=dict(statement.parameters)).result_rows
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("dsn", "error", "says"),
+    [
+        ("foo", StoreError, "expected chdb:///"),
+        ("chdb://:memory:", StoreError, "chdb:///absolute"),
+        ("chdb:///no/such/store", StoreError, "start `spanhouse serve`"),
+        ("http://user:secret@127.0.0.1:1/db", StoreUnavailableError, "does not answer"),
+    ],
+)
+def test_a_store_that_cannot_be_reached_is_one_line_without_secrets(dsn: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says) as caught:
+        TraceClient(dsn)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_without_our_tables_says_how_to_make_them(store: TestStore) -> None:
+    admin = connect()
+    admin.command("CREATE DATABASE IF NOT EXISTS bare")
+    admin.close()
+    with TraceClient(f"chdb://{engine_directory()}?database=bare") as bare, pytest.raises(StoreUnavailableError, match="run `spanhouse migrate`"):
+        bare.search_traces(max_results=1)
+
+
+def test_a_client_that_was_told_nothing_says_what_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(tmp_path))
+    with pytest.raises(StoreError, match="start `spanhouse serve`"):
+        TraceClient()
+    # The file of a server that is gone leads nowhere.
+    gone = Serving(pid=os.getpid(), store="x", grpc="off", http="off", clickhouse_http="127.0.0.1:1", console="off")
+    gone.write(tmp_path / FILE_NAME)
+    with pytest.raises(StoreError, match="start `spanhouse serve`"):
+        TraceClient()
+
+
+def test_a_client_that_was_told_nothing_opens_the_default_store(tmp_path: Path) -> None:
+    code = (
+        "import clickhouse_connect, sys\n"
+        "from spanhouse.schema import migrations, store\n"
+        "client = clickhouse_connect.get_client(dsn=store.default_store().dsn)\n"
+        "migrations.apply(lambda sql, parameters=None, /: client.query(sql, parameters=dict(parameters or {})).result_rows)\n"
+        "client.close()\n"
+        "from spanhouse.query import TraceClient\n"
+        "with TraceClient() as found:\n"
+        "    print(len(found.search_traces()))\n"
+    )
+    env = {**os.environ, "SPANHOUSE_DATA_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
+def test_a_client_that_was_told_nothing_finds_the_running_server(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(serve.data_dir))
+    with TraceClient() as found, TraceClient(serve.dsn) as named:
+        for client in (found, named):
+            page = client.search_traces(["nobody"], "metadata.`it's` = 'a''\\\\\0\n' AND name RLIKE 'x'", max_results=1)
+            assert list(page) == []
+
+
+def test_an_embedded_store_that_a_server_has_open_names_the_servers_address(serve: Serve) -> None:
+    code = (
+        "from spanhouse.query import TraceClient\n"
+        f"try:\n    TraceClient('chdb://{serve.data_dir}/store')\n"
+        "except Exception as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert f"use http://{serve.clickhouse_http}" in done.stdout, done.stderr

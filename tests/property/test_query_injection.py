@@ -1,0 +1,109 @@
+"""Nothing that a user writes reaches SQL but as a bound parameter, and whatever a user writes gives a statement or a FilterError."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spanhouse.query import FilterError, Statement, compile_filter
+from spanhouse.query.compile_ import Search, compile_, compile_count
+from spanhouse.query.order import read_order
+from spanhouse.query.resolve import read_filter
+
+# A mark that no statement of ours has: were it ever in the SQL, a user put it there.
+MARK = "ZQX"
+EVIL = st.one_of(
+    st.text(alphabet=st.characters(codec="utf-8"), max_size=20),
+    st.sampled_from(
+        ["' OR 1 --", "'; DROP TABLE traces --", "\\", "\\'", "{p0:String}", "`", "*/", "\0", "' UNION SELECT 1 --", "\n", "$$", "\u2018"]
+    ),
+).map(lambda text: f"{MARK}{text}{MARK}")
+KEY = EVIL.map(lambda text: "`" + text.replace("`", "``") + "`")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+VALUE = EVIL.map(_quoted)
+FIELD = st.one_of(
+    KEY.map(lambda key: f"metadata.{key}"), KEY.map(lambda key: f"tag.{key}"), st.sampled_from(["name", "status", "request_id", "run_id"])
+)
+CLAUSE = st.one_of(
+    st.tuples(FIELD, st.sampled_from(["=", "!=", "LIKE", "ILIKE", "RLIKE"]), VALUE).map(" ".join),
+    st.tuples(FIELD, st.sampled_from(["IN", "NOT IN"]), st.lists(VALUE, min_size=1, max_size=3)).map(
+        lambda it: f"{it[0]} {it[1]} ({', '.join(it[2])})"
+    ),
+    FIELD.map(lambda field: f"{field} IS NULL"),
+)
+FILTER = st.lists(CLAUSE, min_size=1, max_size=3).map(" AND ".join)
+
+PLACEHOLDER = re.compile(r"\{(p\d+):(String|Int64|UInt64|Float64|Array\((?:String|Int64|Float64)\))\}")
+
+
+def _check(statement: Statement) -> None:
+    assert MARK not in statement.sql
+    assert MARK.lower() not in statement.sql.lower()
+    # Every brace is one of our placeholders, each with one type, and each is bound.
+    assert "{" not in PLACEHOLDER.sub("", statement.sql)
+    assert len({name for name, _ in PLACEHOLDER.findall(statement.sql)}) == len(set(PLACEHOLDER.findall(statement.sql)))
+    assert {name for name, _ in PLACEHOLDER.findall(statement.sql)} == set(statement.parameters)
+    # The rest of the statement is made of this project's words alone.
+    assert statement.sql.isascii()
+    assert "--" not in statement.sql
+    assert ";" not in statement.sql
+
+
+@given(FILTER)
+def test_what_a_filter_says_is_in_the_parameters_and_not_in_the_sql(text: str) -> None:
+    _check(compile_filter(text))
+    _check(compile_count(Search(predicate=read_filter(text))))
+
+
+@given(KEY, EVIL, st.lists(EVIL, max_size=3), st.integers(1, 50_000), st.integers(0, 10))
+def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
+    key: str, value: str, services: list[str], limit: int, offset: int
+) -> None:
+    order = read_order([f"metadata.{key} DESC"])
+    after: tuple[Any, ...] = (value, 5, value)
+    search = Search(services=tuple(services), order=order, after=after, until_ns=2**62)
+    _check(compile_(search, limit=limit, offset=offset, newest_parts=7, since_ns=5))
+
+
+@given(
+    st.one_of(
+        st.text(max_size=60),
+        st.lists(st.sampled_from([*"()=!<>,.`'\" \\;", "AND", "name", "metadata", "IN", "IS", "NULL", "5", "'x'", "LIKE"]), max_size=12).map(
+            " ".join
+        ),
+    )
+)
+def test_any_text_is_a_statement_or_the_users_mistake(text: str) -> None:
+    statement, error = None, None
+    try:
+        statement = compile_filter(text)
+    except FilterError as caught:
+        error = caught
+    if error is None:
+        assert statement is not None
+        assert statement.sql.startswith("SELECT ")
+    else:
+        assert 0 <= error.start <= error.end <= len(error.text)
+        assert "\n" not in str(error)
+        assert error.message in error.render()
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@given(value=st.text(alphabet=st.characters(codec="utf-8"), max_size=30))
+def test_a_quoted_value_comes_back_as_it_was(quote: str, value: str) -> None:
+    escaped = quote + value.replace("\\", "\\\\").replace(quote, quote * 2) + quote
+    assert value in compile_filter(f"metadata.k = {escaped}").parameters.values()
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=30))
+def test_a_quoted_key_comes_back_as_it_was(key: str) -> None:
+    assert key in compile_filter("tag.`" + key.replace("`", "``") + "` = 'x'").parameters.values()

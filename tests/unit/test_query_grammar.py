@@ -1,0 +1,235 @@
+"""The grammar as a promise: filters that people have stored keep their meaning, and mistakes keep being told where they are."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from spanhouse.query import FilterError, compile_filter
+from spanhouse.query.ast import And, Comparison, Identifier, Membership, NullTest, Number, Operator
+from spanhouse.query.parse import MAX_COMPARISONS, parse
+from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf
+from spanhouse.query.resolve import read_filter
+from spanhouse.schema.vocabulary import ATTRIBUTES
+
+
+def _metadata(key: str) -> MapField:
+    return MapField(MapColumn.METADATA, key)
+
+
+def _tag(key: str) -> MapField:
+    return MapField(MapColumn.TAGS, key)
+
+
+def _attribute(name: str) -> AttributeField:
+    return AttributeField(ATTRIBUTES[name])
+
+
+def _equal(field: MapField | AttributeField, value: str | float) -> Compare:
+    return Compare(field=field, operator=Operator.EQUAL, value=value)
+
+
+ACCEPTED = {
+    "metadata.app_version = '1.0.0'": _equal(_metadata("app_version"), "1.0.0"),
+    'metadata."app_version" = "1.0.0"': _equal(_metadata("app_version"), "1.0.0"),
+    "`metadata`.app_version = '1.0.0'": _equal(_metadata("app_version"), "1.0.0"),
+    "\"metadata\".app_version = '1.0.0'": _equal(_metadata("app_version"), "1.0.0"),
+    "request_metadata.app_version = '1.0.0'": _equal(_metadata("app_version"), "1.0.0"),
+    "metadata.`mlflow.source.type` = 'production'": _equal(_metadata("mlflow.source.type"), "production"),
+    "metadata.mlflow.source.type = 'production'": _equal(_metadata("mlflow.source.type"), "production"),
+    "metadata.`my key` = 'v1'": _equal(_metadata("my key"), "v1"),
+    "metadata.`it's` = 'v1'": _equal(_metadata("it's"), "v1"),
+    "metadata.`a``b` = 'v1'": _equal(_metadata("a`b"), "v1"),
+    "metadata.`a-b/c:d` = 'v1'": _equal(_metadata("a-b/c:d"), "v1"),
+    "metadata.clé = 'v0'": _equal(_metadata("clé"), "v0"),
+    "metadata.1key = 'v1'": _equal(_metadata("1key"), "v1"),
+    "metadata.app_VERSION = '1.0.0'": _equal(_metadata("app_VERSION"), "1.0.0"),
+    "metadata.user = 'u'": _equal(_metadata("user"), "u"),
+    "metadata.and = 'u'": _equal(_metadata("and"), "u"),
+    "metadata.note = 'NULL'": _equal(_metadata("note"), "NULL"),
+    "metadata.note = ''": _equal(_metadata("note"), ""),
+    'metadata.note = "it\'s"': _equal(_metadata("note"), "it's"),
+    "metadata.note = 'it''s'": _equal(_metadata("note"), "it's"),
+    r"metadata.note = 'it\'s'": _equal(_metadata("note"), "it's"),
+    r"metadata.note = 'a\\b\d'": _equal(_metadata("note"), r"a\b\d"),
+    "metadata.name = 'v1'": _equal(_metadata("name"), "v1"),
+    "metadata.timestamp = 'v1'": _equal(_metadata("timestamp"), "v1"),
+    "tag.run_id = 'v1'": _equal(_tag("run_id"), "v1"),
+    "tag.team = 'ads'": _equal(_tag("team"), "ads"),
+    "tags.team = 'ads'": _equal(_tag("team"), "ads"),
+    "tag.mlflow.traceName = 'chat'": _equal(_tag("mlflow.traceName"), "chat"),
+    "metadata.app_version != '1.0.0'": Compare(field=_metadata("app_version"), operator=Operator.NOT_EQUAL, value="1.0.0"),
+    "metadata.b LIKE 'feature/%'": Compare(field=_metadata("b"), operator=Operator.LIKE, value="feature/%"),
+    "tag.team ilike 'SEA%'": Compare(field=_tag("team"), operator=Operator.ILIKE, value="SEA%"),
+    "name rLike '^[Cc]hat$'": Compare(field=_attribute("name"), operator=Operator.RLIKE, value="^[Cc]hat$"),
+    "metadata.a IN ('x')": OneOf(field=_metadata("a"), values=("x",), negated=False),
+    "name NOT IN ('a', \"b\")": OneOf(field=_attribute("name"), values=("a", "b"), negated=True),
+    "status IN ('OK','ERROR')": OneOf(field=_attribute("status"), values=("OK", "ERROR"), negated=False),
+    "timestamp IN (1, 2.5)": OneOf(field=_attribute("timestamp"), values=(1, 2.5), negated=False),
+    "run_id IN ('r')": OneOf(field=_metadata("mlflow.sourceRun"), values=("r",), negated=False),
+    "metadata.environment is not null": Missing(field=_metadata("environment"), negated=True),
+    "metadata.environment IS NULL": Missing(field=_metadata("environment"), negated=False),
+    "execution_time IS NULL": Missing(field=_attribute("execution_time"), negated=False),
+    "run_id IS NULL": Missing(field=_metadata("mlflow.sourceRun"), negated=False),
+    "attribute.run_id = 'r'": _equal(_metadata("mlflow.sourceRun"), "r"),
+    "status = 'OK'": _equal(_attribute("status"), "OK"),
+    "'x'  =  'OK'".replace("'x'", '"status"'): _equal(_attribute("status"), "OK"),
+    "trace.status = 'ok'": _equal(_attribute("status"), "ok"),
+    "attributes.name = 'chat'": _equal(_attribute("name"), "chat"),
+    "client_request_id = 'c'": _equal(_attribute("client_request_id"), "c"),
+    "request_id = 'tr-0A'": _equal(_attribute("request_id"), "tr-0a"),
+    "request_id = '0a'": _equal(_attribute("request_id"), "tr-0a"),
+    "request_id LIKE '%0A'": Compare(field=_attribute("request_id"), operator=Operator.LIKE, value="%0A"),
+    "timestamp_ms>=1700000000000": Compare(field=_attribute("timestamp_ms"), operator=Operator.GREATER_OR_EQUAL, value=1700000000000),
+    "timestamp < '1700000000000'": Compare(field=_attribute("timestamp"), operator=Operator.LESS, value=1700000000000),
+    "execution_time_ms <= 1.5e3": Compare(field=_attribute("execution_time_ms"), operator=Operator.LESS_OR_EQUAL, value=1500.0),
+    "end_time > -5": Compare(field=_attribute("end_time"), operator=Operator.GREATER, value=-5),
+    "end_time_ms < 99999999999999999999": Compare(field=_attribute("end_time_ms"), operator=Operator.LESS, value=1e20),
+    "status = 'OK' AND name = 'a'": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
+    "status = 'OK' name = 'a'": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
+    "status='OK'and\tname='a'\n": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
+    "AND status = 'OK' AND": _equal(_attribute("status"), "OK"),
+    "": All(()),
+}
+
+# The mistake's text in the filter, what the message says, what the hint says.
+REJECTED = {
+    "   ": ("", "expected a comparison", "metadata.app_version"),
+    "stat = 'OK'": ("stat", "unknown attribute 'stat'", "did you mean 'status'?"),
+    "state = 'OK'": ("state", "unknown attribute 'state'", "did you mean 'status'?"),
+    "trace.user = 'x'": ("trace.user", "unknown attribute 'user'", "known are "),
+    "METADATA.app_version = '1'": ("METADATA.app_version", "unknown entity 'METADATA'", "did you mean 'metadata'?"),
+    "metdata.a = '1'": ("metdata.a", "unknown entity 'metdata'", "did you mean 'metadata'?"),
+    "trace.metadata.app_version = '1'": ("trace.metadata.app_version", "unknown attribute 'metadata.app_version'", ""),
+    "metadata = 'x'": ("metadata", "'metadata' needs a key", "metadata.KEY"),
+    "metadata. = 'x'": ("metadata. ", "expected a key after the dot", "quoted"),
+    "metadata.my-key = 'v1'": ("-", "unexpected '-'", "quoted"),
+    "metadata.a:b = 'v1'": (":", "unexpected ':'", "quoted"),
+    "metadata.note = 10": ("10", "its value is quoted", "write '10'"),
+    "metadata.a IN ('x', 1)": ("1", "its value is quoted", "write '1'"),
+    "metadata.environment = NULL": ("NULL", "NULL is not a value", "IS NULL"),
+    "metadata.a > '1'": ("metadata.a > '1'", "> needs a number", "LIKE"),
+    "status < 'OK'": ("status < 'OK'", "< needs a number", "LIKE"),
+    "timestamp LIKE '1%'": ("timestamp LIKE '1%'", "LIKE needs text", "<="),
+    "timestamp > '2025-01-01'": ("'2025-01-01'", "is no number", "Unix time"),
+    "timestamp > 1e999": ("1e999", "too large", ""),
+    "timestamp > 5ms": ("5ms", "not a number", "quoted"),
+    "status IN (OK)": ("OK", "expected a quoted value", "write 'OK'"),
+    "status IN ()": (")", "expected a value", ""),
+    "status IN 'OK'": ("'OK'", "expected ( after IN", "IN ('a', 'b')"),
+    "status IN ('OK'": ("", "expected , or )", ""),
+    "status NOT LIKE 'x'": ("LIKE", "expected IN after NOT", ""),
+    "status IS 'OK'": ("'OK'", "expected NULL after IS", ""),
+    "status IS NOT 'OK'": ("'OK'", "expected NULL after IS NOT", ""),
+    "status": ("", "expected an operator", "IS NULL"),
+    "status =": ("", "expected a value", ""),
+    "status = OK": ("OK", "expected a quoted value", "write 'OK'"),
+    "status = `OK`": ("`OK`", "expected a quoted value", "write 'OK'"),
+    "status == 'OK'": ("==", "'==' is not an operator", "write ="),
+    "status <> 'OK'": ("<>", "'<>' is not an operator", "write !="),
+    "status = 'OK": ("'OK", "never closed", "''"),
+    "'status' = 'OK'": ("'status'", "expected a key", "backticks"),
+    "= 'OK'": ("=", "expected a key", ""),
+    "status = 'OK' OR name = 'a'": ("OR", "OR is not supported", "IN ('a', 'b')"),
+    "NOT status = 'OK'": ("NOT", "NOT is not supported", "!="),
+    "(status = 'OK')": ("(", "parentheses are not supported", "AND"),
+    "status = 'OK')": (")", "parentheses are not supported", "AND"),
+    "timestamp BETWEEN 1 AND 2": ("BETWEEN", "BETWEEN is not an operator", ">="),
+    "status = 'OK', name = 'a'": (",", "expected a key", ""),
+    "status = 'OK'; DROP TABLE traces": (";", "unexpected ';'", ""),
+    "status = 'OK' -- x": ("-", "unexpected '-'", ""),
+    "status = 'OK' AND AND name = 'a'": ("AND", "expected a key", ""),
+    "AND": ("", "expected a comparison", ""),
+    "span.name = 'x'": ("span.name", "span.* is not supported", "metadata"),
+    "feedback.quality > 0.5": ("feedback.quality", "feedback.* is not supported", ""),
+    "attr.name = 'x'": ("attr.name", "unknown entity 'attr'", "did you mean 'attribute'?"),
+    "name = '\ud800'": ("?", "surrogate", ""),
+}
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_an_accepted_filter_means_what_it_says(text: str) -> None:
+    assert read_filter(text) == ACCEPTED[text]
+    compile_filter(text)
+
+
+@pytest.mark.parametrize("text", REJECTED)
+def test_a_rejected_filter_is_an_error_that_shows_the_place_and_what_to_do(text: str) -> None:
+    place, message, hint = REJECTED[text]
+    with pytest.raises(FilterError) as caught:
+        compile_filter(text)
+    error = caught.value
+    assert message in error.message
+    assert hint in error.hint
+    assert error.text[error.start : error.end] == place
+    assert error.error_code == "INVALID_PARAMETER_VALUE"
+    assert "\n" not in str(error)
+
+
+def test_none_is_the_filter_that_everything_passes() -> None:
+    assert read_filter(None) == All(())
+
+
+def test_a_filter_that_is_no_text_is_the_users_mistake() -> None:
+    with pytest.raises(FilterError, match="a filter is a string, not int"):
+        compile_filter(5)  # type: ignore[arg-type]
+
+
+def test_every_node_knows_its_place() -> None:
+    text = "metadata.a = 'x' AND timestamp > 5 AND name IN ('y', 'z') AND tag.`t` IS NOT NULL"
+    parsed = parse(text)
+    assert isinstance(parsed, And)
+    written = []
+    for node in parsed.operands:
+        assert not isinstance(node, And)
+        written.append(text[node.start : node.end])
+        written.append(text[node.left.start : node.left.end])
+        match node:
+            case Comparison(right=right):
+                written.append(text[right.start : right.end])
+            case Membership(values=values):
+                written += [text[value.start : value.end] for value in values]
+            case NullTest():
+                pass
+    assert written == [
+        *("metadata.a = 'x'", "metadata.a", "'x'"),
+        *("timestamp > 5", "timestamp", "5"),
+        *("name IN ('y', 'z')", "name", "'y'", "'z'"),
+        *("tag.`t` IS NOT NULL", "tag.`t`"),
+    ]
+
+
+def test_a_comparison_is_parsed_into_frozen_nodes() -> None:
+    parsed = parse("a.b.c >= 1")
+    assert parsed == Comparison(
+        left=Identifier(entity="a", key="b.c", start=0, end=5),
+        operator=Operator.GREATER_OR_EQUAL,
+        right=Number(value=1, start=9, end=10),
+        start=0,
+        end=10,
+    )
+    with pytest.raises(AttributeError):
+        parsed.start = 1  # type: ignore[misc]
+
+
+def test_the_caret_stands_under_the_mistake_even_after_tabs_and_line_breaks() -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter("name = 'a'\n\tAND stat = 'OK'")
+    message, shown, caret, hint = caught.value.render().split("\n")
+    assert message == "unknown attribute 'stat'"
+    assert shown[caret.index("^") : caret.rindex("^") + 1] == "stat"
+    assert hint == "did you mean 'status'?"
+
+
+def test_an_error_survives_the_way_to_another_process() -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter("stat = 'OK'")
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  our own bytes
+    assert (str(copy), copy.start, copy.hint) == (str(caught.value), caught.value.start, caught.value.hint)
+
+
+def test_a_filter_with_too_many_comparisons_is_refused_before_the_engine_sees_it() -> None:
+    compile_filter(" AND ".join(["name = 'a'"] * MAX_COMPARISONS))
+    with pytest.raises(FilterError, match="at most"):
+        compile_filter(" AND ".join(["name = 'a'"] * (MAX_COMPARISONS + 1)))
