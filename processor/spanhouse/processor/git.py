@@ -97,7 +97,9 @@ def read_head(repository: Repository) -> Head:
             return Head(target if len(target) == 2 * repository.hash_bytes else None, branch)
         per_worktree = target.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
         directory = repository.git_dir if per_worktree else repository.common_dir
-        target = _read_ref(directory, target) or _packed_ref(repository, target)
+        # A damaged loose reference must not let an older, packed one through.
+        is_loose = os.path.isfile(os.path.join(directory, target))
+        target = _read_ref(directory, target) if is_loose else _packed_ref(repository, target)
     return Head(None, branch)
 
 
