@@ -57,6 +57,21 @@ def test_a_terminal_gets_colours_and_lines_of_its_width_with_ids_in_full() -> No
     assert len(printed.splitlines()) == 2
 
 
+def test_a_terminal_that_is_too_narrow_does_without_spare_columns_and_says_so() -> None:
+    code = """
+from spanhouse.cli.output import Column, show_table
+columns = [Column(title=title, whole=title == 'id', spare='xyz'.find(title) + 1) for title in ('id', 'x', 'y', 'z')]
+show_table(columns, [('i' * 32, 'x' * 12, 'y' * 12, 'z' * 12)])
+"""
+    wide, narrow, narrowest = (on_a_terminal(code, columns) for columns in (100, 56, 20))
+    assert "z" * 12 in wide
+    assert "no room" not in wide
+    assert ("i" * 32 in narrow, "x" * 9 + "…" in narrow, "y" * 9 + "…" in narrow) == (True, True, True)
+    assert "no room for: z" in narrow
+    assert "i" * 32 in narrowest
+    assert "no room for: x, y, z" in narrowest
+
+
 def test_control_characters_of_data_reach_no_output(capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("table", "json"):
         show_rows(form, ["a\x1b[1m"], [["\x1b[2J\x9b"]])
@@ -72,7 +87,7 @@ def test_csv_on_a_terminal_has_no_control_characters_of_data() -> None:
 
 
 def test_csv_elsewhere_keeps_the_data_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [['a,b\n"c"', None, {"k": [1]}, 1.5], ["\x1b[2J", True, [], -1]]
+    rows: list[list[object]] = [['a,b\n"c"', None, {"k": [1]}, 1.5], ["\x1b[2J", True, [], -1]]
     show_rows("csv", ["text", "nothing", "map", "number"], rows)
     read = list(csv.reader(io.StringIO(capsys.readouterr().out, newline="")))
     assert read == [["text", "nothing", "map", "number"], ['a,b\n"c"', "", '{"k": [1]}', "1.5"], ["\x1b[2J", "True", "[]", "-1"]]

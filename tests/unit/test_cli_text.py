@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.cli.output import to_json
-from spanhouse.cli.text import duration, escape_unsafe, one_line
+from spanhouse.cli.text import duration, escape_unsafe, milliseconds, one_line
 
 ANY = st.text(st.characters())
 
@@ -50,14 +50,18 @@ def test_a_message_is_one_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("nanoseconds", "shown"),
     [
-        (None, "-"),
         (0, "0 µs"),
-        (999_000, "999 µs"),
-        (1_500_000, "1.5 ms"),
-        (142_400_000, "142 ms"),
+        (999_999, "999 µs"),
+        (1_000_000, "1.0 ms"),
+        (1_599_999, "1.5 ms"),
+        (142_999_999, "142 ms"),
         (9_999_000_000, "9999 ms"),
         (12_340_000_000, "12.3 s"),
     ],
 )
-def test_a_duration_is_in_the_unit_that_reads_best(nanoseconds: int | None, shown: str) -> None:
+def test_a_duration_is_in_the_unit_that_reads_best(nanoseconds: int, shown: str) -> None:
     assert duration(nanoseconds) == shown
+
+
+def test_a_duration_that_is_not_known_is_a_dash() -> None:
+    assert milliseconds(None) == "-"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spanhouse.cli.tree import lines, show_tree
@@ -56,10 +58,18 @@ def test_a_very_deep_trace_is_shown_whole() -> None:
 def test_the_tree_shows_when_each_span_began_how_long_it_took_and_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
     show_tree([span("root", length=100_000_000), span("model", "root", 25_000_000, length=50_000_000, status="ERROR", message="out of\nmemory")])
     head, root, model = capsys.readouterr().out.splitlines()
-    assert head.split() == ["start", "duration", "span", "service", "status"]
-    assert root.split() == ["0", "µs", "100", "ms", "█" * 24, "root", "shop"]
-    assert model.split() == ["25", "ms", "50", "ms", "█" * 12, "└─", "model", "shop", "ERROR", "out", "of", "memory"]
+    assert head.split() == ["start", "duration", "span", "status"]
+    assert root.split() == ["0", "µs", "100", "ms", "█" * 24, "root"]
+    assert model.split() == ["25", "ms", "50", "ms", "█" * 12, "└─", "model", "ERROR", "out", "of", "memory"]
     assert model.index("█") - root.index("█") == 6, "a quarter of the bar's room"
+
+
+def test_services_are_named_where_a_trace_runs_through_several(capsys: pytest.CaptureFixture[str]) -> None:
+    show_tree([span("root"), replace(span("child", "root"), service_name="billing")])
+    head, root, child = capsys.readouterr().out.splitlines()
+    assert head.split() == ["start", "duration", "span", "service", "status"]
+    assert root.endswith("shop")
+    assert child.endswith("billing")
 
 
 def test_a_span_s_name_can_t_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,8 @@ from spanhouse.cli.text import escape_unsafe, escape_unsafe_json
 _UNLIMITED: Final = 100_000
 """Width at which no line is broken."""
 _GAP: Final = 2
-_NARROWEST: Final = 6
+_NARROWEST: Final = 8
+"""Least width that a column is cut to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,14 @@ class Column:
         title: its head.
         right: whether its values are numbers, set to the right.
         whole: whether its values must be readable in full, however narrow the terminal.
+        spare: whether a narrow terminal may do without it; columns with a higher number go first, one with 0 never.
         style: how a terminal with colours shows it.
     """
 
     title: str
     right: bool = False
     whole: bool = False
+    spare: int = 0
     style: str = ""
 
 
@@ -59,28 +62,36 @@ def safe(value: object, style: str = "") -> Text:
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, indent: int = 0) -> None:
     """Print rows below their columns' titles. A cell is a rich ``Text``, or anything else by its ``str``.
 
-    Where the terminal is too narrow, the widest columns that need not be whole are cut.
+    Where a terminal is too narrow, columns that need not be whole are cut, then spare ones are left out, which a last line says.
     """
     cells = [[cell if isinstance(cell, Text) else safe(cell) for cell in row] for row in rows]
-    widths = [max([cell_len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)]
-    if sys.stdout.isatty():
-        _shrink(widths, [not column.whole for column in columns], Console().width - indent - _GAP * (len(columns) - 1))
+    natural = [max([cell_len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)]
+    shown = dict(enumerate(natural)) if not sys.stdout.isatty() else _fit(columns, natural, Console().width - indent)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for column, width in zip(columns, widths, strict=True):
+    for number, width in shown.items():
+        column = columns[number]
         justify: JustifyMethod = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, style=column.style, no_wrap=True, overflow="ellipsis", width=width)
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*(row[number] for number in shown))
     show(table, indent=indent)
+    if left_out := [column.title for number, column in enumerate(columns) if number not in shown]:
+        show(safe(f"no room for: {', '.join(left_out)}", "dim"), indent=indent)
 
 
-def _shrink(widths: list[int], may: Sequence[bool], room: int) -> None:
-    """Take from the widest columns that may be cut until all fit, or none has more than a few characters left."""
-    while sum(widths) > room:
-        widest = max((width for width, cut in zip(widths, may, strict=True) if cut), default=0)
-        if widest <= _NARROWEST:
-            return
-        widths[next(at for at, width in enumerate(widths) if width == widest and may[at])] -= 1
+def _fit(columns: Sequence[Column], natural: Sequence[int], room: int) -> dict[int, int]:
+    """The columns that fit, by number, each with its width. If even the least is too wide, the terminal breaks the lines."""
+    shown = list(range(len(columns)))
+    while True:
+        widths = {number: natural[number] for number in shown}
+        over = sum(widths.values()) + _GAP * (len(widths) - 1) - room
+        while over > 0 and (cuttable := [number for number in shown if not columns[number].whole and widths[number] > _NARROWEST]):
+            widths[max(cuttable, key=widths.__getitem__)] -= 1
+            over -= 1
+        spare = max(shown, key=lambda number: columns[number].spare)
+        if over <= 0 or not columns[spare].spare:
+            return widths
+        shown.remove(spare)
 
 
 def show_rows(form: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

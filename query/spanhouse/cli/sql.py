@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import show_rows
-from spanhouse.cli.stores import read_only
+from spanhouse.cli.stores import engine_message, read_only
 
 _READING: Final = re.compile(r"(SelectWithUnionQuery|SelectQuery|Explain|Describe|Exists|Show)")
 """How the engine's own names of statements begin that only read."""
@@ -24,6 +24,8 @@ _NO_ANSWER: Final = (None, 159, 209, 210, 241, 1000)
 
 def run(arguments: Namespace) -> int:
     """Run the statement and print its rows."""
+    if not arguments.statement.strip():
+        raise CommandError("sql: the statement is empty")
     with read_only(arguments.store) as (client, store):
         try:
             if store.embedded:
@@ -31,7 +33,7 @@ def run(arguments: Namespace) -> int:
             found = client.query(arguments.statement)
         except DatabaseError as error:
             code = Exit.STORE if isinstance(error, OperationalError) or error.code in _NO_ANSWER else Exit.USER
-            raise CommandError(str(error), code) from error
+            raise CommandError(f"sql: {engine_message(error)}", code) from error
         show_rows(arguments.format, found.column_names, found.result_rows)
     return Exit.DONE
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
@@ -13,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
 from spanhouse.query.connection import connect
 from spanhouse.query.statement import Statement
@@ -21,6 +24,8 @@ from spanhouse.schema.migrations import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
+_WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for url [^()]*\)$", re.DOTALL)
+"""What engine and driver put around the message itself."""
 _SHOWN: Final = 300
 """Characters of an engine's message that are shown."""
 
@@ -44,7 +49,9 @@ def reader(dsn: str | None) -> Iterator[TraceClient]:
     Raises:
         CommandError: the DSN is none.
     """
-    with TraceClient(given_store(dsn).dsn if dsn else None) as client:
+    with _engine_is_silent():
+        client = TraceClient(_readable(dsn))
+    with client:
         yield client
 
 
@@ -54,7 +61,9 @@ def select(dsn: str | None, statement: Statement) -> Sequence[Sequence[Any]]:
     Raises:
         CommandError: the DSN is none.
     """
-    with closing(connect(given_store(dsn).dsn if dsn else None)) as connection:
+    with _engine_is_silent():
+        connection = connect(_readable(dsn))
+    with closing(connection):
         return connection.run(statement)
 
 
@@ -65,13 +74,13 @@ def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
     Raises:
         CommandError: the DSN is none.
     """
-    with closing(connect(given_store(dsn).dsn if dsn else None)) as found:
+    with _engine_is_silent(), closing(connect(_readable(dsn))) as found:
         store = found.store
     with _connect(store, store.database) as client:
         if store.embedded:
             client.command("SET readonly = 1")
-        else:
-            # 2 lets the driver set what it needs for each statement; it can't be raised again.
+        elif not client.server_settings["readonly"].readonly:
+            # 2 lets the driver set what it needs for each statement. A server that lets nobody set it is read-only itself, as `serve` is.
             client.set_client_setting("readonly", "2")
         yield client, store
 
@@ -106,9 +115,35 @@ def tables(store: Store, *, create: bool) -> Iterator[Execute | None]:
 
 def _connect(store: Store, database: str) -> Client:
     if store.directory is not None:
-        return clickhouse_connect.get_client(interface="chdb", path=str(store.directory), database=database)
+        with _engine_is_silent():
+            return clickhouse_connect.get_client(interface="chdb", path=str(store.directory), database=database)
     # Without the interface, an https DSN would be spoken to in plain HTTP.
     return clickhouse_connect.get_client(dsn=store.dsn, interface=urlsplit(store.dsn).scheme, database=database, autogenerate_session_id=False)
+
+
+def _readable(dsn: str | None) -> str | None:
+    """Where to read what ``--store`` names: an embedded store that a running server owns can be read through that server alone."""
+    if not dsn:
+        return None
+    store = given_store(dsn)
+    owner = None if store.directory is None else serving.read_serving(serving.beside_store(store.directory))
+    if owner is not None and owner.alive() and parse_store(owner.store).directory == store.directory and owner.clickhouse_http != "off":
+        return f"http://{owner.clickhouse_http}/{store.database}"
+    return store.dsn
+
+
+@contextmanager
+def _engine_is_silent() -> Iterator[None]:
+    """The embedded engine prints past Python why it can't open a directory; that comes as an exception, too, and is told in one line."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 (a descriptor is wanted, not a path)
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _execute(client: Client) -> Execute:
@@ -124,5 +159,11 @@ def _what_to_do(store: Store, error: ClickHouseError) -> str:
     if cause := _CAUSE.search(str(error)):
         return f"can't be reached ({cause[1].strip().lower()}); check the address, and that the server runs"
     if store.directory is not None:
-        return f"the engine can't open it ({str(error)[:_SHOWN]}); another program may have it open"
-    return str(error)[:_SHOWN]
+        return f"the engine can't open it ({engine_message(error)}); another program may have it open"
+    return engine_message(error)
+
+
+def engine_message(error: ClickHouseError) -> str:
+    """What the engine says, in one line of bearable length."""
+    text = one_line(_WRAPPING.sub("", str(error)))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -31,17 +31,13 @@ def one_line(text: str) -> str:
     return escape_unsafe(_SPACE.sub(" ", text).strip())
 
 
-def duration(nanoseconds: int | None) -> str:
-    """A length of time in the unit in which it has one to three digits before the point; '-' for None."""
-    if nanoseconds is None:
-        return "-"
+def duration(nanoseconds: int) -> str:
+    """A length of time in a unit that suits it. What is less than the last digit is cut off, as in ``execution_time_ms``."""
     if nanoseconds < 1_000_000:
-        return f"{nanoseconds / 1000:.0f} µs"
+        return f"{nanoseconds // 1000} µs"
     if nanoseconds < 10_000_000:
-        return f"{nanoseconds / 1_000_000:.1f} ms"
-    if nanoseconds < 10_000_000_000:
-        return f"{nanoseconds / 1_000_000:.0f} ms"
-    return f"{nanoseconds / 1_000_000_000:.1f} s"
+        return f"{nanoseconds // 100_000 / 10} ms"
+    return milliseconds(nanoseconds // 1_000_000)
 
 
 def milliseconds(count: int | None) -> str:
@@ -53,4 +49,16 @@ def milliseconds(count: int | None) -> str:
 
 def local_time(milliseconds: int) -> str:
     """A time, given in milliseconds since 1970, in the user's time zone."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return _local(milliseconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def brief_time(milliseconds: int) -> str:
+    """As ``local_time``, without the date if that is today's, without the year if it is this year's."""
+    time, now = _local(milliseconds), datetime.now(UTC).astimezone()
+    if time.date() == now.date():
+        return time.strftime("%H:%M:%S")
+    return time.strftime("%m-%d %H:%M:%S") if time.year == now.year else local_time(milliseconds)
+
+
+def _local(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()

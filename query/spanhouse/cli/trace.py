@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 
 from rich.text import Text
 
@@ -22,9 +23,8 @@ def run(arguments: Namespace) -> int:
     if found is None:
         raise CommandError(f"no trace {arguments.trace_id}; `spanhouse search` lists the newest", Exit.NOTHING)
     show_trace(found)
-    print()
-    _show_map("metadata", found.info.trace_metadata)
-    _show_map("tags", found.info.tags)
+    show_map("metadata", found.info.trace_metadata)
+    show_map("tags", found.info.tags)
     return Exit.DONE
 
 
@@ -40,7 +40,8 @@ def show_trace(trace: Trace, *, indent: int = 0) -> None:
     show_tree(trace.data.spans, indent=indent)
 
 
-def _show_map(title: str, values: dict[str, str]) -> None:
+def show_map(title: str, values: Mapping[str, str], *, indent: int = 0) -> None:
+    """Print keys and values below a title; nothing if there are none."""
     if values:
-        show_table((Column(title=title), Column(title="", whole=True)), sorted(values.items()))
         print()
+        show_table((Column(title=title, style="dim"), Column(title="", whole=True)), sorted(values.items()), indent=indent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Final
@@ -9,25 +10,26 @@ from typing import Final
 from rich.text import Text
 
 from spanhouse.cli.output import Column, safe, show_table
-from spanhouse.cli.text import local_time, milliseconds
+from spanhouse.cli.text import brief_time, local_time, milliseconds
 from spanhouse.query import Trace, TraceInfo
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, SOURCE_TYPE, TraceState
 
 _COLUMNS: Final = (
-    Column(title="time", style="dim"),
+    Column(title="time", whole=True, style="dim"),
     Column(title="trace", whole=True),
     Column(title="name"),
-    Column(title="service"),
-    Column(title="state"),
-    Column(title="duration", right=True),
+    Column(title="service", spare=3),
+    Column(title="state", whole=True),
+    Column(title="duration", right=True, whole=True),
     Column(title="version"),
-    Column(title="commit"),
-    Column(title="source type"),
+    Column(title="commit", whole=True, spare=1),
+    Column(title="source type", spare=2),
 )
 FIELDS: Final = (*(field.name for field in dataclass_fields(TraceInfo)), "timestamp_ms", "execution_time_ms", "status")
 """The names that ``Trace.info`` has, among them those that filters use."""
 _STATE_STYLES: Final = {TraceState.OK: "green", TraceState.ERROR: "bold red", TraceState.IN_PROGRESS: "yellow"}
-_SHORT_COMMIT: Final = 8
+SHORT_COMMIT: Final = 7
+"""Digits of a commit that are shown where the whole has no room, as git does."""
 
 
 def show_traces(traces: Sequence[Trace], *, indent: int = 0) -> None:
@@ -42,13 +44,13 @@ def state(value: TraceState) -> Text:
 
 def short_commit(trace: Trace) -> str:
     """The first digits of the commit that the trace ran; '' if that is unknown."""
-    return trace.info.trace_metadata.get(GIT_COMMIT.mlflow, "")[:_SHORT_COMMIT]
+    return trace.info.trace_metadata.get(GIT_COMMIT.mlflow, "")[:SHORT_COMMIT]
 
 
 def _cells(trace: Trace) -> tuple[object, ...]:
     info = trace.info
     return (
-        local_time(info.timestamp_ms),
+        brief_time(info.timestamp_ms) if sys.stdout.isatty() else local_time(info.timestamp_ms),
         info.trace_id.removeprefix("tr-"),
         info.name,
         info.experiment_id,

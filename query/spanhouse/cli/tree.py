@@ -14,12 +14,14 @@ from spanhouse.cli.output import Column, safe, show_table
 from spanhouse.cli.text import duration, one_line
 from spanhouse.query import Span
 
+_SERVICE: Final = Column(title="service", style="dim")
+"""Shown where a trace runs through more than one."""
 _COLUMNS: Final = (
-    Column(title="start", right=True, style="dim"),
-    Column(title="duration", right=True),
-    Column(title=""),
+    Column(title="start", right=True, whole=True, style="dim"),
+    Column(title="duration", right=True, whole=True),
+    Column(title="", whole=True),
     Column(title="span"),
-    Column(title="service", style="dim"),
+    _SERVICE,
     Column(title="status"),
 )
 _BAR_CELLS: Final = 24
@@ -44,13 +46,15 @@ def show_tree(spans: Sequence[Span], *, indent: int = 0) -> None:
     glyphs = _FINE if (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf") else _PLAIN
     begun = min(span.start_time_ns for span in spans)
     total = max(1, max(span.end_time_ns for span in spans) - begun)
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for guide, span in lines(spans, glyphs):
         offset, length = span.start_time_ns - begun, span.end_time_ns - span.start_time_ns
         name = Text.assemble((guide, "dim"), safe(one_line(span.name)))
         bar = Text(_bar(offset, length, total, glyphs.bar), style="red" if span.status == "ERROR" else "cyan")
         rows.append((duration(offset), duration(length), bar, name, one_line(span.service_name), _status(span)))
-    show_table(_COLUMNS, rows, indent=indent)
+    several = len({span.service_name for span in spans}) > 1
+    shown = [number for number, column in enumerate(_COLUMNS) if several or column is not _SERVICE]
+    show_table([_COLUMNS[number] for number in shown], [[row[number] for number in shown] for row in rows], indent=indent)
 
 
 def lines(spans: Sequence[Span], glyphs: _Glyphs = _FINE) -> Iterator[tuple[str, Span]]:

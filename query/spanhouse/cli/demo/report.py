@@ -14,8 +14,8 @@ from spanhouse.cli.demo.repository import Release
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, safe, show, show_table
 from spanhouse.cli.text import milliseconds
-from spanhouse.cli.trace import show_trace
-from spanhouse.cli.traces import short_commit, show_traces
+from spanhouse.cli.trace import show_map, show_trace
+from spanhouse.cli.traces import SHORT_COMMIT, short_commit, show_traces
 from spanhouse.query import Trace, TraceClient
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOURCE_NAME, TraceState
 
@@ -25,6 +25,8 @@ _SLOWEST: Final = "execution_time DESC"
 _SHOWN_TRACES: Final = 5
 _SEARCHABLE_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.1
+_LEFT_OUT: Final = ("service.", "telemetry.", "vcs.")
+"""How metadata keys begin that say the same again under OTel's names, or what the SDK adds; ``spanhouse trace`` shows them."""
 _INDENT: Final = 2
 
 _COLUMNS: Final = (
@@ -75,7 +77,7 @@ def begin() -> None:
 
 def released(release: Release, commit: str, answers: Counter[int]) -> None:
     """Say that a release has had its requests."""
-    print(f"  released {release.version}, commit {commit[:8]} ({release.subject}); sent it {answers.total()} requests", flush=True)
+    print(f"  released {release.version}, commit {commit[:SHORT_COMMIT]} ({release.subject}); sent it {answers.total()} requests", flush=True)
 
 
 def ask(client: TraceClient, *, sent: int) -> None:
@@ -90,6 +92,7 @@ def ask(client: TraceClient, *, sent: int) -> None:
     slow = slowest(client)
     _heading("What took the slowest one so long?", f"$ spanhouse trace {slow.info.trace_id}")
     show_trace(slow, indent=_INDENT)
+    show_map("metadata", {key: value for key, value in slow.info.trace_metadata.items() if not key.startswith(_LEFT_OUT)}, indent=_INDENT)
     _heading("Which commit is worse?", f'TraceClient().search_traces(experiment_ids=["{SERVICE}"]), counted by commit')
     show_table(_COLUMNS, [_cells(version) for version in versions], indent=_INDENT)
     print()
@@ -105,13 +108,15 @@ def slowest(client: TraceClient) -> Trace:
 def go_on(store: Path | None) -> None:
     """Say what to do next; ``store`` is the one that is kept."""
     print()
+    show(safe("What next?", "bold"))
     if store is None:
-        print("  Look around in these traces:    spanhouse demo --keep")
+        print("  spanhouse demo --keep   keeps these traces, for questions of your own")
     else:
-        print(f"  The store is kept in {store}. Paste, or change:")
-        for words in (f'search "{FILTER}"', "search --order-by 'execution_time DESC' --limit 5", "values app_version", "keys"):
-            print(f"    spanhouse {words} --store chdb://{store}")
-    print("  Trace an application of yours:  spanhouse serve; in it: from spanhouse.processor import configure; configure()")
+        for words in (f'search "{FILTER}"', f"search --order-by '{_SLOWEST}' --limit 5", "values app_version", "keys"):
+            print(f"  spanhouse {words} --store chdb://{store}")
+        print(f"  The store is kept in {store}; remove {store.parent} when you have seen enough.")
+    print("  spanhouse serve         receives the traces of your own application, which says at its start:")
+    print("                          from spanhouse.processor import configure; configure()")
 
 
 def _versions(client: TraceClient, sent: int) -> list[Version]:

@@ -25,7 +25,7 @@ def send(address: str, count: int, *, version: str) -> Counter[int]:
     """Send so many requests to the chat endpoint, several at once. Returns how many were answered with each HTTP status."""
     chance = random.Random(version)  # noqa: S311 (not a secret: the same in every run)
     users = [f"user-{chance.randint(1, 40)}" for _ in range(count)]
-    requests = [(f"{version}-{number:04}", users[number], chance.choice(_QUESTIONS)) for number in range(count)]
+    requests = [(f"req-{version}-{number}", users[number], chance.choice(_QUESTIONS)) for number in range(count)]
     executor = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="demo-traffic")
     try:
         return Counter(executor.map(lambda request: _ask(address, *request), requests))
