@@ -170,7 +170,10 @@ class _Walk:
             case "Function":
                 self._function(node, ctes)
             case "Identifier":
-                self._identifier(node)
+                self._identifier(self._parts(node))
+            case "QueryParameter":
+                if str(node["param_type"]).strip().lower() == "identifier":
+                    self._identifier([self._parameter(node)])
             case "ColumnsApplyTransformer":
                 if "func_name" in node:
                     self._function_name(node["func_name"])
@@ -258,9 +261,8 @@ class _Walk:
             raise QueryRefusedError(BAD_ARGUMENTS, f"Parameter {name[:64]!r} must be a plain name, without a backslash")
         return value
 
-    def _identifier(self, node: Node) -> None:
+    def _identifier(self, parts: list[str]) -> None:
         # A function can be handed to another one by its bare name: arrayMap(file, ...).
-        parts = self._parts(node)
         if len(parts) == 1 and parts[0].lower() in self._catalogue.refused:
             raise QueryRefusedError(ACCESS_DENIED, f"Function {parts[0][:64]!r} is not available here, and no column may be named so")
 

@@ -1,0 +1,127 @@
+"""Queries and requests that want too much, and many at once."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.support import otlp
+from tests.support.clickhouse_http import Endpoint, listening
+from tests.support.store import TestStore
+
+from spanhouse.exporter.clickhouse_http import Limits
+
+ENDLESS = "SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))"
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[TestStore]:
+    made = TestStore()
+    made.ingest(otlp.trace())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def narrow(store: TestStore) -> Iterator[Endpoint]:
+    limits = Limits(query_seconds=1, query_memory_bytes=64 << 20, result_bytes=1 << 20, statement_bytes=10_000)
+    with listening(store.database, limits=limits) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "status"),
+    [
+        (ENDLESS, 159, 408),
+        ("SELECT groupArray(number) FROM numbers(1000000000)", 241, 500),
+        ("SELECT number FROM numbers(1000000)", 396, 500),
+        ("SELECT 1 AS a" + "," * 10_000, 229, 413),
+        ("SELECT '" + "x" * 10_000 + "'", 229, 413),
+        ("INSERT INTO otel_traces (TraceId) FORMAT TSV\n" + "x\n" * 10_000, 164, 403),
+    ],
+    ids=["time", "memory", "result", "statement", "literal", "insert"],
+)
+def test_a_query_beyond_a_limit_is_stopped_with_its_number(narrow: Endpoint, statement: str, code: int, status: int) -> None:
+    answer = narrow.ask(statement)
+    assert (answer.code, answer.status) == (code, status)
+    assert narrow.ask("SELECT 1").body == b"1\n"
+
+
+def test_a_limit_can_not_be_lifted_from_the_url_or_the_text(narrow: Endpoint) -> None:
+    assert narrow.ask(ENDLESS, fields={"max_execution_time": "3600"}).code == 159
+    assert narrow.ask(ENDLESS + " SETTINGS max_execution_time = 3600").code == 159
+
+
+def test_a_body_larger_than_64_mib_is_refused(narrow: Endpoint) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", narrow.port, timeout=60)
+    try:
+        connection.putrequest("POST", "/")
+        connection.putheader("Content-Length", str(65 << 20))
+        connection.endheaders()
+        chunk = b" " * (1 << 20)
+        for _ in range(65):
+            connection.send(chunk)
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("x-clickhouse-exception-code")) == (413, "229")
+    finally:
+        connection.close()
+
+
+def test_a_small_body_that_unpacks_to_more_than_64_mib_is_refused(narrow: Endpoint) -> None:
+    answer = narrow.ask(gzip.compress(b" " * (65 << 20)), headers={"Content-Encoding": "gzip"})
+    assert (answer.status, answer.code) == (413, 229)
+
+
+def test_many_at_once_each_get_their_own_answer(store: TestStore) -> None:
+    with listening(store.database) as endpoint, ThreadPoolExecutor(16) as threads:
+
+        def ask(number: int) -> bytes:
+            fields = {"param_n": str(number), "max_threads": "1"} if number % 3 else {"param_n": str(number)}
+            sql = "SELECT {n:UInt32}, count() FROM traces" if number % 2 else "SELECT {n:UInt32}, sum(number) FROM numbers({n:UInt32})"
+            return endpoint.ask(sql, fields=fields).body
+
+        answers = list(threads.map(ask, range(200)))
+    expected = [b"%d\t%d\n" % (number, 1 if number % 2 else sum(range(number))) for number in range(200)]
+    assert answers == expected
+
+
+def test_a_query_that_finds_no_room_is_told_to_come_again(store: TestStore) -> None:
+    with (
+        listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1, wait_seconds=0.01, query_seconds=3)) as endpoint,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        held = threads.submit(endpoint.ask, ENDLESS)
+        answer = endpoint.ask("SELECT 1")
+        while answer.status == 200 and not held.done():
+            answer = endpoint.ask("SELECT 1")
+        assert (answer.code, answer.status, answer.headers["retry-after"]) == (202, 503, "1")
+        assert held.result().code == 159
+
+
+def test_more_than_may_wait_are_refused_at_once(store: TestStore) -> None:
+    with (
+        listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1, wait_seconds=60, query_seconds=2)) as endpoint,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        answers = [future.result() for future in [threads.submit(endpoint.ask, ENDLESS) for _ in range(4)]]
+    assert sorted(answer.code or 0 for answer in answers) == [159, 159, 202, 202]
+
+
+def test_a_table_made_later_can_be_read(store: TestStore) -> None:
+    with listening(store.database) as endpoint:
+        assert endpoint.ask("SELECT * FROM later").code == 60
+        store.client.command("CREATE TABLE later (a UInt8) ENGINE = Memory")
+        assert endpoint.ask("SELECT count() FROM later").body == b"0\n"
+
+
+def test_rows_written_while_it_listens_are_read(store: TestStore) -> None:
+    with listening(store.database) as endpoint:
+        before = int(endpoint.ask("SELECT count() FROM traces").body)
+        written = threading.Thread(target=store.ingest, args=(otlp.trace(),))
+        written.start()
+        written.join()
+        assert int(endpoint.ask("SELECT count() FROM traces").body) == before + 1
