@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b", '"': '"', "\\": "\\"}
 _FALSE = frozenset({"false", "no", "off", "0", ""})
+_BLANKS = " \t\v\f\r"  # git knows no others
 _LIMIT = 4 << 20
 
 
@@ -57,7 +58,7 @@ def _parse(text: str) -> Iterator[tuple[str, str, str, str | None]]:
     section, subsection = "", ""
     lines = iter(text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"))
     for line in lines:
-        rest = line.strip()
+        rest = line.strip(_BLANKS)
         if rest.startswith("["):
             header = _header(rest)
             if header is None:
@@ -69,13 +70,13 @@ def _parse(text: str) -> Iterator[tuple[str, str, str, str | None]]:
         if not equals:
             # A variable without a value; a comment may follow it.
             name = rest.split("#", 1)[0].split(";", 1)[0]
-        key = name.strip().lower()
+        key = name.strip(_BLANKS).lower()
         if not section or not _is_name(key):
             return
         if not equals:
             yield section, subsection, key, None
             continue
-        value = _value(raw.lstrip(), lines)
+        value = _value(raw.lstrip(_BLANKS), lines)
         if value is None:
             return
         yield section, subsection, key, value
@@ -88,7 +89,7 @@ def _is_name(key: str) -> bool:
 def _header(line: str) -> tuple[str, str, str] | None:
     """Section, subsection and what follows the bracket; None if the line is not a header."""
     position = 1
-    while position < len(line) and (line[position].isalnum() or line[position] in "-."):
+    while position < len(line) and ((line[position].isascii() and line[position].isalnum()) or line[position] in "-."):
         position += 1
     section = line[1:position].lower()
     if not section:
@@ -97,8 +98,8 @@ def _header(line: str) -> tuple[str, str, str] | None:
     if rest.startswith("]"):
         # [section.subsection] is the old form, in which the subsection has no case.
         section, _, subsection = section.partition(".")
-        return section, subsection, rest[1:].strip()
-    rest = rest.lstrip()
+        return section, subsection, rest[1:].strip(_BLANKS)
+    rest = rest.lstrip(_BLANKS)
     if not rest.startswith('"'):
         return None
     letters: list[str] = []
@@ -110,7 +111,7 @@ def _header(line: str) -> tuple[str, str, str] | None:
         position += 1
     if rest[position : position + 2] != '"]':
         return None
-    return section, "".join(letters), rest[position + 2 :].strip()
+    return section, "".join(letters), rest[position + 2 :].strip(_BLANKS)
 
 
 def _value(raw: str, lines: Iterator[str]) -> str | None:
@@ -144,6 +145,6 @@ def _value(raw: str, lines: Iterator[str]) -> str | None:
             break
         else:
             letters.append(letter)
-            if quoted or not letter.isspace():
+            if quoted or letter not in _BLANKS:
                 kept = len(letters)
     return None if quoted else "".join(letters[:kept])

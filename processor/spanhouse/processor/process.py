@@ -66,8 +66,7 @@ class Process:
     def values(self, provider: Mapping[str, object] | None = None) -> dict[str, Resolved]:
         """The winning value of every key; ``provider`` are the attributes of a tracer provider's resource, which rank after arguments."""
         captured = self.capture()
-        own = {key: value for key, value in (provider or {}).items() if to_text(value) != self.detected.get(key)}
-        return resolve([self._arguments, given(own, _PROVIDER), *captured.sources(self._dirty)])
+        return resolve([self._arguments, given(self._without_detected(provider or {}), _PROVIDER), *captured.sources(self._dirty)])
 
     def detect(self) -> dict[str, str]:
         """The attributes for the SDK's resource: all but those that the SDK itself reads from the environment."""
@@ -85,11 +84,12 @@ class Process:
     def missing_from(self, provider: Mapping[str, object]) -> dict[str, str]:
         """What a tracer provider's resource lacks or has otherwise, the model of ``set_active_model`` left aside."""
         otel = self.capture().otel
+        own = self._without_detected(provider)
         missing = {}
         for key, entry in self.values(provider).items():
             value = entry.value
             is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in _PROCESS_NAMES
-            is_there = key in provider if value.origin == _PROVIDER else provider.get(key) == value.text
+            is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own)
             if not is_for_sdk and not is_there:
                 missing[key] = value.text
         return missing
@@ -126,6 +126,10 @@ class Process:
         self._lock = threading.RLock()
         if self._checking and self._capture is not None:
             self._check_in_background(self._capture)
+
+    def _without_detected(self, provider: Mapping[str, object]) -> dict[str, object]:
+        """What somebody else than our detector put on a resource: that must not change by what the detector knew less of."""
+        return {key: value for key, value in provider.items() if key not in self.detected or to_text(value) != self.detected[key]}
 
     def _check_files(self, captured: Capture) -> None:
         repository, commit = captured.repository, captured.head.commit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from spanhouse.processor.remotes import browser_url, scrub
@@ -12,6 +12,7 @@ from spanhouse.schema.vocabulary import ProcessKey
 
 _KEYS = tuple(key for key in vocabulary.PROCESS_KEYS if key is not vocabulary.APP_VERSION)
 _REF_NAME = vocabulary.GIT_BRANCH.otel or ""
+_OWN_NAMES = frozenset(name for key in _KEYS for name in (key.mlflow, key.otel))
 _BRANCH = "branch"
 
 
@@ -35,16 +36,14 @@ def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
             candidates = [value for value in candidates if _is_about(resolved.get(vocabulary.GIT_COMMIT.mlflow), value, sources)]
         if candidates:
             resolved[key.mlflow] = Resolved(candidates[0], tuple(candidates[1:]))
-    for name in _names(sources):
-        if name not in resolved:
+    names_branch = next((found[vocabulary.GIT_REF_TYPE].text == _BRANCH for found in sources if vocabulary.GIT_REF_TYPE in found), True)
+    for name in dict.fromkeys(name for found in sources for name in found):
+        # A value under a name of ours that was not good enough above must not come in here; the name of a tag is another matter.
+        if name not in _OWN_NAMES or (name == _REF_NAME and not names_branch):
             values = [found[name] for found in sources if name in found]
             resolved[name] = Resolved(values[0], tuple(values[1:]))
-    reference = resolved.get(vocabulary.GIT_REF_TYPE)
     for key in _KEYS:
-        if key is vocabulary.GIT_BRANCH and reference and reference.value.text != _BRANCH:
-            # The name that stands beside it is a tag's, and stays.
-            continue
-        if key.otel and key.mlflow in resolved:
+        if key.otel and key.mlflow in resolved and key.otel not in resolved:
             resolved[key.otel] = _under_otel_name(key, resolved[key.mlflow], sources)
     branch = resolved.get(vocabulary.GIT_BRANCH.mlflow)
     if branch and _REF_NAME in resolved and resolved[_REF_NAME].value.text == branch.value.text:
@@ -55,10 +54,6 @@ def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
 def texts(resolved: Mapping[str, Resolved]) -> dict[str, str]:
     """The values alone."""
     return {key: entry.value.text for key, entry in resolved.items()}
-
-
-def _names(sources: Iterable[Found]) -> dict[str, None]:
-    return {name: None for found in sources for name in found}
 
 
 def _candidate(key: ProcessKey, found: Found) -> Value | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Mapping
 
@@ -23,7 +24,10 @@ _logger = logging.getLogger("spanhouse.processor")
 
 _roots: dict[int, weakref.ref[Span]] = {}
 # Span id of every running span to its local root; one for all providers, whose span ids are random. Single operations on a dictionary
-# are atomic, so no lock is taken, and none can be left locked by a fork. Spans that never end stay until newer ones push them out.
+# are atomic, so no lock is taken. Spans that never end stay until newer ones push them out. The spans of a forked child's parent are
+# not its own to change.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_roots.clear)
 
 
 def local_root(span_id: int) -> Span | None:
