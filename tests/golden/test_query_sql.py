@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import Search, compile_, compile_count
+from spanhouse.query.compile_ import compile_, compile_count
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
 from spanhouse.query.resolve import read_filter
+from spanhouse.query.search import Search
 
 FILES = Path(__file__).parent / "query"
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.query import FilterError, Statement, compile_filter
-from spanhouse.query.compile_ import Search, compile_, compile_count
+from spanhouse.query.compile_ import compile_, compile_count
 from spanhouse.query.order import read_order
 from spanhouse.query.resolve import read_filter
+from spanhouse.query.search import Search
 
 # A mark that no statement of ours has: were it ever in the SQL, a user put it there.
 MARK = "ZQX"

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.query import FilterError
-from spanhouse.query.compile_ import Search
 from spanhouse.query.order import EXPERIMENT, Sorting, newest_first, read_order
 from spanhouse.query.page import MAX_RESULTS, check_max_results, read_token, write_token
 from spanhouse.query.predicate import AttributeField, MapColumn, MapField
 from spanhouse.query.resolve import read_filter
+from spanhouse.query.search import Search
 from spanhouse.schema.vocabulary import ATTRIBUTES
 
 NEWEST = Sorting(AttributeField(ATTRIBUTES["timestamp_ms"]), descending=True)

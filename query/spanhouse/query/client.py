@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from spanhouse.query import ast
-from spanhouse.query.compile_ import Search
+from spanhouse.query.compile_ import compile_
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
 from spanhouse.query.errors import FilterError
+from spanhouse.query.fetch import read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
 from spanhouse.query.order import read_order
@@ -18,7 +19,7 @@ from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, M
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
 from spanhouse.query.results import Matches, Page
-from spanhouse.query.search import read_extent, read_rows, to_traces
+from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.vocabulary import ATTRIBUTES, MODEL_ID
 
@@ -96,7 +97,7 @@ class TraceClient:
             trace_id: 32 hex digits, with or without ``tr-``.
         """
         wanted = Compare(field=_REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
-        rows = read_rows(self._connection, Search(predicate=wanted), read_extent(self._connection), limit=1)
+        rows = self._connection.run(compile_(Search(predicate=wanted)))
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
 
     def search_frame(  # noqa: PLR0917  as search_traces

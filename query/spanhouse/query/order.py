@@ -60,7 +60,12 @@ def read_order(order_by: Sequence[str] | None) -> tuple[Sorting, ...]:
 
 def newest_first(order: Sequence[Sorting]) -> bool:
     """Whether the order is by start, from the newest."""
-    return order[0].descending and _same(order[0].field, _TIMESTAMP)
+    return order[0].descending and sorts_by_start(order[0])
+
+
+def sorts_by_start(sorting: Sorting) -> bool:
+    """Whether a key of the order is the trace's start."""
+    return _same(sorting.field, _TIMESTAMP)
 
 
 def _sorting(entry: str) -> Sorting:

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from spanhouse.query.compile_ import Key, Search
 from spanhouse.query.errors import FilterError
 from spanhouse.query.order import Sorting
 from spanhouse.query.resolve import field_type
+from spanhouse.query.search import Key, Search
 from spanhouse.schema.vocabulary import Type
 
 MAX_RESULTS: Final = 50_000

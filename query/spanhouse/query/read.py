@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from spanhouse.query.compile_ import COLUMNS, Key
+from spanhouse.query.compile_ import COLUMNS
 from spanhouse.query.models import Event, Link, Span, TraceInfo
+from spanhouse.query.search import Key
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.vocabulary import TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TraceState
 

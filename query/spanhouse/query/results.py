@@ -7,15 +7,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Final, overload
 
-from spanhouse.query.compile_ import Search
 from spanhouse.query.connection import Connection
+from spanhouse.query.fetch import Extent, count, read_rows, to_traces
 from spanhouse.query.models import Trace
 from spanhouse.query.read import read_keys
-from spanhouse.query.search import Extent, count, read_rows, to_traces
+from spanhouse.query.search import Search
 
 _FIRST_ROWS: Final = 100
-_ROWS: Final = 1000
-"""Rows that one statement reads; the first one reads fewer, for callers that stop early."""
+_MOST_ROWS: Final = 6400
+"""Rows that one statement reads: few at first, for callers that stop early, then more and more."""
 
 
 class Page(list[Trace]):
@@ -62,7 +62,7 @@ class Matches(Sequence[Trace]):
             yield from to_traces(self._connection, rows, include_spans=self._include_spans)
             if len(rows) < limit:
                 return
-            search, limit = replace(search, after=read_keys(rows[-1])), _ROWS
+            search, limit = search.beginning(read_keys(rows[-1])), min(limit * 4, _MOST_ROWS)
 
     @overload
     def __getitem__(self, index: int) -> Trace: ...

@@ -1,76 +1,75 @@
-"""Runs searches on a connection: rows of a page, the newest first where that is enough, and the spans of traces."""
+"""What is asked of the store, as one value: a predicate, an order and where to begin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import math
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spanhouse.query.compile_ import Search, compile_, compile_count
-from spanhouse.query.conditions import trace_ids
-from spanhouse.query.connection import Connection
-from spanhouse.query.models import Span, Trace, TraceData
-from spanhouse.query.order import newest_first
-from spanhouse.query.read import Row, compile_spans, read_info, read_spans
-from spanhouse.query.statement import Statement
+from spanhouse.query.ast import Operator
+from spanhouse.query.order import Sorting, read_order, sorts_by_start
+from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Predicate
+from spanhouse.schema.vocabulary import ATTRIBUTES
 
-_EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM traces_parts", {})
-_PARTS_PER_ROW: Final = 16
-"""A page is first looked for among so many times its rows of the newest parts: enough if one trace in eight matches."""
-_SLACK: Final = 4
-"""The newest parts are looked for in so many times the span of time that they would fill if parts came evenly."""
-_SPANS_OF_TRACES: Final = 200
-"""Traces whose spans are read by one statement."""
+EARLIEST_NS: Final = -(2**63)
+LATEST_NS: Final = 2**63 - 1
+_MS_NS: Final = 1_000_000
+_START_SQL: Final = ATTRIBUTES["timestamp_ms"].sql
+
+Key = str | int | None
+"""The value by which a row is sorted; None where it is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much the store holds: parts of traces, and their earliest and latest start in Unix nanoseconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is searched for.
 
-    parts: int
-    earliest_ns: int
-    latest_ns: int
-
-
-def read_extent(connection: Connection) -> Extent:
-    """How much the store holds now; the engine answers from what it knows of its files."""
-    ((parts, earliest_ns, latest_ns),) = connection.run(_EXTENT)
-    return Extent(parts, earliest_ns, latest_ns)
-
-
-def read_rows(connection: Connection, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
-    """At most ``limit`` rows of a search.
-
-    A search for the newest looks at the newest parts first; what it finds there is right if it fills the page.
+    Attributes:
+        predicate: what matches.
+        services: names of services of which the trace is one; None for any.
+        order: what rows are sorted by; a total order.
+        after: order keys of the row after which to begin; None for the first.
+        until_ns: latest start of a trace, in Unix nanoseconds; None for any.
     """
-    parts = (limit + offset) * _PARTS_PER_ROW
-    if parts < extent.parts and newest_first(search.order) and next(trace_ids(search.predicate), None) is None:
-        latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
-        since_ns = latest_ns - (extent.latest_ns - extent.earliest_ns) * parts * _SLACK // extent.parts
-        rows = connection.run(compile_(search, limit=limit, offset=offset, newest_parts=parts, since_ns=since_ns))
-        if len(rows) == limit:
-            return rows
-    return connection.run(compile_(search, limit=limit, offset=offset))
+
+    predicate: Predicate = EVERYTHING
+    services: tuple[str, ...] | None = None
+    order: tuple[Sorting, ...] = field(default_factory=lambda: read_order(None))
+    after: tuple[Key, ...] | None = None
+    until_ns: int | None = None
+
+    def beginning(self, after: tuple[Key, ...] | None) -> Search:
+        """The same search, from after the row with these order keys."""
+        return replace(self, after=after)
+
+    @property
+    def clauses(self) -> tuple[Predicate, ...]:
+        """What the predicate joins by AND."""
+        return self.predicate.operands if isinstance(self.predicate, All) else (self.predicate,)
+
+    def start_bounds_ns(self) -> tuple[int, int]:
+        """Earliest and latest start that a matching trace can have, in Unix nanoseconds, both inclusive."""
+        earliest_ns = EARLIEST_NS
+        latest_ns = LATEST_NS if self.until_ns is None else self.until_ns
+        if self.after is not None and sorts_by_start(self.order[0]) and isinstance(key := self.after[0], int):
+            if self.order[0].descending:
+                latest_ns = min(latest_ns, _ns(key + 1))
+            else:
+                earliest_ns = max(earliest_ns, _ns(key))
+        for clause in self.clauses:
+            match clause:
+                case Compare(field=AttributeField(attribute=attribute), operator=operator, value=int() | float() as value):
+                    if attribute.sql != _START_SQL:
+                        continue
+                    if operator in {Operator.EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL}:
+                        earliest_ns = max(earliest_ns, _ns(math.floor(value)))
+                    if operator in {Operator.EQUAL, Operator.LESS, Operator.LESS_OR_EQUAL}:
+                        latest_ns = min(latest_ns, _ns(math.ceil(value) + 1))
+                case _:
+                    pass
+        return earliest_ns, latest_ns
 
 
-def count(connection: Connection, search: Search) -> int:
-    """How many traces match."""
-    return int(connection.run(compile_count(search))[0][0])
-
-
-def to_traces(connection: Connection, rows: Iterable[Row], *, include_spans: bool) -> list[Trace]:
-    """The traces of some rows, with their spans, or with spans that are read when they are asked for."""
-    infos = [read_info(row) for row in rows]
-    ids = [info.trace_id.removeprefix("tr-") for info in infos]
-    if not include_spans:
-        return [Trace(info, TraceData(read=partial(spans_of, connection, trace_id))) for info, trace_id in zip(infos, ids, strict=True)]
-    spans: dict[str, list[Span]] = {}
-    for first in range(0, len(ids), _SPANS_OF_TRACES):
-        spans |= read_spans(connection.run(compile_spans(ids[first : first + _SPANS_OF_TRACES])))
-    return [Trace(info, TraceData(spans.get(trace_id, ()))) for info, trace_id in zip(infos, ids, strict=True)]
-
-
-def spans_of(connection: Connection, trace_id: str) -> Sequence[Span]:
-    """All spans of the trace with this bare id, by their start."""
-    return read_spans(connection.run(compile_spans([trace_id]))).get(trace_id, [])
+def _ns(milliseconds: int) -> int:
+    """Nanoseconds of a time in milliseconds, kept in the range of Int64."""
+    return max(EARLIEST_NS, min(milliseconds * _MS_NS, LATEST_NS))

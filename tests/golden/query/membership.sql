@@ -10,5 +10,5 @@ WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array
   AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
   AND State IN {p4:Array(String)}
   AND toUnixTimestamp64Milli(Timestamp) IN {p5:Array(Float64)}
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)}) OR (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR') GROUP BY TraceId HAVING max(ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)}) AND max(StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR'))
+  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR') AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)})))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

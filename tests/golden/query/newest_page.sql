@@ -3,10 +3,16 @@
 -- p2: 1700000000000000000
 -- p3: 1616
 -- p4: 101
+-- p5: 0
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+FROM traces
+WHERE TraceId IN (
+SELECT TraceId
 FROM traces
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND Timestamp >= (SELECT fromUnixTimestamp64Milli(toUnixTimestamp64Milli(min(Timestamp))) FROM (SELECT Timestamp FROM traces_parts WHERE Timestamp >= fromUnixTimestamp64Nano({p2:Int64}) ORDER BY Timestamp DESC LIMIT {p3:UInt64}))
   AND TraceId IN (SELECT TraceId FROM traces_parts WHERE Timestamp >= (SELECT fromUnixTimestamp64Milli(toUnixTimestamp64Milli(min(Timestamp))) FROM (SELECT Timestamp FROM traces_parts WHERE Timestamp >= fromUnixTimestamp64Nano({p2:Int64}) ORDER BY Timestamp DESC LIMIT {p3:UInt64})))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
-LIMIT {p4:UInt64}
+LIMIT {p4:UInt64} OFFSET {p5:UInt64}
+)
+ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

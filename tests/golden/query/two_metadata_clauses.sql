@@ -6,5 +6,5 @@ SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, Ser
 FROM traces
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND (mapContains(Metadata, {p2:String}) AND Metadata[{p2:String}] = {p3:String})
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) OR (ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String}) GROUP BY TraceId HAVING max(ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) AND max(ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String}))
+  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String})))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
