@@ -1,0 +1,160 @@
+"""What the processor costs an application: ``python -m tests.benchmarks.processor``.
+
+Times are CPU times: of the process for spans (one thread does all the work), of fresh processes for start-up. Every figure is the best of
+several runs, since other work on the machine only ever adds.
+"""
+
+from __future__ import annotations
+
+import compileall
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.support.checkout import Checkout
+
+import spanhouse.processor
+import spanhouse.schema
+from spanhouse.processor import MetadataSpanExporter, MetadataSpanProcessor
+from spanhouse.processor.dirty import is_dirty
+from spanhouse.processor.git import find_repository, read_head, remote_url
+
+SPANS = 20_000
+RUNS = 7
+STARTS = 15
+ATTRIBUTES = {f"key.{number}": f"value {number}" for number in range(11)}
+
+
+class _Encoding(SpanExporter):
+    """Encodes for OTLP and sends nothing."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS
+
+
+def _best(measure: Callable[[], float], runs: int = RUNS) -> float:
+    return min(measure() for _ in range(runs))
+
+
+def _span_us(provider: TracerProvider) -> float:
+    """CPU of the application's thread per span, of traces of one root and one child."""
+    tracer = provider.get_tracer("benchmark")
+
+    def measure() -> float:
+        gc.collect()
+        begun = time.process_time()
+        for _ in range(SPANS // 2):
+            with tracer.start_as_current_span("root", attributes=ATTRIBUTES), tracer.start_as_current_span("child", attributes=ATTRIBUTES):
+                pass
+        return (time.process_time() - begun) * 1e6 / SPANS
+
+    return _best(measure)
+
+
+def _export_us(exporter: SpanExporter, spans: Sequence[ReadableSpan]) -> float:
+    """CPU of the exporting thread per span, in batches as the SDK makes them."""
+
+    def measure() -> float:
+        gc.collect()
+        begun = time.process_time()
+        for start in range(0, len(spans), 512):
+            exporter.export(spans[start : start + 512])
+        return (time.process_time() - begun) * 1e6 / len(spans)
+
+    return _best(measure)
+
+
+def _some_spans() -> Sequence[ReadableSpan]:
+    provider, kept = TracerProvider(resource=Resource.create({"service.name": "benchmark"})), InMemorySpanExporter()
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("benchmark")
+    for _ in range(5_120):
+        with tracer.start_as_current_span("span", attributes=ATTRIBUTES):
+            pass
+    return kept.get_finished_spans()
+
+
+def _start_ms(checkout: Path, code: str) -> float:
+    """CPU of a fresh process, byte code compiled before as an installation does it."""
+    script = checkout / "app.py"
+    environ = os.environ | {"OTEL_TRACES_EXPORTER": "none"}
+
+    def measure() -> float:
+        timed = f"import time\n{code}\nprint(time.process_time())\n"
+        done = subprocess.run([sys.executable, str(script), timed], env=environ, capture_output=True, text=True, check=True)
+        return float(done.stdout) * 1e3
+
+    return _best(measure, STARTS)
+
+
+def _capture_ms(root: Path) -> float:
+    def measure() -> float:
+        begun = time.process_time()
+        repository = find_repository(str(root), {})
+        assert repository is not None
+        commit = read_head(repository).commit
+        remote_url(repository)
+        assert commit is not None
+        is_dirty(repository, commit, environ={}, timeout_seconds=60)
+        return (time.process_time() - begun) * 1e3
+
+    return _best(measure)
+
+
+def _repository(root: Path, files: int) -> Checkout:
+    """A clean repository whose files are older than its index, as they are some seconds after a checkout."""
+    checkout = Checkout(root)
+    checkout.write("app.py", "import sys\nexec(sys.argv[1])\n")
+    for number in range(files - 1):
+        checkout.write(f"d{number % 50}/f{number}", f"{number}\n")
+    for path in root.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    checkout.commit()
+    return checkout
+
+
+def main() -> None:
+    """Print the table."""
+    for package in (spanhouse.processor, spanhouse.schema):
+        # Only where nobody may write byte code it is compiled at every start.
+        compileall.compile_dir(str(Path(package.__file__ or "").parent), quiet=1)
+    alone, stamped = TracerProvider(), TracerProvider()
+    stamped.add_span_processor(MetadataSpanProcessor())
+    spans = _some_spans()
+    plain_us, processor_us = _span_us(alone), _span_us(stamped)
+    export_us, wrapped_us = _export_us(_Encoding(), spans), _export_us(MetadataSpanExporter(_Encoding()), spans)
+    with tempfile.TemporaryDirectory() as directory:
+        small, large = _repository(Path(directory) / "small", 20), _repository(Path(directory) / "large", 10_000)
+        sdk = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\nimport opentelemetry.sdk.trace.export\n"
+        sdk_ms = _start_ms(small.root, sdk + "trace.set_tracer_provider(TracerProvider())")
+        ours_ms = _start_ms(small.root, sdk + "from spanhouse.processor import configure\nconfigure(export=False)")
+        small_ms, large_ms = _capture_ms(small.root), _capture_ms(large.root)
+    rows = [
+        ("application's thread, SDK alone", plain_us, "us CPU per span"),
+        ("  + MetadataSpanProcessor", processor_us - plain_us, "us CPU per span"),
+        ("exporting thread, OTLP encoding alone", export_us, "us CPU per span"),
+        ("  + MetadataSpanExporter", wrapped_us - export_us, "us CPU per span"),
+        ("start-up, SDK alone", sdk_ms, "ms CPU"),
+        ("  + import and configure()", ours_ms - sdk_ms, "ms CPU"),
+        ("git capture, 20 files", small_ms, "ms CPU"),
+        ("git capture, 10,000 files", large_ms, "ms CPU"),
+    ]
+    for name, value, unit in rows:
+        sys.stdout.write(f"{name:40}{value:10.2f}  {unit}\n")
+
+
+if __name__ == "__main__":
+    main()
