@@ -121,10 +121,16 @@ def test_a_verb_without_its_extra_says_which_to_install(verb: str, extra: str, t
     assert one_line_of(done.stderr).endswith(f"pip install 'spanhouse[{extra}]'")
 
 
+def test_the_demo_with_all_but_its_own_extra_says_which_to_install(tmp_path: Path) -> None:
+    done = spanhouse("demo", data_dir=tmp_path, absent={"fastapi"})
+    assert done.returncode == 2
+    assert one_line_of(done.stderr) == "spanhouse: demo needs the module fastapi: pip install 'spanhouse[demo]'"
+
+
 def test_an_embedded_store_without_the_engine_says_which_extra_to_install(tmp_path: Path) -> None:
     done = spanhouse("migrate", data_dir=tmp_path, absent={"chdb"})
     assert done.returncode == 2
-    assert one_line_of(done.stderr) == "spanhouse: migrate needs the package chdb: pip install 'spanhouse[server]'"
+    assert one_line_of(done.stderr) == "spanhouse: migrate needs the module chdb: pip install 'spanhouse[server]'"
 
 
 def test_help_version_and_doctor_work_in_a_core_only_install(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from spanhouse.cli.verbs import ALL_OPTIONS, VERBS, Verb
 
 _PASSED_THROUGH: Final = "metadata"
 """The verb whose words belong to another program, its ``--help`` included."""
+_THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,6 +85,7 @@ def _run(words: list[str]) -> int:
     if verb.name != "serve":  # which logs; the other verbs say in one line of their own what a driver has to say
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         logging.getLogger("clickhouse_connect").propagate = False
+    _reach_this_machine_directly()
     try:
         return int(import_module(f"spanhouse.cli.{verb.module}").run(arguments))
     except ImportError as error:
@@ -92,13 +94,20 @@ def _run(words: list[str]) -> int:
         raise missing from error
 
 
+def _reach_this_machine_directly() -> None:
+    """A proxy of the surroundings is for other machines; drivers would ask it for a server on this one, too."""
+    excepted = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    if "*" not in excepted:
+        os.environ["no_proxy"] = ",".join(dict.fromkeys(name for name in (*excepted, *_THIS_MACHINE) if name))
+
+
 def _missing_extra(verb: Verb, error: ImportError) -> CommandError | None:
     cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error  # drivers say it in their own words, from the real one
-    missing = (cause.name or "").partition(".")[0]
-    if not missing or missing == "spanhouse" or not verb.extra:
+    package = (cause.name or "").partition(".")[0]
+    if package in {"", "spanhouse"} or not verb.extra:
         return None
-    extra = "server" if missing == "chdb" else verb.extra
-    return CommandError(f"{verb.name} needs the package {missing}: pip install 'spanhouse[{extra}]'")
+    extra = "server" if package == "chdb" and verb.extra == "query" else verb.extra
+    return CommandError(f"{verb.name} needs the module {cause.name}: pip install 'spanhouse[{extra}]'")
 
 
 def build_parser() -> argparse.ArgumentParser:

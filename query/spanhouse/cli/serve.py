@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
-from spanhouse.exporter.app import run as serve
-from spanhouse.exporter.config import ConfigError, ServeConfig
 
 
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
+    # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from spanhouse.exporter.app import run as serve
+    from spanhouse.exporter.config import ConfigError, ServeConfig
+
     config = ServeConfig(
         store=given_store(arguments.store),
         grpc=arguments.grpc,

@@ -9,8 +9,10 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from spanhouse.cli.demo import report
 from spanhouse.cli.demo.processes import application, environment, serving
@@ -22,6 +24,9 @@ from spanhouse.query import TraceClient
 OLD = Release(version="1.0.0", subject="Answer from three documents", documents=3, rerank=False, failure_rate=0.02)
 NEW = Release(version="1.1.0", subject="Answer from twelve documents, reranked", documents=12, rerank=True, failure_rate=0.09)
 
+_APPLICATION_NEEDS: Final = ("chdb", "grpc", "uvicorn", "fastapi", "opentelemetry.instrumentation.fastapi")
+"""Modules that the demo's processes load, looked for before anything is started."""
+
 
 def run(arguments: Namespace) -> int:
     """Release the application twice, send it requests, and print what a search of the store then says."""
@@ -29,6 +34,9 @@ def run(arguments: Namespace) -> int:
         raise CommandError(f"--requests {arguments.requests}: at least 1")
     if arguments.failure_rate is not None and not 0 <= arguments.failure_rate <= 1:
         raise CommandError(f"--failure-rate {arguments.failure_rate}: between 0 and 1")
+    for module in _APPLICATION_NEEDS:
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(name=module)
     new = NEW if arguments.failure_rate is None else NEW.failing(arguments.failure_rate)
     with _ended_by_signals(), _directory(keep=arguments.keep) as directory:
         report.begin()

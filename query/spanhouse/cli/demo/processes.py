@@ -23,9 +23,9 @@ _FOREIGN: Final = ("GIT_", "MLFLOW_", "OTEL_", "SPANHOUSE_")
 
 
 def environment() -> dict[str, str]:
-    """The user's variables without those that would change what the demo shows, and without a proxy on the way to this machine."""
+    """The user's variables without those that would change what the demo shows."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return {**own, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    return {**own, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
