@@ -6,8 +6,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from spanhouse.cli.errors import Exit
-
 
 def run(words: Sequence[str]) -> int:
     """Hand the words on to ``python -m spanhouse.processor`` and its exit code back, 128 and more for a signal as shells count it."""
@@ -18,4 +16,4 @@ def run(words: Sequence[str]) -> int:
             code = process.wait()
         except KeyboardInterrupt:  # it was sent Ctrl-C as well and ends by itself
             continue
-        return code if code >= 0 else int(Exit.INTERRUPTED) - 2 - code
+        return code if code >= 0 else 128 - code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from argparse import Namespace
 
@@ -11,6 +12,7 @@ from spanhouse.cli.stores import given_store
 
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from spanhouse.exporter.app import run as serve
