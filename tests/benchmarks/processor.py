@@ -105,7 +105,7 @@ def _capture_ms(root: Path) -> float:
         begun = time.process_time()
         repository = find_repository(str(root), {})
         assert repository is not None
-        commit = read_head(repository).commit
+        commit, _ = read_head(repository)
         remote_url(repository)
         assert commit is not None
         is_dirty(repository, commit, environ={}, timeout_seconds=60)

@@ -213,6 +213,14 @@ def test_an_existing_provider_with_the_exporter_wrapper_carries_the_keys_on_the_
     assert attributes == {}
 
 
+def test_an_exporter_that_is_named_in_the_environment_only_needs_no_arguments(checkout: Checkout, sink: Sink) -> None:
+    code = "from spanhouse.processor.otlp import OtlpMetadataSpanExporter\n"
+    checkout.write("app.py", code + EXISTING.format(exporter="OtlpMetadataSpanExporter()", arguments="") + ONE_SPAN)
+    commit = checkout.commit()
+    run(checkout, "app.py", environ={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.grpc_port}"})
+    assert sink.resource()["mlflow.source.git.commit"] == commit
+
+
 def test_an_existing_provider_exports_only_when_asked(checkout: Checkout, sink: Sink) -> None:
     code = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\nfrom spanhouse.processor import configure\n"
     code += "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\nconfigure({})\n" + ONE_SPAN

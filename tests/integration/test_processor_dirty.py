@@ -20,7 +20,7 @@ PLENTY = 60.0
 def check(checkout: Checkout, *, timeout_seconds: float = PLENTY, environ: dict[str, str] | None = None) -> bool:
     repository = find_repository(str(checkout.root), {})
     assert repository is not None
-    commit = read_head(repository).commit
+    commit, _ = read_head(repository)
     assert commit is not None
     return is_dirty(repository, commit, environ=environ or {}, timeout_seconds=timeout_seconds)
 
@@ -330,7 +330,7 @@ def test_a_check_that_takes_too_long_gives_up(checkout: Checkout) -> None:
 def test_a_repository_with_parts_missing_leaves_the_answer_open(checkout: Checkout, lost: str) -> None:
     repository = find_repository(str(checkout.root), {})
     assert repository is not None
-    commit = read_head(repository).commit
+    commit, _ = read_head(repository)
     assert commit is not None
     (checkout.root / lost).rename(checkout.root / "moved")
     with pytest.raises(DirtyUnknownError):

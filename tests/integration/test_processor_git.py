@@ -30,13 +30,13 @@ def test_a_subdirectory_belongs_to_the_repository_above_it(checkout: Checkout) -
     repository = find_repository(str(checkout.root / "src" / "app"), {})
     assert repository is not None
     assert repository.root == str(checkout.root.resolve())
-    assert read_head(repository) == Head(commit, "main")
+    assert read_head(repository) == (commit, "main")
 
 
 def test_a_branch_may_have_slashes_and_letters_of_any_language(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     checkout.git("switch", "--quiet", "--create", "feature/früh/v1.2")
-    assert head_of(checkout.root) == Head(commit, "feature/früh/v1.2")
+    assert head_of(checkout.root) == (commit, "feature/früh/v1.2")
 
 
 def test_packed_references_are_read_and_loose_ones_win_over_them(checkout: Checkout) -> None:
@@ -45,19 +45,19 @@ def test_packed_references_are_read_and_loose_ones_win_over_them(checkout: Check
     checkout.git("branch", "main-2")
     checkout.git("pack-refs", "--all", "--prune")
     assert not (checkout.root / ".git/refs/heads/main").exists()
-    assert head_of(checkout.root) == Head(first, "main")
+    assert head_of(checkout.root) == (first, "main")
     second = checkout.commit("b")
-    assert head_of(checkout.root) == Head(second, "main")
+    assert head_of(checkout.root) == (second, "main")
 
 
 def test_a_detached_head_has_a_commit_and_no_branch(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     checkout.git("checkout", "--quiet", "--detach")
-    assert head_of(checkout.root) == Head(commit, None)
+    assert head_of(checkout.root) == (commit, None)
 
 
 def test_before_the_first_commit_there_is_only_a_branch(checkout: Checkout) -> None:
-    assert head_of(checkout.root) == Head(None, "main")
+    assert head_of(checkout.root) == (None, "main")
 
 
 def test_a_worktree_has_its_own_branch_and_the_common_remote(checkout: Checkout, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_worktree_has_its_own_branch_and_the_common_remote(checkout: Checkout,
     checkout.git("worktree", "add", "--quiet", "-b", "topic", str(tmp_path / "tree"))
     repository = find_repository(str(tmp_path / "tree"), {})
     assert repository is not None
-    assert read_head(repository) == Head(commit, "topic")
+    assert read_head(repository) == (commit, "topic")
     assert remote_url(repository) == "https://example.com/o/r.git"
 
 
@@ -77,7 +77,7 @@ def test_a_submodule_is_a_repository_of_its_own(checkout: Checkout, tmp_path: Pa
     repository = find_repository(str(checkout.root / "lib"), {})
     assert repository is not None
     assert repository.root == str((checkout.root / "lib").resolve())
-    assert read_head(repository).commit == commit
+    assert read_head(repository)[0] == commit
 
 
 def test_a_shallow_clone_has_its_commit(checkout: Checkout, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_shallow_clone_has_its_commit(checkout: Checkout, tmp_path: Path) -> N
     checkout.git("clone", "--quiet", "--depth", "1", f"file://{checkout.root}", str(tmp_path / "clone"))
     repository = find_repository(str(tmp_path / "clone"), {})
     assert repository is not None
-    assert read_head(repository) == Head(commit, "main")
+    assert read_head(repository) == (commit, "main")
     assert remote_url(repository) is None, "a local path stays on the machine"
 
 
@@ -96,28 +96,28 @@ def test_a_checkout_that_git_refuses_for_its_owner_is_read_like_any_other(checko
     refused = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout.root, env=refusing, capture_output=True, text=True, check=False)
     assert "dubious ownership" in refused.stderr
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert head_of(checkout.root) == Head(commit, "main")
+    assert head_of(checkout.root) == (commit, "main")
 
 
 def test_a_repository_of_sha256_has_long_ids(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "app", "--object-format=sha256")
     commit = checkout.commit("a")
     assert len(commit) == 64
-    assert head_of(checkout.root) == Head(commit, "main")
+    assert head_of(checkout.root) == (commit, "main")
 
 
 def test_head_may_be_a_symbolic_link_as_in_old_repositories(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     (checkout.root / ".git/HEAD").unlink()
     (checkout.root / ".git/HEAD").symlink_to("refs/heads/main")
-    assert head_of(checkout.root) == Head(commit, "main")
+    assert head_of(checkout.root) == (commit, "main")
 
 
 def test_a_branch_may_be_another_name_for_a_branch(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     checkout.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
     checkout.git("symbolic-ref", "HEAD", "refs/heads/alias")
-    assert head_of(checkout.root) == Head(commit, "alias")
+    assert head_of(checkout.root) == (commit, "alias")
 
 
 def test_origin_goes_before_other_remotes_and_the_first_fit_one_before_none(checkout: Checkout) -> None:
@@ -138,7 +138,7 @@ def test_origin_goes_before_other_remotes_and_the_first_fit_one_before_none(chec
 def test_a_directory_called_dot_git_that_is_no_repository_is_passed_over(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     (checkout.root / "inner/.git").mkdir(parents=True)
-    assert head_of(checkout.root / "inner") == Head(commit, "main")
+    assert head_of(checkout.root / "inner") == (commit, "main")
 
 
 def test_a_dot_git_file_that_leads_nowhere_is_no_repository_and_ends_the_search(checkout: Checkout) -> None:
@@ -151,9 +151,9 @@ def test_git_dir_and_git_work_tree_name_a_repository_for_the_files_in_it_only(ch
     commit = checkout.commit("a")
     (checkout.root / ".git").rename(tmp_path / "elsewhere.git")
     environ = {"GIT_DIR": str(tmp_path / "elsewhere.git"), "GIT_WORK_TREE": str(checkout.root)}
-    assert head_of(checkout.root, environ) == Head(commit, "main")
+    assert head_of(checkout.root, environ) == (commit, "main")
     other = Checkout(tmp_path / "other")
-    assert head_of(other.root, environ) == Head(None, "main")
+    assert head_of(other.root, environ) == (None, "main")
 
 
 def test_a_directory_outside_of_any_repository_has_none(tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_a_directory_outside_of_any_repository_has_none(tmp_path: Path) -> None:
 def test_a_damaged_head_says_nothing(checkout: Checkout, head: bytes) -> None:
     checkout.commit("a")
     (checkout.root / ".git/HEAD").write_bytes(head)
-    assert head_of(checkout.root) == Head(None, None)
+    assert head_of(checkout.root) == (None, None)
 
 
 def test_references_that_go_round_in_circles_say_nothing(checkout: Checkout) -> None:
     (checkout.root / ".git/refs/heads/main").write_text("ref: refs/heads/main\n")
-    assert head_of(checkout.root) == Head(None, "main")
+    assert head_of(checkout.root) == (None, "main")
 
 
 def test_the_git_executable_is_asked_with_everything_off_that_a_repository_can_have_run(checkout: Checkout, tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_the_git_executable_is_asked_with_everything_off_that_a_repository_can_h
     checkout.git("config", "core.fsmonitor", str(hook))
     repository = find_repository(str(checkout.root), {})
     assert repository is not None
-    assert ask_head(repository, {"PATH": os.environ["PATH"]}) == Head(commit, "main")
+    assert ask_head(repository, {"PATH": os.environ["PATH"]}) == (commit, "main")
     assert not trap.exists()
-    assert ask_head(repository, {"PATH": str(tmp_path)}) == Head(None, None), "without git nothing is known"
+    assert ask_head(repository, {"PATH": str(tmp_path)}) == (None, None), "without git nothing is known"
 
 
 def test_a_repository_with_reftables_is_recognised(checkout: Checkout) -> None:

@@ -72,7 +72,7 @@ def test_a_damaged_index_gives_no_answer_or_the_right_one(original: Checkout, ju
     with copied(original) as checkout:
         repository = find_repository(str(checkout.root), {})
         assert repository is not None
-        commit = read_head(repository).commit
+        commit, _ = read_head(repository)
         assert commit is not None
         index = checkout.root / ".git/index"
         content = bytearray(index.read_bytes())
@@ -90,7 +90,7 @@ def test_damaged_objects_give_no_answer_or_the_right_one(original: Checkout, dat
         checkout.git("gc", "--quiet")
         repository = find_repository(str(checkout.root), {})
         assert repository is not None
-        commit = read_head(repository).commit
+        commit, _ = read_head(repository)
         assert commit is not None
         file = data.draw(st.sampled_from(sorted((checkout.root / ".git/objects/pack").glob("*.[ip]*"))), label="file")
         content = bytearray(file.read_bytes())
@@ -133,7 +133,7 @@ def test_any_tree_with_any_changes_is_judged_as_git_judges_it(
         put(changed)
         repository = find_repository(directory, {})
         assert repository is not None
-        commit = read_head(repository).commit
+        commit, _ = read_head(repository)
         assert commit is not None
         try:
             answer = is_dirty(repository, commit, environ={}, timeout_seconds=60)

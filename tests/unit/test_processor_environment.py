@@ -12,7 +12,7 @@ import pytest
 
 from spanhouse.processor import environment
 from spanhouse.processor.providers import from_ci
-from spanhouse.processor.stamp import from_stamp
+from spanhouse.processor.stamp import read_stamp
 from spanhouse.processor.values import Found, Value
 
 COMMIT, BRANCH, URL = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
@@ -144,23 +144,31 @@ def test_a_checkout_of_another_project_takes_nothing_from_the_job() -> None:
     assert from_ci(GITHUB, disk={COMMIT: other[COMMIT]}) != {}
 
 
-def test_the_nearest_stamp_file_above_is_read_and_the_named_one_before_it(tmp_path: Path) -> None:
+def test_the_nearest_stamp_file_above_counts_and_the_named_one_before_it(tmp_path: Path) -> None:
     inner = tmp_path / "app" / "src"
     inner.mkdir(parents=True)
-    (tmp_path / "app" / "spanhouse-stamp.json").write_text('{"mlflow.source.git.commit": "near"}')
-    (tmp_path / "named.json").write_text('{"mlflow.source.git.commit": "named", "blank": ""}')
-    assert plain(from_stamp({}, str(inner))) == {COMMIT: "near"}
-    assert plain(from_stamp({"SPANHOUSE_STAMP_FILE": str(tmp_path / "named.json")}, str(inner))) == {COMMIT: "named"}
-    assert from_stamp({}, None) == {}
+    assert environment.stamp_file({}, str(inner)) is None
+    assert environment.stamp_file({}, None) is None
+    (tmp_path / "spanhouse-stamp.json").touch()
+    (tmp_path / "app" / "spanhouse-stamp.json").touch()
+    assert environment.stamp_file({}, str(inner)) == str(tmp_path / "app" / "spanhouse-stamp.json")
+    assert environment.stamp_file({"SPANHOUSE_STAMP_FILE": "named.json"}, str(inner)) == "named.json"
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe\x00", b"{"])
+def test_a_stamp_file_is_a_json_object(tmp_path: Path) -> None:
+    file = tmp_path / "spanhouse-stamp.json"
+    file.write_text('{"mlflow.source.git.commit": "c", "blank": "", "number": 1}')
+    assert plain(read_stamp(str(file), is_named=False)) == {COMMIT: "c", "number": "1"}
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe\x00", b"{", None])
 def test_a_damaged_stamp_file_is_left_out_and_one_that_was_named_is_worth_a_warning(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "spanhouse-stamp.json").write_bytes(content)
-    assert from_stamp({}, str(tmp_path)) == {}
+    file = tmp_path / "spanhouse-stamp.json"
+    if content is not None:
+        file.write_bytes(content)
+    assert read_stamp(str(file), is_named=False) == {}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-    assert from_stamp({"SPANHOUSE_STAMP_FILE": str(tmp_path / "spanhouse-stamp.json")}, None) == {}
-    assert from_stamp({"SPANHOUSE_STAMP_FILE": str(tmp_path / "none")}, None) == {}
-    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 2
+    assert read_stamp(str(file), is_named=True) == {}
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1

@@ -380,6 +380,14 @@ def test_a_provider_whose_exporter_is_out_of_reach_has_the_keys_on_local_roots_o
     assert app.attributes("child") == {}
 
 
+def test_keys_that_readers_do_not_know_go_to_local_roots_as_metadata_of_the_trace(this_process: Process) -> None:
+    this_process.set_arguments({"team": "search", "service.name": "shop", "app_version": "2"}, "argument")
+    attributes = dict(App(all_keys=True, wrap=False).run().attributes or {})
+    assert (attributes[METADATA + "team"], attributes["app_version"]) == ("search", "2")
+    assert "team" not in attributes
+    assert "service.name" not in attributes
+
+
 def test_what_the_detector_put_on_the_resource_is_not_repeated_on_local_roots(this_process: Process) -> None:
     app = App(resource=MetadataResourceDetector().detect().merge(Resource({"deployment.environment.name": "production"})), all_keys=True, wrap=False)
     assert dict(app.run().attributes or {}) == {}

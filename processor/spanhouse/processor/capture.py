@@ -31,7 +31,8 @@ class Capture:
     Attributes:
         entry: what the process runs.
         repository: the checkout that holds its code, None without one.
-        head: what is checked out there.
+        commit: what is checked out there, None if that is unknown.
+        branch: the branch that is checked out there.
         otel: the attributes that the SDK's own detector reads from the environment.
     """
 
@@ -41,7 +42,8 @@ class Capture:
         self._own: Found = _attempt("SPANHOUSE_*", environment.from_own, environ) or {}
         self._model: Found = _attempt("the active model", environment.from_mlflow, environ) or {}
         self.repository: Repository | None = None
-        self.head = Head(None, None)
+        self.commit: str | None = None
+        self.branch: str | None = None
         if entry and entry.directory:
             self.repository = _attempt("the repository", find_repository, entry.directory, environ)
             if self.repository is None:
@@ -49,7 +51,7 @@ class Capture:
         else:
             _logger.debug("no commit, branch or repository URL from disk: the entry point is unknown or installed")
         if self.repository:
-            self.head = _attempt("HEAD", _read_head, self.repository, environ) or Head(None, None)
+            self.commit, self.branch = _attempt("HEAD", _read_head, self.repository, environ) or (None, None)
         self._disk = _attempt("the repository", self._from_disk) or {}
         self._ci: Found = {}
         if environ.get(_CI_MARKER, "").strip() or any(name in environ for name in ("GITHUB_ACTIONS", "GITLAB_CI")):
@@ -80,8 +82,8 @@ class Capture:
             relative = os.path.relpath(entry.path, repository.root).replace(os.sep, "/")
             found |= given({vocabulary.SOURCE_NAME.mlflow: relative}, f"entry point in {origin}")
         values = {
-            vocabulary.GIT_COMMIT.mlflow: self.head.commit,
-            vocabulary.GIT_BRANCH.mlflow: self.head.branch,
+            vocabulary.GIT_COMMIT.mlflow: self.commit,
+            vocabulary.GIT_BRANCH.mlflow: self.branch,
             vocabulary.GIT_REPO_URL.mlflow: remote_url(repository),
         }
         for key in (key for key, value in values.items() if value is None):
@@ -89,11 +91,14 @@ class Capture:
         return found | given(values, origin)
 
     def _from_stamp(self, environ: Mapping[str, str]) -> dict[str, Value]:
-        from spanhouse.processor.stamp import from_stamp  # beside its only use
-
         entry = self.entry
         start = (entry.directory or (os.path.dirname(entry.path) if entry.path else None)) if entry else None
-        found = from_stamp(environ, start)
+        path = environment.stamp_file(environ, start)
+        if path is None:
+            return {}
+        from spanhouse.processor.stamp import read_stamp  # start-up: most processes have none
+
+        found = dict(read_stamp(path, is_named=bool(environ.get(environment.STAMP_FILE, "").strip())))
         name = found.get(vocabulary.SOURCE_NAME.mlflow)
         if name and entry and entry.kind == "script" and name.text.rpartition("/")[2] != entry.name:
             # One image has several entry points; the stamp was written for another.

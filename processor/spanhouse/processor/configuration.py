@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import cast
@@ -20,11 +19,8 @@ from spanhouse.schema import vocabulary
 _ARGUMENT = "argument of configure()"
 
 _logger = logging.getLogger("spanhouse.processor")
-_lock = threading.Lock()
 _configured: weakref.WeakSet[trace.TracerProvider] = weakref.WeakSet()
 _exporting: weakref.WeakSet[trace.TracerProvider] = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: globals().__setitem__("_lock", threading.Lock()))
 
 
 def configure(
@@ -48,7 +44,7 @@ def configure(
     and adds nothing twice. Nothing is raised: what goes wrong is logged, and the application goes on.
 
     Args:
-        service_name: ``service.name`` of a new provider; default ``OTEL_SERVICE_NAME``.
+        service_name: ``service.name``; default ``OTEL_SERVICE_NAME``. A provider that exists keeps its own, but for what is exported from here.
         endpoint: OTLP endpoint, ``http://HOST:PORT``; default ``OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT``, else this machine. Without a
             scheme it is taken as ``http://``; for ``http/protobuf`` an address without a path gets ``/v1/traces``.
         protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``grpc``.
@@ -78,7 +74,7 @@ def configure(
         )
     except Exception:
         _logger.exception("configure() leaves its metadata out")
-    with _lock, suppressed_instrumentation():
+    with process.configuring, suppressed_instrumentation():
         provider = tracer_provider or trace.get_tracer_provider()
         is_new = tracer_provider is None and isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
         try:

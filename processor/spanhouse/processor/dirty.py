@@ -235,5 +235,5 @@ class _Check:
         submodule = find_repository(directory, {})
         if submodule is None or submodule.root != os.path.realpath(directory) or submodule.uses_reftable:
             return False
-        commit = read_head(submodule).commit
+        commit, _ = read_head(submodule)
         return commit is not None and commit != entry.object_id.hex()

@@ -1,8 +1,12 @@
 """What environment variables say about the process: OTel's, our own and MLflow's."""
 
+# pathlib is left out: loading and using it would take its share of every application's start.
+# ruff: noqa: PTH113, PTH118, PTH120
+
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 
 from spanhouse.processor.values import Value, given
@@ -13,6 +17,7 @@ SERVICE_NAME = "OTEL_SERVICE_NAME"
 METADATA = "SPANHOUSE_METADATA"
 USER = "SPANHOUSE_USER"
 STAMP_FILE = "SPANHOUSE_STAMP_FILE"
+STAMP_FILE_NAME = "spanhouse-stamp.json"
 
 _OWN = (
     ("SPANHOUSE_SOURCE_NAME", vocabulary.SOURCE_NAME.mlflow),
@@ -68,13 +73,27 @@ def user(environ: Mapping[str, str]) -> dict[str, Value]:
         if found:
             return found
     try:
-        import os  # beside pwd
         import pwd  # not on every platform
 
         return given({vocabulary.USER.mlflow: pwd.getpwuid(os.getuid()).pw_name}, "operating system")
     except (ImportError, KeyError, OSError):
         # Containers run under ids that have no name.
         return {}
+
+
+def stamp_file(environ: Mapping[str, str], start: str | None) -> str | None:
+    """The stamp file that ``SPANHOUSE_STAMP_FILE`` names, or else the nearest one in the directory ``start`` or above it."""
+    named = environ.get(STAMP_FILE, "").strip()
+    if named:
+        return named
+    directory = start
+    while directory:
+        path = os.path.join(directory, STAMP_FILE_NAME)
+        if os.path.isfile(path):
+            return path
+        parent = os.path.dirname(directory)
+        directory = None if parent == directory else parent
+    return None
 
 
 def _metadata(text: str) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TypeAlias
 
 from spanhouse.processor.gitconfig import GitConfig
 from spanhouse.processor.remotes import scrub
@@ -51,11 +51,8 @@ class Repository:
         return (self.config.get("extensions", "refstorage") or "").lower().startswith("reftable")
 
 
-class Head(NamedTuple):
-    """What is checked out. ``commit`` is None before the first commit, ``branch`` is None for a detached HEAD."""
-
-    commit: str | None
-    branch: str | None
+Head: TypeAlias = tuple[str | None, str | None]
+"""Commit, None before the first one, and branch, None for a detached HEAD."""
 
 
 def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None:
@@ -92,15 +89,15 @@ def read_head(repository: Repository) -> Head:
     branch = target.removeprefix("refs/heads/") if target and target.startswith("refs/heads/") else None
     for _ in range(_REF_DEPTH):
         if target is None:
-            return Head(None, branch)
+            return None, branch
         if not target.startswith("refs/"):
-            return Head(target if len(target) == 2 * repository.hash_bytes else None, branch)
+            return (target if len(target) == 2 * repository.hash_bytes else None), branch
         per_worktree = target.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
         directory = repository.git_dir if per_worktree else repository.common_dir
         # A damaged loose reference must not let an older, packed one through.
         is_loose = os.path.isfile(os.path.join(directory, target))
         target = _read_ref(directory, target) if is_loose else _packed_ref(repository, target)
-    return Head(None, branch)
+    return None, branch
 
 
 def remote_url(repository: Repository) -> str | None:

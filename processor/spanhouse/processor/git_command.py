@@ -16,7 +16,7 @@ def ask_head(repository: Repository, environ: Mapping[str, str]) -> Head:
     """Commit and branch of HEAD; both None without a git executable that can tell within a second."""
     branch = _run(repository, environ, "symbolic-ref", "--quiet", "HEAD")
     commit = _run(repository, environ, "rev-parse", "--quiet", "--verify", "HEAD")
-    return Head(commit, branch.removeprefix("refs/heads/") if branch and branch.startswith("refs/heads/") else None)
+    return commit, (branch.removeprefix("refs/heads/") if branch and branch.startswith("refs/heads/") else None)
 
 
 def _run(repository: Repository, environ: Mapping[str, str], *command: str) -> str | None:

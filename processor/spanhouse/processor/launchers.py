@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from spanhouse.processor.source import Command
 
 
-class Launched(NamedTuple):
+class Launched:
     """What a launcher runs.
 
     Attributes:
@@ -24,11 +24,22 @@ class Launched(NamedTuple):
         path: the file, for launchers that take one.
     """
 
-    kind: Literal["app", "session", "notebook"]
-    name: str | None = None
-    module: str | None = None
-    directory: str | None = None
-    path: str | None = None
+    __slots__ = ("directory", "kind", "module", "name", "path")
+
+    def __init__(
+        self,
+        kind: Literal["app", "session", "notebook"],
+        name: str | None = None,
+        *,
+        module: str | None = None,
+        directory: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.module = module
+        self.directory = directory
+        self.path = path
 
 
 _DIRECTORY_OPTIONS: Final = ("--app-dir", "--chdir", "--workdir", "--working-dir")
@@ -48,11 +59,8 @@ def app_of(command: Command) -> Launched | None:
         name = command.target.partition(".")[0]
     else:
         directory, name = os.path.split(command.target)
-        # A launcher is started as an installed script; celery.py is a user's own file.
         if name == "__main__.py":
             name = os.path.basename(directory)
-        elif name.endswith(".py"):
-            return None
     launcher = _LAUNCHERS.get(name.lower().removesuffix(".exe"))
     return launcher(command.arguments) if launcher else None
 
@@ -92,7 +100,7 @@ def _file(arguments: tuple[str, ...]) -> Launched:
 
 
 def _app(name: str, arguments: tuple[str, ...]) -> Launched:
-    return Launched("app", name, name.partition(":")[0], _option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
+    return Launched("app", name, module=name.partition(":")[0], directory=_option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
 
 
 def _option(arguments: tuple[str, ...], *names: str) -> str:

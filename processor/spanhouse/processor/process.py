@@ -26,7 +26,8 @@ _BACKGROUND_SECONDS = 1.0
 _MODELS_KEPT = 4096
 _SDK_ORIGINS = frozenset({RESOURCE_ATTRIBUTES, SERVICE_NAME})
 _PROVIDER = "resource of the tracer provider"
-_PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_TYPE})
+PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_TYPE})
+"""Keys that readers know as process metadata wherever they find them."""
 
 _logger = logging.getLogger("spanhouse.processor")
 
@@ -39,6 +40,7 @@ class Process:
         models: what ``set_active_model`` set and when (Unix ns), the latest last.
         wrappers: how many exporters put metadata on resources.
         detected: what the resource detector handed out.
+        configuring: held while providers are equipped.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Process:
         self.models: tuple[tuple[int, str], ...] = ()
         self.wrappers = 0
         self.detected: dict[str, str] = {}
+        self.configuring = threading.Lock()
         self._arguments: dict[str, Value] = {}
         self._capture: Capture | None = None
         self._dirty: bool | None = None
@@ -88,7 +91,7 @@ class Process:
         missing = {}
         for key, entry in self.values(provider).items():
             value = entry.value
-            is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in _PROCESS_NAMES
+            is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in PROCESS_NAMES
             is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own)
             if not is_for_sdk and not is_there:
                 missing[key] = value.text
@@ -124,6 +127,7 @@ class Process:
     def after_fork(self) -> None:
         """Make a forked child whole: locks may be held, and threads are gone."""
         self._lock = threading.RLock()
+        self.configuring = threading.Lock()
         if self._checking and self._capture is not None:
             self._check_in_background(self._capture)
 
@@ -132,7 +136,7 @@ class Process:
         return {key: value for key, value in provider.items() if key not in self.detected or to_text(value) != self.detected[key]}
 
     def _check_files(self, captured: Capture) -> None:
-        repository, commit = captured.repository, captured.head.commit
+        repository, commit = captured.repository, captured.commit
         if repository is None or commit is None:
             return
         if index_bytes(repository) <= _SMALL_INDEX_BYTES:
@@ -157,7 +161,7 @@ class Process:
             _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
 
     def _check_slowly(self, captured: Capture) -> None:
-        repository, commit = captured.repository, captured.head.commit
+        repository, commit = captured.repository, captured.commit
         dirty = None
         try:
             if repository is not None and commit is not None:

@@ -12,9 +12,10 @@ from typing import NoReturn
 
 from spanhouse.processor.capture import Capture
 from spanhouse.processor.dirty import DirtyUnknownError, is_dirty
+from spanhouse.processor.environment import STAMP_FILE_NAME
 from spanhouse.processor.resolve import Resolved, resolve
 from spanhouse.processor.source import EntryPoint, entry_point_of
-from spanhouse.processor.stamp import FILE_NAME, KEYS
+from spanhouse.processor.stamp import KEYS
 
 DONE, MISTAKE = 0, 2
 _TIMEOUT_SECONDS = 10.0
@@ -48,9 +49,9 @@ def report(entry: EntryPoint, environ: Mapping[str, str]) -> dict[str, Resolved]
     """The values for ``entry`` with what they won over; the check of its files may take its time here."""
     capture = Capture(entry, environ)
     dirty: bool | None = None
-    if capture.repository and capture.head.commit:
+    if capture.repository and capture.commit:
         try:
-            dirty = is_dirty(capture.repository, capture.head.commit, environ=environ, timeout_seconds=_TIMEOUT_SECONDS)
+            dirty = is_dirty(capture.repository, capture.commit, environ=environ, timeout_seconds=_TIMEOUT_SECONDS)
         except DirtyUnknownError:
             dirty = None
     return resolve(capture.sources(dirty))
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without SCRIPT or MODULE: what a session in the current directory gets.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--write", metavar="PATH", type=Path, help=f"also write a stamp file ({FILE_NAME}) for an image or a package")
+    parser.add_argument("--write", metavar="PATH", type=Path, help=f"also write a stamp file ({STAMP_FILE_NAME}) for an image or a package")
     parser.add_argument("-m", dest="module", metavar="MODULE", help="an entry point that is started with python -m")
     parser.add_argument("script", metavar="SCRIPT", nargs="?", help="an entry point that is started by its path")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -100,7 +101,7 @@ def _entry_point(script: str | None, module: str | None, arguments: Sequence[str
 
 def _write(path: Path, values: Mapping[str, Resolved]) -> None:
     stamp = {key: values[key].value.text for key in KEYS if key in values}
-    target = path / FILE_NAME if path.is_dir() else path
+    target = path / STAMP_FILE_NAME if path.is_dir() else path
     try:
         target.write_text(json.dumps(stamp, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from spanhouse.processor.remotes import browser_url, scrub
 from spanhouse.processor.values import Found, Value
@@ -16,11 +15,14 @@ _OWN_NAMES = frozenset(name for key in _KEYS for name in (key.mlflow, key.otel))
 _BRANCH = "branch"
 
 
-class Resolved(NamedTuple):
+class Resolved:
     """The value that won for a key, and those that lost, the next best first."""
 
-    value: Value
-    beaten: tuple[Value, ...]
+    __slots__ = ("beaten", "value")
+
+    def __init__(self, value: Value, beaten: tuple[Value, ...]) -> None:
+        self.value = value
+        self.beaten = beaten
 
 
 def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:

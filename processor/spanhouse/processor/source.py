@@ -48,11 +48,12 @@ _SCRIPT_HEAD_BYTES = 2048
 
 def entry_point() -> EntryPoint:
     """The entry point of this process."""
-    from spanhouse.processor.notebook import notebook_path  # as the next one: keeps this module importable on its own
+    if "IPython" in sys.modules:
+        from spanhouse.processor.notebook import notebook_path  # start-up: most processes have none
 
-    in_notebook, path = notebook_path()
-    if in_notebook:
-        return notebook(path)
+        in_notebook, path = notebook_path()
+        if in_notebook:
+            return notebook(path)
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     return entry_point_of(_command_line(), main_file=main if isinstance(main, str) and os.path.isabs(main) else None)
 
@@ -64,11 +65,14 @@ def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None)
         command_line: as in ``sys.orig_argv``; its paths are relative to the current directory.
         main_file: absolute path of the main module's file, if it is loaded already: the current directory may have changed since.
     """
-    from spanhouse.processor.launchers import app_of  # as above
-
     command = parse_command(command_line)
     if command.kind in {"code", "prompt"}:
         return _session()
+    if command.kind == "script" and command.target.endswith(".py") and not command.target.endswith("__main__.py"):
+        # A launcher is an installed script or a module; celery.py is a user's own file.
+        return _script(command.target, main_file)
+    from spanhouse.processor.launchers import app_of  # start-up: often not needed, as above
+
     launched = app_of(command)
     if launched is not None:
         if launched.kind == "session":

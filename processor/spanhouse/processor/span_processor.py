@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from spanhouse.processor.process import Process, this_process
+from spanhouse.processor.process import PROCESS_NAMES, Process, this_process
 from spanhouse.schema import vocabulary
 
 TRACE_CONTEXT_KEY = otel_context.create_key("spanhouse-trace-context")
@@ -97,7 +97,10 @@ class MetadataSpanProcessor(SpanProcessor):
         stamp: dict[str, str] = {}
         if not process.wrappers:
             if self._all_keys:
-                stamp |= process.missing_from(resource.attributes)
+                missing = process.missing_from(resource.attributes)
+                missing.pop(vocabulary.SERVICE_NAME, None)  # means nothing on a span
+                # Readers take keys of the process from a span as they are; others only as metadata of the trace.
+                stamp |= {key if key in PROCESS_NAMES else vocabulary.TRACE_METADATA_PREFIX + key: text for key, text in missing.items()}
             else:
                 dirty = process.late_dirty()
                 if dirty is not None:
