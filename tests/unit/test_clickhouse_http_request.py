@@ -107,6 +107,11 @@ def test_an_error_of_the_engine_gives_its_number_and_its_own_words() -> None:
     assert EngineError.of(RuntimeError("no number")).code == 1002
 
 
+def test_what_the_engine_says_about_our_own_call_is_left_out() -> None:
+    text = "Code: 628. DB::Exception: No ORDER BY: In scope WITH formatQuerySingleLine('SELECT (1)') AS text SELECT text. (SOME_NAME)"
+    assert str(EngineError.of(RuntimeError(text))) == "Code: 628. DB::Exception: No ORDER BY (SOME_NAME)"
+
+
 def test_an_errors_response_has_its_status_and_number() -> None:
     answer = of_error(EngineError(62, "Syntax error"), query_id="q", version="1.2")
     assert (answer.status, answer.headers["x-clickhouse-exception-code"]) == (400, "62")

@@ -96,7 +96,9 @@ class EngineError(Exception):
         matched = _ENGINE_TEXT.search(str(error))
         if matched is None:
             return cls(UNKNOWN_EXCEPTION, f"the engine failed: {error}")
-        text = _VERSION.sub("", matched[2]).split(_OUR_CALL, 1)[0].strip()
+        text, ours, rest = _VERSION.sub("", matched[2]).partition(_OUR_CALL)
+        if ours:
+            text += rest[rest.rindex(" (") :] if rest.endswith(")") else ""
         while (nested := _ENGINE_TEXT.match(text)) is not None:
             text = nested[2]
         return cls(int(matched[1]), text)

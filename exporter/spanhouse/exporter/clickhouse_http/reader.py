@@ -6,6 +6,7 @@ Limits are set on a connection first, then ``readonly = 1``, which no statement 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -53,7 +54,7 @@ class Reader:
         """Open it.
 
         Args:
-            directory: the store's directory, spelled as where the engine was opened.
+            directory: the store's directory.
             database: the store's database.
             limits: what queries may use.
 
@@ -63,7 +64,7 @@ class Reader:
         """
         self.limits = limits or Limits()
         self.limits.validate()
-        self._directory = str(directory)
+        self._directory = os.path.realpath(directory)  # as clickhouse-connect spells it: the engine takes one spelling only
         self._slots = threading.BoundedSemaphore(self.limits.concurrent_queries)
         self._idle: deque[Connection] = deque()
         connection = self._connect(database, {})
