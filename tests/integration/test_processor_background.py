@@ -1,0 +1,125 @@
+"""The check of a repository that is too large for an application's start: in the background, for spans that are exported later."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from tests.support.application import App
+from tests.support.checkout import Checkout
+
+from spanhouse.processor import process
+from spanhouse.processor.capture import Capture
+from spanhouse.processor.dirty import is_dirty
+from spanhouse.processor.process import Process
+from spanhouse.processor.source import EntryPoint
+from spanhouse.schema import vocabulary
+
+DIRTY = vocabulary.GIT_DIRTY.mlflow
+THREAD = "spanhouse-git-dirty"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A repository whose index is beyond what is read at the start."""
+    made = Checkout(tmp_path / "app")
+    for number in range(700):
+        made.write(f"a-directory-with-a-long-name/and-a-file-with-a-long-name-{number}.py")
+    made.commit()
+    return made
+
+
+@pytest.fixture
+def started(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """A process that runs in that repository and has not looked at it yet."""
+    made = Process()
+    monkeypatch.setattr(process, "_PROCESS", made)
+    monkeypatch.setattr(process, "entry_point", lambda: EntryPoint("script", "app.py", str(checkout.root / "app.py"), str(checkout.root)))
+    return made
+
+
+def join_checks() -> None:
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            thread.join()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_answer_reaches_the_resource_of_spans_exported_later(checkout: Checkout, started: Process, changed: bool) -> None:
+    if changed:
+        checkout.write("a-directory-with-a-long-name/and-a-file-with-a-long-name-3.py", "changed\n")
+    app = App()
+    app.run()
+    join_checks()
+    assert app.run().resource.attributes[DIRTY] == ("true" if changed else "false")
+    assert started.capture().commit is not None
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_check_that_takes_more_than_its_time_leaves_the_key_out(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_BACKGROUND_SECONDS", -1.0)
+    started.capture()
+    join_checks()
+    assert DIRTY not in App().run().resource.attributes
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_while_the_check_runs_does_it_again(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, release = threading.Event(), threading.Event()
+    check = is_dirty
+    parent = os.getpid()
+
+    def wait_in_the_parent(*arguments: object, **options: object) -> bool:
+        if os.getpid() == parent:
+            entered.set()
+            release.wait()
+        return check(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(process, "is_dirty", wait_in_the_parent)
+    started.capture()
+    entered.wait()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            join_checks()
+            os.write(writing, str(App().run().resource.attributes.get(DIRTY)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    answer = os.read(reading, 100)
+    os.close(reading)
+    os.waitpid(child, 0)
+    release.set()
+    join_checks()
+    assert answer == b"false"
+
+
+def test_a_small_repository_is_checked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = Checkout(tmp_path / "small")
+    checkout.commit("app.py")
+    monkeypatch.setattr(process, "_START_UP_SECONDS", 60.0)
+    monkeypatch.setattr(process, "entry_point", lambda: EntryPoint("script", "app.py", str(checkout.root / "app.py"), str(checkout.root)))
+    made = Process()
+    assert made.detect()[DIRTY] == "false"
+    assert THREAD not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_surroundings_are_looked_up_once_for_all_threads(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Capture] = []
+
+    class Counting(Capture):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            made.append(self)
+
+    monkeypatch.setattr(process, "Capture", Counting)
+    threads = [threading.Thread(target=started.capture) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    join_checks()
+    assert len(made) == 1
