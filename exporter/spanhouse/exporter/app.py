@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -49,7 +49,11 @@ async def _serve(config: ServeConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
+        files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store))
+        if config.store.directory is not None:
+            # The engine keeps a cache of protobuf schemas in the working directory, wherever that is.
+            os.chdir(config.store.directory)
         service = ExportService(await stack.enter_async_context(_batcher(config, store)), config.max_request_bytes)
         grpc = http = clickhouse = OFF
         if address := Address.parse(config.clickhouse_http, "--clickhouse-http"):
@@ -59,7 +63,7 @@ async def _serve(config: ServeConfig) -> None:
         if address := Address.parse(config.grpc, "--grpc"):
             grpc = await stack.enter_async_context(_grpc(GrpcServer(service, address, tokens), config))
         found = Serving(pid=os.getpid(), store=str(config.store), grpc=grpc, http=http, clickhouse_http=clickhouse, console=OFF)
-        stack.enter_context(_announced(found, config))
+        stack.enter_context(_announced(found, files))
         print(f"spanhouse ready store={found.store} grpc={grpc} http={http} clickhouse-http={clickhouse} console={OFF}", flush=True)  # noqa: T201 the ready line
         await stop.wait()
         _log.info("stopping")
@@ -114,13 +118,18 @@ async def _grpc(server: GrpcServer, config: ServeConfig) -> AsyncIterator[str]:
         await server.stop(config.stop_seconds)
 
 
-@contextmanager
-def _announced(found: Serving, config: ServeConfig) -> Iterator[None]:
-    """Keep ``serve.json`` where clients look, unless another living server is named there."""
+def _serve_files(config: ServeConfig) -> list[Path]:
+    """Where clients look for ``serve.json``."""
     files = [serving.in_data_dir()]
     if config.store.directory is not None:
         files.append(serving.beside_store(config.store.directory))
-    written = [file for file in dict.fromkeys(files) if _write(found, file)]
+    return list(dict.fromkeys(files))
+
+
+@contextmanager
+def _announced(found: Serving, files: Sequence[Path]) -> Iterator[None]:
+    """Keep ``serve.json`` where clients look, unless another living server is named there."""
+    written = [file for file in files if _write(found, file)]
     try:
         yield
     finally:

@@ -80,7 +80,7 @@ class ServeConfig:
     max_request_bytes: int = 64 * 2**20
     batch_spans: int = 20_000
     batch_bytes: int = 32 * 2**20
-    batch_linger_seconds: float = 0.1
+    batch_linger_seconds: float = 0.2
     waiting_bytes: int = 256 * 2**20
     stop_seconds: float = 20.0
 

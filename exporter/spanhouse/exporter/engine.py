@@ -82,7 +82,8 @@ def _connect(store: Store) -> Client:
             admin.close()
         if store.directory is not None:
             return clickhouse_connect.get_client(dsn=f"chdb://{store.directory}?database={store.database}")
-        return clickhouse_connect.get_client(dsn=store.dsn, autogenerate_session_id=False)
+        # The driver takes an https:// address for http on another port, unless it is told.
+        return clickhouse_connect.get_client(dsn=store.dsn, interface=store.scheme, autogenerate_session_id=False)
     except ClickHouseError as error:
         if store.directory is not None:
             raise StoreError(f"store {store}: the engine can't open the directory ({_first_line(error)}); another program may have it open") from None

@@ -92,7 +92,8 @@ class TokenFile:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        # Absolute, since the process may change its working directory before the file is read again.
+        self._path = None if path is None else path.absolute()
         self._tokens = None if path is None else Tokens.read(path)
 
     def __call__(self) -> Tokens | None:

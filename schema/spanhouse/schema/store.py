@@ -41,6 +41,11 @@ class Store:
         """Whether the engine runs inside the process that owns the directory."""
         return self.directory is not None
 
+    @property
+    def scheme(self) -> str:
+        """``chdb``, ``http`` or ``https``."""
+        return urlsplit(self.dsn).scheme
+
     def __str__(self) -> str:
         return scrub(self.dsn)
 

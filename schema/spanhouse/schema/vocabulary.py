@@ -5,19 +5,19 @@ Three tables:
 * ``PROCESS_KEYS``: metadata of the process, sent as OTel resource attributes (in a fallback, as attributes of local root spans).
 * ``TRACE_PREFIXES`` and ``TRACE_FIELDS``: what an application sets for one trace, sent as attributes of one of its spans.
 * ``ATTRIBUTES``: the trace attributes of the filter language and the columns of the table ``traces`` that hold them.
+
+Applications load this module at their start; its classes are named tuples because making a dataclass takes four times as long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessKey:
+class ProcessKey(NamedTuple):
     """A metadata key with the same value for every span of a process.
 
     Attributes:
@@ -106,8 +106,7 @@ class TraceState(StrEnum):
     STATE_UNSPECIFIED = "STATE_UNSPECIFIED"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribute:
+class Attribute(NamedTuple):
     """A trace attribute of the filter language.
 
     Attributes:
