@@ -30,6 +30,13 @@ ATTACKS = {
     "file in a lambda applied to columns": "SELECT * APPLY(x -> file(x)) FROM (SELECT '{secret}')",
     "file in place of a column": "SELECT * REPLACE (file('{secret}') AS number) FROM numbers(1)",
     "file in a table function's argument": "SELECT * FROM numbers(length(file('{secret}')))",
+    "file in a structure": "SELECT a FROM VALUES('x String, a String ALIAS file(\\'{secret}\\')', 'y')",
+    "file in a structure, in brackets": "SELECT a FROM values(('x String, a String ALIAS file(\\'{secret}\\')'), 'y')",
+    "file in a structure by name": "WITH 'x String, a String ALIAS file(\\'{secret}\\')' AS s SELECT a FROM values(s, 'y')",
+    "file in a structure in a parameter": "SELECT a FROM values({{structure:String}}, 'y')",
+    "file in the structure of nothing": "SELECT a FROM null('x String, a String ALIAS file(\\'{secret}\\')')",
+    "file in the structure of random rows": "SELECT a FROM generateRandom('x String, a String ALIAS file(\\'{secret}\\')') LIMIT 1",
+    "file in the structure of inline data": "SELECT a FROM format(CSV, 'x String, a String ALIAS file(\\'{secret}\\')', 'y')",
     "file in a view": "SELECT * FROM view(SELECT file('{secret}'))",
     "file in a join": "SELECT 1 FROM numbers(1) AS a JOIN numbers(1) AS b ON a.number = b.number AND file('{secret}') != ''",
     "file in a window": "SELECT count() OVER (ORDER BY file('{secret}'))",
@@ -53,6 +60,7 @@ ATTACKS = {
     "path as a table in a parameter": "SELECT * FROM {{path:Identifier}}",
     "path as a table of default in a parameter": "SELECT * FROM default.{{path:Identifier}}",
     "path as a table in a parameter of IN": "SELECT 'x' IN {{path:Identifier}}",
+    "path as a table in a parameter of a function form of IN": "SELECT in('x', {{path:Identifier}})",
     "path with escapes in a parameter": "WITH traces AS (SELECT 1) SELECT * FROM {{escaped:Identifier}}",
     "path as a table in DESCRIBE": "DESCRIBE TABLE `{secret}`",
     "path as a table in SHOW CREATE": "SHOW CREATE TABLE default.`{secret}`",
@@ -171,6 +179,7 @@ class Target:
             "param_path": str(self.secret),
             "param_escaped": "\\x" + str(self.secret).encode().hex("x").replace("x", "\\x"),
             "param_name": "file",
+            "param_structure": f"x String, a String ALIAS file('{self.secret}')",
         }
 
     def was_called(self) -> bool:
@@ -216,6 +225,8 @@ def test_the_engine_alone_lets_some_of_them_through(target: Target) -> None:
     parameters = {"path": str(target.secret)}
     for statement in ("SELECT file({path:String}) SETTINGS readonly = 1", "SELECT arrayMap(file, [{path:String}])[1] SETTINGS readonly = 1"):
         assert client.query(statement, parameters=parameters).result_rows == [(SECRET,)]
+    structured = f"SELECT a FROM VALUES('x String, a String ALIAS file(\\'{target.secret}\\')', 'y') SETTINGS readonly = 1"  # noqa: S608  # that it is possible is the point
+    assert client.query(structured).result_rows == [(SECRET,)]
     written = target.out.with_suffix(".control")
     client.raw_query(f"SELECT 1 INTO OUTFILE '{written}' SETTINGS readonly = 1")
     assert written.exists()

@@ -99,8 +99,11 @@ def test_a_lambda_may_be_called_by_its_name_but_not_hide_a_refused_function() ->
 
 def test_a_refused_function_may_not_be_handed_on_by_name() -> None:
     assert verdict(select(call("plus", {"type": "Identifier", "name": "file"}))) == 497
-    assert verdict(select({"type": "QueryParameter", "name": "p", "param_type": "Identifier"}), {"p": "File"}) == 497
-    assert verdict(select({"type": "QueryParameter", "name": "p", "param_type": "String"}), {"p": "file"}) is None
+    parameter = {"type": "QueryParameter", "name": "p", "param_type": "Identifier"}
+    assert verdict(select({"type": "Identifier", "name": "", "children": [parameter]}), {"p": "File"}) == 497
+    assert verdict(select({"type": "Identifier", "name": "", "children": [parameter]}), {"p": "a"}) is None
+    assert verdict(select(parameter), {"p": "a"}) == 497
+    assert verdict(select({**parameter, "param_type": "String"}), {"p": "file"}) is None
     assert verdict(select({"type": "Identifier", "name": "t.file", "name_parts": ["t", "file"]})) is None
 
 
@@ -120,6 +123,27 @@ def test_a_table_elsewhere_is_refused(parts: tuple[str, ...], code: int) -> None
     right = {"type": "Identifier", "name": ".".join(parts), "name_parts": list(parts)}
     assert verdict(select(call("in", literal(), right))) == code
     assert verdict(select(call("tuple", literal(), {"type": "Identifier", "name": "nothing"}))) is None
+
+
+def from_function(name: str, *arguments: Mapping[str, Any]) -> dict[str, Any]:
+    element = {"type": "TablesInSelectQueryElement", "table_expression": {"type": "TableExpression", "table_function": call(name, *arguments)}}
+    return {"type": "TablesInSelectQuery", "children": [element]}
+
+
+def test_only_table_functions_that_make_rows_of_their_arguments_may_be_read() -> None:
+    assert verdict(select(tables=from_function("NUMBERS", literal()))) is None
+    for name in ("file", "url", "s3", "remote", "executable", "python", "null", "format", "loop", "eval", "merge", "something_new"):
+        assert verdict(select(tables=from_function(name, literal()))) == 497
+
+
+def test_values_take_rows_and_no_structure() -> None:
+    text = {"type": "Literal", "value": {"field_type": "String", "value": "a String ALIAS 1"}}
+    assert verdict(select(tables=from_function("values", literal()))) is None
+    assert verdict(select(tables=from_function("values", call("tuple", text)))) is None
+    assert verdict(select(tables=from_function("SQLStandardValues", text))) is None
+    parameter = {"type": "QueryParameter", "name": "p", "param_type": "String"}
+    for structure in (text, parameter, {"type": "Identifier", "name": "s"}, call("sum", text), {"type": "Subquery", "children": [select(text)]}):
+        assert verdict(select(tables=from_function("VALUES", structure, literal()))) == 497
 
 
 def with_element(name: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -230,9 +230,12 @@ def is_refused_function(name: str) -> bool:
 
 
 TABLE_FUNCTIONS: Final = frozenset(
-    {"generate_series", "generateseries", "null", "numbers", "numbers_mt", "sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
+    {"generate_series", "generateseries", "numbers", "numbers_mt", "sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
 )
-"""Lower case."""
+"""Lower case. None takes a table's structure as a string: its DEFAULT and ALIAS expressions would be code that no syntax tree shows."""
+
+STRUCTURED_FUNCTION: Final = "values"
+"""Takes a structure if its first argument turns out to be a string."""
 
 TABLE_ENGINES: Final = ("%MergeTree", "View", "MaterializedView", "Memory", "Null")
 """LIKE patterns of the engines whose tables hold their rows themselves."""

@@ -172,8 +172,9 @@ class _Walk:
             case "Identifier":
                 self._identifier(self._parts(node))
             case "QueryParameter":
+                # One that is a name is part of an Identifier, where it is looked at with the others.
                 if str(node["param_type"]).strip().lower() == "identifier":
-                    self._identifier([self._parameter(node)])
+                    raise QueryRefusedError(ACCESS_DENIED, "An Identifier parameter can't stand here")
             case "ColumnsApplyTransformer":
                 if "func_name" in node:
                     self._function_name(node["func_name"])
@@ -226,15 +227,21 @@ class _Walk:
             table = node["database_and_table_name"]
             self._table(table, ctes)
         if "table_function" in node:
-            function = node["table_function"]
-            if (name := str(function.get("name"))).lower() not in allowed.TABLE_FUNCTIONS:
-                raise QueryRefusedError(ACCESS_DENIED, f"Table function {name[:64]!r} is not available here")
-            if unknown := function.keys() - allowed.NODES["Function"] - {"type"}:
-                raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {min(unknown)} in a table function")
-            self._fields(function, ctes)
+            self._table_function(node["table_function"], ctes)
         for name, field in node.items():
             if name not in {"database_and_table_name", "table_function"}:
                 self._field(field, ctes)
+
+    def _table_function(self, node: Node, ctes: frozenset[str]) -> None:
+        name = str(node.get("name"))
+        if name.lower() not in allowed.TABLE_FUNCTIONS:
+            raise QueryRefusedError(ACCESS_DENIED, f"Table function {name[:64]!r} is not available here")
+        if unknown := node.keys() - allowed.NODES["Function"] - {"type"}:
+            raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {min(unknown)} in a table function")
+        arguments = node.get("arguments", {}).get("children", ())
+        if name.lower() == allowed.STRUCTURED_FUNCTION and arguments and not _is_row(arguments[0]):
+            raise QueryRefusedError(ACCESS_DENIED, "VALUES with a structure is not available here: write (VALUES (1, 'a')) AS v (x, y)")
+        self._fields(node, ctes)
 
     def _table(self, node: Node, ctes: frozenset[str]) -> None:
         parts = self._parts(node)
@@ -304,6 +311,13 @@ class _Walk:
 def _names_given(select: Node) -> frozenset[str]:
     elements = select.get("with", {}).get("children", ())
     return frozenset(str(element["name"]) for element in elements if element.get("type") == "WithElement")
+
+
+def _is_row(argument: Node) -> bool:
+    """Whether an argument is a number or a row, and so can't become a string."""
+    if argument.get("type") == "Literal":
+        return bool(argument["value"]["field_type"] != "String")
+    return argument.get("type") == "Function" and argument.get("name") == "tuple"
 
 
 def _lambdas(field: Any) -> Iterator[str]:
