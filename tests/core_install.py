@@ -19,7 +19,7 @@ def main() -> None:
     for extra in ("clickhouse_connect", "chdb", "rich", "uvicorn", "numpy"):
         assert importlib.util.find_spec(extra) is None, f"{extra} is installed: this is no core-only environment"
 
-    import spanhouse.processor as processor
+    from spanhouse import processor
 
     assert "site-packages" in str(processor.__file__), processor.__file__
     heavy = {"grpc", "numpy", "opentelemetry.exporter"} & set(sys.modules)

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import clickhouse_connect
 import grpc
-
 from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 
@@ -42,7 +41,7 @@ def anonymous_megabytes(pid: int) -> float:
 
 def over_grpc(serve: Serve) -> Send:
     channel = grpc.insecure_channel(serve.grpc)
-    call = channel.unary_unary(_EXPORT)
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_EXPORT)
 
     def send(body: bytes) -> None:
         assert call(body) == b""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import clickhouse_connect
 import pytest
-
-from spanhouse.schema import migrations
-from spanhouse.schema.migrations import MigrationError
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import trace
 from tests.support.store import TestStore
+
+from spanhouse.schema import migrations
+from spanhouse.schema.migrations import MigrationError
 
 COLLECTORS_INSERT = """INSERT INTO otel_traces (
     Timestamp, TraceId, SpanId, ParentSpanId, TraceState, SpanName, SpanKind, ServiceName, ResourceAttributes, ScopeName, ScopeVersion,
@@ -77,6 +77,6 @@ def test_a_server_is_migrated_over_its_http_interface(tmp_path_factory: pytest.T
         def execute(sql: str, parameters: object = None) -> list[tuple[object, ...]]:
             return list(client.query(sql, parameters=parameters).result_rows)  # type: ignore[arg-type]
 
-        assert migrations.apply(execute) == migrations.load()  # type: ignore[arg-type]
-        assert migrations.plan(execute) == ()  # type: ignore[arg-type]
+        assert migrations.apply(execute) == migrations.load()
+        assert migrations.plan(execute) == ()
         client.close()

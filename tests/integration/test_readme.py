@@ -10,11 +10,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-
-from spanhouse.query import TraceClient
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import trace
 from tests.support.serve import Serve
+
+from spanhouse.query import TraceClient
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)

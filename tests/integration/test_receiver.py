@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -17,12 +18,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-
-from spanhouse.exporter.status import UnavailableError
-from spanhouse.exporter.tokens import Right, Tokens
 from tests.support.otlp import request, span, trace
 from tests.support.receiver import Receiver
 from tests.support.store import TestStore
+
+from spanhouse.exporter.status import UnavailableError
+from spanhouse.exporter.tokens import Right, Tokens
 
 
 @pytest.fixture
@@ -31,13 +32,20 @@ def receiver(store: TestStore) -> Iterator[Receiver]:
         yield running
 
 
+def trailing(error: Any) -> dict[str, bytes]:
+    """The trailing metadata of a failed call; grpc's errors are calls, which its types do not say."""
+    return dict(error.trailing_metadata() or ())
+
+
 def count(store: TestStore) -> int:
     return int(store.client.command("SELECT count() FROM otel_traces"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_a_service_that_knows_nothing_of_us_is_stored_with_its_resource(receiver: Receiver, store: TestStore, protocol: str, compression: str) -> None:
+def test_a_service_that_knows_nothing_of_us_is_stored_with_its_resource(
+    receiver: Receiver, store: TestStore, protocol: str, compression: str
+) -> None:
     exporter: SpanExporter
     if protocol == "grpc":
         kind = grpc.Compression.Gzip if compression == "gzip" else grpc.Compression.NoCompression
@@ -69,7 +77,9 @@ def test_two_hundred_requests_at_once_share_at_most_twenty_inserts(receiver: Rec
 
 
 @pytest.mark.parametrize("body", [b"garbage", trace().SerializeToString()[:-3], b"\xff" * 100])
-def test_garbage_is_refused_on_both_transports_with_a_status_and_costs_its_neighbours_nothing(receiver: Receiver, store: TestStore, body: bytes) -> None:
+def test_garbage_is_refused_on_both_transports_with_a_status_and_costs_its_neighbours_nothing(
+    receiver: Receiver, store: TestStore, body: bytes
+) -> None:
     with ThreadPoolExecutor(8) as clients:
         neighbours = [clients.submit(receiver.export, trace().SerializeToString()) for _ in range(4)]
         with pytest.raises(grpc.RpcError) as caught:
@@ -77,7 +87,7 @@ def test_garbage_is_refused_on_both_transports_with_a_status_and_costs_its_neigh
         code, answer, headers = receiver.post(body)
         assert [neighbour.result() for neighbour in neighbours] == [b""] * 4
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    details = Status.FromString(dict(caught.value.trailing_metadata())["grpc-status-details-bin"])
+    details = Status.FromString(trailing(caught.value)["grpc-status-details-bin"])
     assert (details.code, details.message) == (3, caught.value.details())
     assert (code, headers["content-type"]) == (400, "application/x-protobuf")
     assert Status.FromString(answer) == details
@@ -110,7 +120,7 @@ def test_what_is_larger_than_the_limit_is_refused_for_good(receiver: Receiver) -
     with pytest.raises(grpc.RpcError) as caught:
         receiver.export(body)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert not any(key == "retry-after" for key, _ in caught.value.trailing_metadata() or ())
+    assert "retry" not in str(trailing(caught.value))
     assert receiver.post(body)[0] == 413
     bomb = gzip.compress(bytes(64 * 2**20))
     assert len(bomb) < 2**20
@@ -131,7 +141,7 @@ def test_what_is_larger_than_the_limit_is_refused_for_good(receiver: Receiver) -
     ],
 )
 def test_a_wrong_request_gets_its_code_and_one_line(receiver: Receiver, code: int, options: dict[str, str]) -> None:
-    status, answer, _ = receiver.post(trace().SerializeToString(), **options)  # type: ignore[arg-type]
+    status, answer, _ = receiver.post(trace().SerializeToString(), **options)
     message = Status.FromString(answer).message
     assert status == code
     assert message
@@ -160,7 +170,7 @@ def test_a_store_that_is_away_is_said_to_be_retryable(receiver: Receiver, store:
     with pytest.raises(grpc.RpcError) as caught:
         receiver.export(body)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    status = Status.FromString(dict(caught.value.trailing_metadata())["grpc-status-details-bin"])
+    status = Status.FromString(trailing(caught.value)["grpc-status-details-bin"])
     info = RetryInfo()
     assert status.details[0].Unpack(info)
     assert info.retry_delay.seconds == 2

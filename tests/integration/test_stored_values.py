@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from tests.support.otlp import any_value, key_values, request, span
+from tests.support.store import TestStore
 
 from spanhouse.exporter.anyvalue import to_json
 from spanhouse.exporter.request import check
 from spanhouse.exporter.writer import Writer
-from tests.support.otlp import any_value, key_values, request, span
-from tests.support.store import TestStore
 
 GOLDEN: list[tuple[Any, str]] = [
     (None, ""),
@@ -153,7 +153,9 @@ def test_a_service_without_a_name_and_a_span_without_attributes_are_stored(store
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(
-        st.lists(st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=15) | st.binary(max_size=9), max_size=5),
+        st.lists(
+            st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=15) | st.binary(max_size=9), max_size=5
+        ),
         min_size=1,
         max_size=30,
     )
@@ -179,7 +181,9 @@ def test_a_request_with_two_values_in_one_oneof_is_stored_in_its_canonical_form(
     parsed = check(body)
     assert parsed.rejected == 0
     # protobuf cannot write this, so the bytes are put together by hand around an attribute of the same length
-    placeholder = span("two", trace_id=made.trace_id, span_id=made.span_id, attributes={"k": "x" * (len(both) - 2)}, start_ns=made.start_time_unix_nano)
+    placeholder = span(
+        "two", trace_id=made.trace_id, span_id=made.span_id, attributes={"k": "x" * (len(both) - 2)}, start_ns=made.start_time_unix_nano
+    )
     body = request([placeholder]).SerializeToString().replace(any_value("x" * (len(both) - 2)).SerializeToString(), both)
     outcomes = Writer(store.client).insert([check(request([span("neighbour")]).SerializeToString()).body, check(body).body])
     assert outcomes == [None, None]

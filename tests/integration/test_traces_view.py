@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
 from tests.support.otlp import LOCAL, REMOTE, new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
@@ -110,7 +109,9 @@ def test_process_keys_on_the_root_span_stand_in_for_resource_attributes(store: T
 
 
 def test_trace_metadata_overrides_process_metadata(store: TestStore) -> None:
-    store.ingest(trace(resource={"service.name": "s", "mlflow.source.type": "LOCAL"}, attributes={"mlflow.traceMetadata.mlflow.source.type": "production"}))
+    store.ingest(
+        trace(resource={"service.name": "s", "mlflow.source.type": "LOCAL"}, attributes={"mlflow.traceMetadata.mlflow.source.type": "production"})
+    )
     assert only(store)["Metadata"]["mlflow.source.type"] == "production"
 
 
@@ -186,7 +187,8 @@ def test_a_trace_of_ten_thousand_spans_is_counted(store: TestStore) -> None:
 def test_old_spellings_of_the_status_are_read(store: TestStore) -> None:
     columns = "Timestamp, TraceId, SpanId, ParentSpanId, SpanName, ServiceName, ResourceAttributes, Duration, StatusCode"
     store.client.command(
-        f"INSERT INTO otel_traces ({columns}) SELECT now64(9), repeat('ab', 16), repeat('cd', 8), '', 'old', 's', map('service.name', 's'), 5, 'STATUS_CODE_ERROR'"
+        f"INSERT INTO otel_traces ({columns}) SELECT now64(9), repeat('ab', 16), "
+        "repeat('cd', 8), '', 'old', 's', map('service.name', 's'), 5, 'STATUS_CODE_ERROR'"
     )
     row = only(store)
     assert (row["State"], row["Name"], row["ErrorCount"]) == ("ERROR", "old", 1)
@@ -212,7 +214,8 @@ def _tree(draw: Any) -> list[Span]:
                 flags=0 if not flagged else (REMOTE if remote else LOCAL),
             )
         )
-    return draw(st.lists(st.sampled_from(spans), min_size=1, max_size=10).map(lambda kept: list({one.span_id: one for one in kept}.values())))
+    kept: list[Span] = draw(st.lists(st.sampled_from(spans), min_size=1, max_size=10))
+    return list({one.span_id: one for one in kept}.values())
 
 
 def _expected(spans: Sequence[Span]) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def _expected(spans: Sequence[Span]) -> dict[str, Any]:
         "SpanCount": len(spans),
         "ErrorCount": sum(one.status.code == 2 for one in spans),
         "Metadata": ({"service.name": "s"} if root else {}) | found["mlflow.traceMetadata."],
-        "Tags": found["mlflow.traceTag."] | {"mlflow.traceName": name},
+        "Tags": found["mlflow.traceTag."] | ({"mlflow.traceName": name} if name else {}),
     }
 
 
@@ -269,7 +272,7 @@ def test_scattered_late_and_repeated_parts_give_the_same_row_as_all_at_once(engi
         row.pop("TraceId"): row
         for row in engine.rows(
             "SELECT TraceId, Name, toUnixTimestamp64Nano(Timestamp) AS StartNs, State, SpanCount, ErrorCount, Metadata, Tags "
-            f"FROM traces WHERE TraceId IN {tuple(ids)}"
+            f"FROM traces WHERE TraceId IN {ids}"
         )
     }
     assert rows == dict(zip(ids, map(_expected, traces), strict=True))

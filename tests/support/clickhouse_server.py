@@ -98,9 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
                     connection.query(f"SET {name} = '{_escape(value)}'")
             if database := arguments.get("database"):
                 connection.query(f"USE {database}")
-            parameters = {name.removeprefix("param_"): value for name, value in arguments.items() if name.startswith("param_")}
-            status, answer = 200, self._run(connection, arguments.get("query", ""), body, arguments.get("default_format"), parameters, headers)
-        except Exception as error:
+            status, answer = 200, self._run(connection, arguments, body, headers)
+        except Exception as error:  # noqa: BLE001 whatever the engine says is the answer
             found = re.search(r"Code: (\d+)", str(error))
             headers["X-ClickHouse-Exception-Code"] = found[1] if found else "1"
             status, answer = 500, str(error).encode()
@@ -108,7 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             connection.close()
         self._send(status, answer, headers)
 
-    def _run(self, connection: Any, query: str, body: bytes, default_format: str | None, parameters: dict[str, str], headers: dict[str, str]) -> bytes:
+    def _run(self, connection: Any, arguments: dict[str, str], body: bytes, headers: dict[str, str]) -> bytes:
+        query = arguments.get("query", "")
+        parameters = {name.removeprefix("param_"): value for name, value in arguments.items() if name.startswith("param_")}
         statement = query.encode() + (b"\n" if query and body else b"") + body
         insert = _INSERT.match(statement.decode("utf-8", "surrogateescape"))
         if insert:
@@ -121,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             return b""
         text = statement.decode()
         named = _FORMAT.search(text)
-        chosen = named[1] if named else (default_format or "TabSeparated")
+        chosen = named[1] if named else arguments.get("default_format", "TabSeparated")
         result: bytes = connection.query(text, chosen, params=parameters).bytes() or b""
         if result:
             headers["X-ClickHouse-Format"] = chosen

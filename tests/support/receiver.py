@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 import grpc
+from tests.support.store import TestStore
 
 from spanhouse.exporter.batch import Batcher
 from spanhouse.exporter.config import Address
@@ -19,7 +20,6 @@ from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.status import ExportError
 from spanhouse.exporter.tokens import Tokens
 from spanhouse.exporter.writer import Writer
-from tests.support.store import TestStore
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -65,8 +65,8 @@ class Receiver:
 
     def export(self, body: bytes, method: str = EXPORT, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
         """One gRPC call; raises grpc.RpcError."""
-        answer: bytes = self.channel.unary_unary(method)(body, timeout=60, metadata=metadata)
-        return answer
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(method)
+        return call(body, timeout=60, metadata=tuple(metadata))
 
     def post(self, body: bytes, *, path: str = "/v1/traces", method: str = "POST", **headers: str) -> tuple[int, bytes, dict[str, str]]:
         """One HTTP request; header names with _ for -."""

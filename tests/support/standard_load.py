@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import LOCAL, key_values, request, span
 
 RESOURCE = {
@@ -31,11 +32,9 @@ def standard_request(spans: int, seed: int, *, now_ns: int | None = None) -> byt
     """A serialised request with so many spans in traces of 6 to 12, different for every seed."""
     chance = random.Random(seed)
     version = seed % 20
-    resource = {
-        key: value.format(version=version, commit=version * 7919 + 1) if isinstance(value, str) else value for key, value in RESOURCE.items()
-    }
+    resource = {key: value.format(version=version, commit=version * 7919 + 1) if isinstance(value, str) else value for key, value in RESOURCE.items()}
     begin = (time.time_ns() if now_ns is None else now_ns) - 1_000_000_000
-    made = []
+    made: list[Span] = []
     while len(made) < spans:
         trace_id = chance.randbytes(16)
         root = b""

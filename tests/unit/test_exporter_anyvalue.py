@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.otlp import any_value, key_values, request, span
 
 from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError, flatten, may_hold_nested, to_json
-from tests.support.otlp import any_value, key_values, request, span
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)

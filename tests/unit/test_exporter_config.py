@@ -65,7 +65,9 @@ def digest(token: str) -> str:
 
 
 def test_a_token_is_taken_in_each_of_its_forms_with_its_rights(tmp_path: Path) -> None:
-    tokens = Tokens.read(token_file(tmp_path / "t", "# people", "", f"ci:{digest('one')}", f"app:{digest('two')}:ingest", f"ops:{digest('three')}:read,write"))
+    tokens = Tokens.read(
+        token_file(tmp_path / "t", "# people", "", f"ci:{digest('one')}", f"app:{digest('two')}:ingest", f"ops:{digest('three')}:read,write")
+    )
     basic = b64encode(b"any:three").decode()
     tokens.require(Right.INGEST, {"authorization": "Bearer one"}.get)
     tokens.require(Right.READ, {"authorization": "bearer one"}.get)
@@ -79,7 +81,14 @@ def test_a_token_is_taken_in_each_of_its_forms_with_its_rights(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"authorization": ""}, {"authorization": "Bearer"}, {"authorization": "Bearer wrong"}, {"authorization": "Basic !!"}, {"x-clickhouse-key": ""}],
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Basic !!"},
+        {"x-clickhouse-key": ""},
+    ],
 )
 def test_without_a_known_token_nobody_is_let_in(headers: dict[str, str], tmp_path: Path) -> None:
     tokens = Tokens.read(token_file(tmp_path / "t", f"ci:{digest('one')}"))
@@ -130,7 +139,21 @@ def test_store_addresses_are_read(dsn: str, directory: str | None, database: str
 
 
 @pytest.mark.parametrize(
-    "dsn", ["", "chdb", "chdb://", "chdb:///", "chdb://memory", "chdb://host/x", "chdb:///a?x=1", "chdb:///a#b", "postgres://h/d", "http://", "/a/b", "http://h/a b"]
+    "dsn",
+    [
+        "",
+        "chdb",
+        "chdb://",
+        "chdb:///",
+        "chdb://memory",
+        "chdb://host/x",
+        "chdb:///a?x=1",
+        "chdb:///a#b",
+        "postgres://h/d",
+        "http://",
+        "/a/b",
+        "http://h/a b",
+    ],
 )
 def test_what_is_no_store_address_is_refused_in_one_line(dsn: str) -> None:
     with pytest.raises(StoreError) as caught:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.support.otlp import request, span, trace
 
 from spanhouse.exporter.request import canonical, check
 from spanhouse.exporter.status import InvalidRequestError
-from tests.support.otlp import request, span, trace
 
 
 def names(body: bytes) -> list[str]:

@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvloop
-from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
 
 from spanhouse.exporter.batch import Batcher
+from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
 from spanhouse.exporter.config import OFF, Address, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.grpc_server import GrpcServer

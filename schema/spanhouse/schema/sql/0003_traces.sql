@@ -25,7 +25,10 @@ CREATE TABLE IF NOT EXISTS traces_parts
     Start SimpleAggregateFunction(min, DateTime64(9)) CODEC(Delta(8), ZSTD(1)),
     Spans SimpleAggregateFunction(groupUniqArrayArray, Array(Tuple(
         id UInt64, parent UInt64, error Bool, input_tokens UInt64, output_tokens UInt64, cost Float64))) CODEC(ZSTD(1)),
-    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1
+    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX idx_process_metadata mapValues(ProcessMetadata) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_trace_metadata mapValues(TraceMetadata) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX idx_tags mapValues(Tags) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(Timestamp)
@@ -128,6 +131,7 @@ WITH
     (part.Rank, part.Start, part.SpanId) AS Place,
     (part.Start, part.SpanId) AS Later,
     (root, latest) -> if(root != '', root, latest) AS root_else_latest,
+    root_else_latest(argMin(part.State, Place), argMaxIf(part.State, Later, part.State != '')) AS SetState,
     -- argMin of a map costs four times what sorting the one map there is does.
     arraySort(groupArrayIf((Place, part.ProcessMetadata), part.Rank < 3))[1].2 AS RootProcess,
     (parts, root) -> mapUpdate(
@@ -144,8 +148,7 @@ SELECT
     argMin(part.Name, Place) AS Name,
     argMin(part.ServiceName, Place) AS ServiceName,
     multiIf(
-        root_else_latest(argMin(part.State, Place), argMaxIf(part.State, Later, part.State != '')) IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'),
-        root_else_latest(argMin(part.State, Place), argMaxIf(part.State, Later, part.State != '')),
+        SetState IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'), SetState,
         min(part.Rank) = 3, 'IN_PROGRESS',
         argMin(part.StatusCode, Place) IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
         'OK') AS State,
@@ -165,7 +168,7 @@ SELECT
         root_over_latest(groupArrayIf((part.Start, part.SpanId, part.TraceMetadata), notEmpty(part.TraceMetadata)), argMin(part.SpanId, Place))) AS Metadata,
     mapUpdate(
         root_over_latest(groupArrayIf((part.Start, part.SpanId, part.Tags), notEmpty(part.Tags)), argMin(part.SpanId, Place)),
-        map('mlflow.traceName', argMin(CAST(part.Name, 'String'), Place))) AS Tags,
+        mapFilter((k, v) -> v != '', map('mlflow.traceName', argMin(CAST(part.Name, 'String'), Place)))) AS Tags,
     if(min(part.Rank) = 3, '', argMin(part.SpanId, Place)) AS RootSpanId
 FROM traces_parts AS part
 GROUP BY part.TraceId;
