@@ -225,9 +225,7 @@ def test_the_engine_alone_lets_some_of_them_through(target: Target) -> None:
     parameters = {"path": str(target.secret)}
     for statement in ("SELECT file({path:String}) SETTINGS readonly = 1", "SELECT arrayMap(file, [{path:String}])[1] SETTINGS readonly = 1"):
         assert client.query(statement, parameters=parameters).result_rows == [(SECRET,)]
-    structured = (
-        f"SELECT a FROM VALUES('x String, a String ALIAS file(\\'{target.secret}\\')', 'y') SETTINGS readonly = 1"
-    )
+    structured = f"SELECT a FROM VALUES('x String, a String ALIAS file(\\'{target.secret}\\')', 'y') SETTINGS readonly = 1"
     assert client.query(structured).result_rows == [(SECRET,)]
     written = target.out.with_suffix(".control")
     client.raw_query(f"SELECT 1 INTO OUTFILE '{written}' SETTINGS readonly = 1")

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from spanhouse.exporter.clickhouse_http import allowed, settings
+from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.errors import QueryRefusedError
-from spanhouse.exporter.clickhouse_http.guard import Catalogue, check, format_named
+from spanhouse.exporter.clickhouse_http.formats import format_named
+from spanhouse.exporter.clickhouse_http.guard import check
 from spanhouse.exporter.clickhouse_http.parse import Statement
 
 CATALOGUE = Catalogue(

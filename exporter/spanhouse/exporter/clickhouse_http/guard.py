@@ -7,80 +7,24 @@ a table's name, or ``sleep``; this does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from spanhouse.exporter.clickhouse_http import allowed
+from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.errors import (
     ACCESS_DENIED,
     BAD_ARGUMENTS,
     READONLY,
     TOO_DEEP_RECURSION,
-    UNKNOWN_DATABASE,
-    UNKNOWN_FORMAT,
     UNKNOWN_FUNCTION,
     UNKNOWN_QUERY_PARAMETER,
     UNKNOWN_TABLE,
     QueryRefusedError,
 )
+from spanhouse.exporter.clickhouse_http.formats import format_named
 from spanhouse.exporter.clickhouse_http.parse import TOO_DEEP, Node, Statement
 
-_FORMATS: Final = {name.lower(): name for name in allowed.FORMATS}
 _NO_NAMES: Final[frozenset[str]] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
-    """What exists in the engine.
-
-    Attributes:
-        database: the store's database.
-        tables: its tables.
-        functions: functions that may be called, lower case.
-        refused: functions that may not, lower case.
-        aggregates: aggregate functions, lower case; combinators make more names of them.
-        combinators: suffixes, lower case.
-    """
-
-    database: str
-    tables: frozenset[str]
-    functions: frozenset[str]
-    refused: frozenset[str]
-    aggregates: frozenset[str]
-    combinators: tuple[str, ...]
-
-    def has_function(self, name: str) -> bool:
-        """Whether a function may be called; by its lower-case name."""
-        return name not in self.refused and (name in self.functions or name in allowed.SYNTAX_FUNCTIONS or self._is_combined(name))
-
-    def _is_combined(self, name: str) -> bool:
-        return any(
-            name.endswith(suffix) and (name.removesuffix(suffix) in self.aggregates or self._is_combined(name.removesuffix(suffix)))
-            for suffix in self.combinators
-        )
-
-
-def format_named(name: str) -> str:
-    """An output format by its name in any case.
-
-    Raises:
-        QueryRefusedError: it is not one that this endpoint writes.
-    """
-    found = _FORMATS.get(name.lower())
-    if found is None:
-        raise QueryRefusedError(UNKNOWN_FORMAT, f"This endpoint does not write format {name[:64]!r}")
-    return found
-
-
-def check_database(catalogue: Catalogue, name: str) -> str:
-    """A database that may be read, by its name.
-
-    Raises:
-        QueryRefusedError: it is not one of them.
-    """
-    if name not in {catalogue.database, "system", *allowed.INFORMATION_SCHEMA}:
-        raise QueryRefusedError(UNKNOWN_DATABASE, f"Database {name[:64]!r} is not served here, only {catalogue.database!r} is")
-    return name
 
 
 def check_kind(statement: Statement) -> None:
@@ -248,7 +192,7 @@ class _Walk:
         if len(parts) == 1 and parts[0] in ctes:
             return
         table = parts[-1]
-        database = check_database(self._catalogue, parts[0] if len(parts) == 2 else self._database)
+        database = self._catalogue.check_database(parts[0] if len(parts) == 2 else self._database)
         if len(parts) > 2 or (database == self._catalogue.database and table not in self._catalogue.tables):
             raise QueryRefusedError(UNKNOWN_TABLE, f"Unknown table {'.'.join(parts)[:128]!r} in database {self._catalogue.database!r}")
         if database == "system" and table not in allowed.SYSTEM_TABLES:
@@ -302,7 +246,7 @@ class _Walk:
     def _show(self, node: Node, ctes: frozenset[str]) -> None:
         for key in ("from", "database"):
             named = node.get(key) or self._database
-            check_database(self._catalogue, named if isinstance(named, str) else ".".join(self._parts(named)))
+            self._catalogue.check_database(named if isinstance(named, str) else ".".join(self._parts(named)))
         if "table" in node:
             self._table({"name_parts": [node.get("database") or self._database, node["table"]]}, ctes)
         self._fields(node, ctes)

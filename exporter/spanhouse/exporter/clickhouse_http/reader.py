@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.exporter.clickhouse_http import allowed, guard
+from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, escape
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
@@ -27,7 +28,7 @@ from spanhouse.exporter.clickhouse_http.errors import (
     EngineError,
     QueryRefusedError,
 )
-from spanhouse.exporter.clickhouse_http.guard import Catalogue
+from spanhouse.exporter.clickhouse_http.formats import format_named
 from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse
 from spanhouse.exporter.clickhouse_http.settings import Limits, is_requestable
 
@@ -102,8 +103,8 @@ class Reader:
             EngineError: it failed, or no other query ended in time to make room for it.
         """
         bound = parameters or {}
-        default_format = guard.format_named(output_format)
-        current = guard.check_database(self._catalogue, database or self._catalogue.database)
+        default_format = format_named(output_format)
+        current = self._catalogue.check_database(database or self._catalogue.database)
         requested = {name: value for name, value in (settings or {}).items() if is_requestable(name)}
         with self._slot(), self._connection() as connection:
             parsed, own = self._parse(connection, statement)
