@@ -16,6 +16,7 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
+	$(BIN)/python -m tests.benchmarks.processor
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(CODE)

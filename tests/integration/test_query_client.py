@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -218,10 +219,40 @@ def test_a_client_that_was_told_nothing_says_what_to_start(tmp_path: Path, monke
     with pytest.raises(StoreError, match="start `spanhouse serve`"):
         TraceClient()
     # The file of a server that is gone leads nowhere.
-    gone = Serving(pid=os.getpid(), store="x", grpc="off", http="off", clickhouse_http="127.0.0.1:1", console="off")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    gone = Serving(pid=ended.pid, store="chdb:///x", grpc="off", http="off", clickhouse_http="127.0.0.1:1", console="off")
     gone.write(tmp_path / FILE_NAME)
     with pytest.raises(StoreError, match="start `spanhouse serve`"):
         TraceClient()
+
+
+def test_a_client_that_was_told_nothing_finds_the_servers_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Serve(tmp_path, "--store", f"chdb://{tmp_path}/store?database=elsewhere"):
+        monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(tmp_path))
+        with TraceClient() as client:
+            assert len(client.search_traces()) == 0
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [("http://user:***@clickhouse:8123/db", "keeps its traces in http://user:"), ("chdb:///x", "serves no queries")],
+)
+def test_a_running_server_that_cannot_be_asked_says_why(store: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(tmp_path))
+    Serving(pid=os.getpid(), store=store, grpc="127.0.0.1:1", http="off", clickhouse_http="off", console="off").write(tmp_path / FILE_NAME)
+    with pytest.raises(StoreError, match=said):
+        TraceClient()
+
+
+def test_a_server_with_a_token_file_lets_in_who_names_a_token(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"reader:{hashlib.sha256(b'let-me-in').hexdigest()}:read\n")
+    with Serve(tmp_path / "data", "--token-file", str(tokens)) as running:
+        with pytest.raises(StoreUnavailableError, match="any:TOKEN"):
+            TraceClient(running.dsn)
+        with TraceClient(f"http://any:let-me-in@{running.clickhouse_http}") as client:
+            assert len(client.search_traces()) == 0
 
 
 def test_a_client_that_was_told_nothing_opens_the_default_store(tmp_path: Path) -> None:

@@ -91,11 +91,12 @@ async def _clickhouse_http(config: ServeConfig, address: Address, tokens: TokenF
         yield OFF
         return
     reader = Reader(config.store.directory, config.store.database)
+    app = ClickHouseHttp(reader, authorize=tokens.allows(Right.READ) if config.token_file else None)
     try:
-        authorize = tokens.allows(Right.READ) if config.token_file else None
-        async with _listening(ClickHouseHttp(reader, authorize=authorize), address, "clickhouse-http", config) as bound:
+        async with _listening(app, address, "clickhouse-http", config) as bound:
             yield bound
     finally:
+        await asyncio.to_thread(app.close)
         await asyncio.to_thread(reader.close)
 
 

@@ -6,11 +6,14 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 
 from spanhouse.exporter.config import Address, ConfigError
+
+_KEEP_ALIVE_SECONDS: Final = 30
+"""Exporters and dashboards come back every few seconds."""
 
 
 class _Server(uvicorn.Server):
@@ -45,6 +48,7 @@ class HttpListener:
                 log_config=None,
                 server_header=False,
                 date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, round(stop_seconds)),
             )
         )

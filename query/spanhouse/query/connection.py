@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.statement import Parameter, Statement
-from spanhouse.schema.serving import beside_store, in_data_dir, read_serving
+from spanhouse.schema.serving import Serving, beside_store, in_data_dir, read_serving
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 
 _UNKNOWN_TABLE: Final = 60
 _UNKNOWN_DATABASE: Final = 81
+_AUTHENTICATION_FAILED: Final = 516
 INVALID_PATTERN: Final = 427
 """The engine's code for a regular expression that it does not take."""
 _CONNECT_SECONDS: Final = 5
@@ -58,7 +58,13 @@ class Connection:
         self._driver_errors = (Error, OSError)
         # What the driver logs is said again by the exception; an application that sets up logging still gets it.
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
-        options: dict[str, Any] = {"database": store.database, "connect_timeout": _CONNECT_SECONDS, "autogenerate_session_id": False}
+        options: dict[str, Any] = {
+            # The driver takes an https:// address for http on another port, unless it is told.
+            "interface": store.scheme,
+            "database": store.database,
+            "connect_timeout": _CONNECT_SECONDS,
+            "autogenerate_session_id": False,
+        }
         try:
             self._client = clickhouse_connect.get_client(dsn=store.dsn, **({} if store.embedded else options))
         except ImportError:
@@ -92,6 +98,8 @@ class Connection:
             return StoreUnavailableError(
                 f"store {self.store} cannot be opened: if another process has it open, use that one's address ({_first_line(error)})"
             )
+        if getattr(error, "code", None) == _AUTHENTICATION_FAILED:
+            return StoreUnavailableError(f"store {self.store} does not let you in: name it with user and password, or any:TOKEN, before the host")
         if getattr(error, "code", None) == _UNKNOWN_DATABASE:
             return StoreUnavailableError(f"store {self.store} has no database {self.store.database}: run `spanhouse migrate`, or name another")
         return StoreUnavailableError(f"store {self.store} does not answer: check that it runs and that the address is right ({_first_line(error)})")
@@ -113,13 +121,25 @@ def connect(dsn: str | None) -> Connection:
     if dsn is not None:
         return Connection(parse_store(dsn))
     serving = read_serving(in_data_dir())
-    if serving is not None and serving.clickhouse_http != "off":
-        with suppress(StoreUnavailableError):
-            return Connection(parse_store(f"http://{serving.clickhouse_http}"))
+    if serving is not None and serving.alive():
+        return Connection(_served(serving))
     store = default_store()
     if store.directory is None or not store.directory.is_dir():
         raise StoreError(f"no running server and no store in {store.directory}: start `spanhouse serve`, or name a store by its DSN")
     return Connection(store)
+
+
+def _served(serving: Serving) -> Store:
+    """The store of a running server, by the address where it lets others read.
+
+    Raises:
+        StoreError: it has none.
+    """
+    if serving.clickhouse_http != "off":
+        return parse_store(f"http://{serving.clickhouse_http}/{parse_store(serving.store).database}")
+    if not serving.store.startswith("chdb:"):
+        raise StoreError(f"the running server keeps its traces in {serving.store}: name that store, with its user and password")
+    raise StoreError(f"the running server (process {serving.pid}) serves no queries: start it without --clickhouse-http off")
 
 
 def _bindable(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
