@@ -75,7 +75,7 @@ class Case:
             case "metadata":
                 return {**({} if self.rootless else self.process), **self.own}.get(key, MISSING)
             case "tag":
-                return {**self.tags, "mlflow.traceName": self.shown_name}.get(key, MISSING)
+                return {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}.get(key, MISSING)
         return {
             "name": self.shown_name or MISSING,
             "status": "IN_PROGRESS" if self.rootless else "ERROR" if self.error else "OK",
