@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.processor import environment
-from spanhouse.processor.providers import from_ci
+from spanhouse.processor.jobs import from_job
 from spanhouse.processor.stamp import read_stamp
 from spanhouse.processor.values import Found, Value
 
@@ -94,14 +94,14 @@ def test_the_user_can_be_named_and_switched_off(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_github_names_commit_branch_and_repository() -> None:
-    assert plain(from_ci(GITHUB, disk={})) == {COMMIT: "a" * 40, BRANCH: "feature/x", URL: "https://github.com/o/r"}
+    assert plain(from_job(GITHUB, disk={})) == {COMMIT: "a" * 40, BRANCH: "feature/x", URL: "https://github.com/o/r"}
 
 
 def test_a_github_pull_request_has_its_own_head_and_branch(tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"pull_request": {"head": {"sha": "c" * 40}}}))
     environ = GITHUB | {"GITHUB_HEAD_REF": "topic", "GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge", "GITHUB_EVENT_PATH": str(event)}
-    found = plain(from_ci(environ, disk={}))
+    found = plain(from_job(environ, disk={}))
     assert (found[COMMIT], found[BRANCH]) == ("c" * 40, "topic")
 
 
@@ -109,8 +109,8 @@ def test_a_github_pull_request_has_its_own_head_and_branch(tmp_path: Path) -> No
 def test_an_event_without_a_pull_request_leaves_the_commit_of_the_variable(tmp_path: Path, content: str) -> None:
     event = tmp_path / "event.json"
     event.write_text(content)
-    assert plain(from_ci(GITHUB | {"GITHUB_EVENT_PATH": str(event)}, disk={}))[COMMIT] == "a" * 40
-    assert plain(from_ci(GITHUB | {"GITHUB_EVENT_PATH": str(tmp_path / "none")}, disk={}))[COMMIT] == "a" * 40
+    assert plain(from_job(GITHUB | {"GITHUB_EVENT_PATH": str(event)}, disk={}))[COMMIT] == "a" * 40
+    assert plain(from_job(GITHUB | {"GITHUB_EVENT_PATH": str(tmp_path / "none")}, disk={}))[COMMIT] == "a" * 40
 
 
 @pytest.mark.parametrize(
@@ -122,26 +122,26 @@ def test_an_event_without_a_pull_request_leaves_the_commit_of_the_variable(tmp_p
     ],
 )
 def test_what_is_no_branch_is_not_taken_for_one(environ: dict[str, str]) -> None:
-    assert BRANCH not in from_ci(environ, disk={})
+    assert BRANCH not in from_job(environ, disk={})
 
 
 def test_gitlab_names_commit_branch_and_repository_and_the_source_of_a_merge_request() -> None:
-    assert plain(from_ci(GITLAB, disk={})) == {COMMIT: "b" * 40, BRANCH: "topic", URL: "https://gitlab.com/g/r"}
+    assert plain(from_job(GITLAB, disk={})) == {COMMIT: "b" * 40, BRANCH: "topic", URL: "https://gitlab.com/g/r"}
     merge = GITLAB | {"CI_COMMIT_BRANCH": "", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "theirs", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "d" * 40}
-    found = plain(from_ci(merge, disk={}))
+    found = plain(from_job(merge, disk={}))
     assert (found[COMMIT], found[BRANCH]) == ("d" * 40, "theirs")
 
 
 def test_outside_of_a_job_the_variables_mean_nothing() -> None:
-    assert from_ci({key: value for key, value in GITHUB.items() if key != "GITHUB_ACTIONS"}, disk={}) == {}
+    assert from_job({key: value for key, value in GITHUB.items() if key != "GITHUB_ACTIONS"}, disk={}) == {}
 
 
 def test_a_checkout_of_another_project_takes_nothing_from_the_job() -> None:
     other = {COMMIT: Value("f" * 40, "disk"), URL: Value("https://github.com/other/r.git", "disk")}
-    assert from_ci(GITHUB, disk=other) == {}
-    assert from_ci(GITHUB, disk=other | {URL: Value("git@github.com:o/r.git", "disk")}) != {}
-    assert from_ci(GITHUB, disk=other | {COMMIT: Value("a" * 40, "disk")}) != {}
-    assert from_ci(GITHUB, disk={COMMIT: other[COMMIT]}) != {}
+    assert from_job(GITHUB, disk=other) == {}
+    assert from_job(GITHUB, disk=other | {URL: Value("git@github.com:o/r.git", "disk")}) != {}
+    assert from_job(GITHUB, disk=other | {COMMIT: Value("a" * 40, "disk")}) != {}
+    assert from_job(GITHUB, disk={COMMIT: other[COMMIT]}) != {}
 
 
 def test_the_nearest_stamp_file_above_counts_and_the_named_one_before_it(tmp_path: Path) -> None:

@@ -115,9 +115,11 @@ def test_flask_takes_its_app_from_its_variable(project: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     "arguments", [["/venv/bin/gunicorn", "-c", "conf.py"], ["/venv/bin/celery", "worker"], ["-m", "flask", "run"], ["/venv/bin/streamlit", "run"]]
 )
-def test_a_server_that_does_not_say_what_it_serves_has_no_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_say_what_it_serves_has_no_name_and_works_where_it_is_started(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FLASK_APP", raising=False)
-    assert entry_point_of([PYTHON, *arguments]) == EntryPoint("app", None, None, None)
+    assert entry_point_of([PYTHON, *arguments]) == EntryPoint("app", None, None, str(Path.cwd()))
 
 
 def test_a_users_own_file_is_no_server_whatever_its_name(project: Path) -> None:
@@ -127,7 +129,7 @@ def test_a_users_own_file_is_no_server_whatever_its_name(project: Path) -> None:
 
 def test_installed_code_is_in_no_repository(project: Path) -> None:
     library = sysconfig.get_paths()["purelib"]
-    assert entry_point_of([PYTHON, "-m", "pytest"]).directory is None
+    assert entry_point_of([PYTHON, "-m", "pip"]).directory is None
     assert entry_point_of([PYTHON, f"{library}/pytest/__main__.py"]).directory is None
     assert entry_point_of([PYTHON, "-m", "json.tool"]).directory is None
 

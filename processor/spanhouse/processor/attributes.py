@@ -1,7 +1,7 @@
 """Whether git might store a file's content in another form than the file's own (gitattributes(5))."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH118, PTH123
+# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import fnmatch
 import os
 from collections.abc import Mapping
 
+from spanhouse.processor.files import read_file
 from spanhouse.processor.git import Repository
 from spanhouse.processor.gitconfig import GitConfig
 
@@ -48,8 +49,7 @@ class Attributes:
 def _patterns(path: bytes) -> list[bytes | None]:
     """Patterns of the lines that may convert; None for one that is not matched here, and for a file that cannot be read."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(_LIMIT)
+        content = read_file(path, _LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError:

@@ -18,7 +18,7 @@ from spanhouse.schema import vocabulary
 
 _Result = TypeVar("_Result")
 _JOB_VARIABLES = ("AWS_BATCH_JOB_ID", "CLOUD_RUN_JOB", "SLURM_JOB_ID")
-_CI_MARKER = "CI"
+_TOLD_BY_A_JOB = frozenset(key.mlflow for key in (vocabulary.GIT_COMMIT, vocabulary.GIT_BRANCH, vocabulary.GIT_REPO_URL))
 
 _logger = logging.getLogger("spanhouse.processor")
 
@@ -28,6 +28,11 @@ class Capture:
 
     A source that fails is as good as empty: why is logged once, at DEBUG.
 
+    Args:
+        entry: what the process runs, None if that is unknown.
+        environ: its variables.
+        complete: also ask sources that are outranked in all they can tell, for a report.
+
     Attributes:
         entry: what the process runs.
         repository: the checkout that holds its code, None without one.
@@ -36,7 +41,7 @@ class Capture:
         otel: the attributes that the SDK's own detector reads from the environment.
     """
 
-    def __init__(self, entry: EntryPoint | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, entry: EntryPoint | None, environ: Mapping[str, str], *, complete: bool = False) -> None:
         self.entry = entry
         self.otel: Found = _attempt("OTEL_RESOURCE_ATTRIBUTES", environment.from_otel, environ) or {}
         self._own: Found = _attempt("SPANHOUSE_*", environment.from_own, environ) or {}
@@ -54,11 +59,12 @@ class Capture:
             self.commit, self.branch = _attempt("HEAD", _read_head, self.repository, environ) or (None, None)
         self._disk = _attempt("the repository", self._from_disk) or {}
         self._ci: Found = {}
-        if environ.get(_CI_MARKER, "").strip() or any(name in environ for name in ("GITHUB_ACTIONS", "GITLAB_CI")):
-            from spanhouse.processor.providers import from_ci  # start-up: most processes are in no CI job
+        if complete or _TOLD_BY_A_JOB.difference(self._disk):
+            from spanhouse.processor.jobs import from_job  # start-up: a repository on disk mostly tells everything
 
-            self._ci = _attempt("the CI system", lambda: from_ci(environ, disk=self._disk)) or {}
+            self._ci = _attempt("the CI system or platform", lambda: from_job(environ, disk=self._disk)) or {}
         self._stamp = _attempt("the stamp file", self._from_stamp, environ) or {}
+        self._distribution = _attempt("the installed distribution", self._from_distribution) or {}
         self._defaults = _attempt("the defaults", self._from_defaults, environ) or {}
 
     def sources(self, dirty: bool | None) -> list[Found]:
@@ -67,7 +73,8 @@ class Capture:
         if dirty is not None and vocabulary.GIT_COMMIT.mlflow in disk:
             disk[vocabulary.GIT_DIRTY.mlflow] = Value("true" if dirty else "false", disk[vocabulary.GIT_COMMIT.mlflow].origin)
         # Variables of a CI job tell of the project that it builds, which installed code need not be part of.
-        built = [self._ci, self._stamp] if self.entry is None or self.entry.directory else [self._stamp, self._ci]
+        stamps = [self._stamp, self._distribution]
+        built = [self._ci, *stamps] if self.entry is None or self.entry.directory else [*stamps, self._ci]
         return [self.otel, self._own, self._model, disk, *built, self._defaults]
 
     def _from_disk(self) -> dict[str, Value]:
@@ -105,6 +112,15 @@ class Capture:
             del found[vocabulary.SOURCE_NAME.mlflow]
         return found
 
+    def _from_distribution(self) -> Found:
+        entry = self.entry
+        path = (entry.code or entry.path) if entry and entry.directory is None else None
+        if path is None:
+            return {}
+        from spanhouse.processor.distribution import from_distribution  # start-up: most apps are not installed
+
+        return from_distribution(path)
+
     def _from_defaults(self, environ: Mapping[str, str]) -> dict[str, Value]:
         entry = self.entry
         found = environment.user(environ)
@@ -113,9 +129,9 @@ class Capture:
         kind = "LOCAL"
         if entry and entry.kind == "notebook":
             kind = "NOTEBOOK"
-        elif any(environ.get(variable, "").strip() for variable in _JOB_VARIABLES):
+        elif (entry and entry.kind == "job") or any(environ.get(variable, "").strip() for variable in _JOB_VARIABLES):
             kind = "JOB"
-        return found | given({vocabulary.SOURCE_TYPE.mlflow: kind}, "default")
+        return found | (environment.from_platform(environ) or given({vocabulary.SOURCE_TYPE.mlflow: kind}, "default"))
 
 
 def _read_head(repository: Repository, environ: Mapping[str, str]) -> Head:

@@ -6,7 +6,7 @@ refreshed; what such a program could change (filters, encodings) makes the answe
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH115, PTH116, PTH118, PTH123
+# ruff: noqa: PTH115, PTH116, PTH118
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 
+from spanhouse.processor.files import open_regular, read_file
 from spanhouse.processor.git import Repository, find_repository, read_head
 from spanhouse.processor.index import (
     DIRECTORY,
@@ -78,9 +79,8 @@ class _Check:
         if repository.config.flag("core", "bare", default=False):
             raise DirtyUnknownError("the repository is bare")
         path = os.path.join(repository.git_dir, "index")
-        with open(path, "rb") as file:
-            written_ns = os.fstat(file.fileno()).st_mtime_ns
-            data = file.read(_INDEX_LIMIT)
+        written_ns = os.stat(path).st_mtime_ns
+        data = read_file(path, _INDEX_LIMIT)
         index = parse_index(data, hash_bytes=repository.hash_bytes)
         suspects = list(self._suspects(index.entries, written_ns))
         if not suspects and not index.unmerged and not index.added_empty and index.root_tree == self._head_tree(None):
@@ -223,7 +223,7 @@ class _Check:
 
     def _read(self, path: bytes) -> bytes:
         chunks: list[bytes] = []
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(_CHUNK):
                 chunks.append(chunk)
                 self._check_time()

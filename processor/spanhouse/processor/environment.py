@@ -27,6 +27,8 @@ _OWN = (
     ("SPANHOUSE_GIT_REPO_URL", vocabulary.GIT_REPO_URL.mlflow),
 )
 _MODEL_VARIABLES = ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID")
+_ENVIRONMENT_NAME = vocabulary.SOURCE_TYPE.aliases[0]
+_PLATFORM_ENVIRONMENTS = (("Vercel", "VERCEL_ENV"), ("Railway", "RAILWAY_ENVIRONMENT_NAME"))
 _OFF = frozenset({"off", "false", "no", "0", "none"})
 
 _logger = logging.getLogger("spanhouse.processor")
@@ -59,6 +61,15 @@ def from_mlflow(environ: Mapping[str, str]) -> dict[str, Value]:
     """The active model, as MLflow reads it: the old variable counts only where the new one is unset."""
     for variable in _MODEL_VARIABLES:
         found = given({vocabulary.MODEL_ID.mlflow: environ.get(variable)}, variable)
+        if found:
+            return found
+    return {}
+
+
+def from_platform(environ: Mapping[str, str]) -> dict[str, Value]:
+    """The environment as platforms call it, such as ``production`` or ``preview``."""
+    for name, variable in _PLATFORM_ENVIRONMENTS:
+        found = given({_ENVIRONMENT_NAME: environ.get(variable)}, f"{name} ({variable})")
         if found:
             return found
     return {}

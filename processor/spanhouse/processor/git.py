@@ -5,21 +5,26 @@ repository configures to be run matters.
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH100, PTH109, PTH112, PTH113, PTH114, PTH115, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH109, PTH112, PTH113, PTH114, PTH115, PTH118, PTH120
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from spanhouse.processor.files import open_regular, read_file
 from spanhouse.processor.gitconfig import GitConfig
 from spanhouse.processor.remotes import scrub
 
 _REF_DEPTH = 5
 _HEAD_LIMIT = 4096
-_PACKED_REFS_LIMIT = 64 << 20
+_PACKED_REFS_LIMIT = 4 << 20  # 50,000 references and more; in larger files they must be sorted to be found in time
+_PACKED_REFS_PIECE = 1 << 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
+
+_logger = logging.getLogger("spanhouse.processor")
 
 
 class Repository:
@@ -58,7 +63,8 @@ Head: TypeAlias = tuple[str | None, str | None]
 def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None:
     """The repository whose work tree holds the directory ``start``: that of GIT_DIR if it does, else the nearest one upwards.
 
-    As in git, a ``.git`` directory that is none is passed over, and a ``.git`` file that leads nowhere ends the search.
+    As in git, a ``.git`` directory that is none is passed over, a ``.git`` file that leads nowhere ends the search, and what lies in a
+    bare repository, such as a hook, belongs to it.
     """
     start = os.path.realpath(start)
     named = environ.get("GIT_DIR")
@@ -77,6 +83,9 @@ def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None
         elif os.path.isfile(dot_git):
             git_dir = _gitdir_file(dot_git)
             return _open(git_dir, directory, follow_worktree=True) if git_dir else None
+        bare = _open(directory, directory, follow_worktree=False)
+        if bare and bare.config.flag("core", "bare", default=False):
+            return bare
         parent = os.path.dirname(directory)
         if parent == directory:
             return None
@@ -143,42 +152,69 @@ def _gitdir_file(path: str) -> str | None:
 
 def _first_line(path: str) -> str | None:
     try:
-        with open(path, "rb") as file:
-            line = file.readline(_HEAD_LIMIT)
-    except (OSError, ValueError):
+        content = read_file(path, _HEAD_LIMIT)
+    except FileNotFoundError:
         return None
-    return os.fsdecode(line.strip()) or None
+    except (OSError, ValueError) as error:
+        _logger.debug("%s tells nothing: %s", path, error)
+        return None
+    return os.fsdecode(content.split(b"\n", 1)[0].strip()) or None
 
 
 def _read_ref(directory: str, name: str) -> str | None:
     """What a loose reference holds: the name of another one or an object id; None if it is missing or damaged."""
     path = os.path.join(directory, name)
-    if name == "HEAD" and os.path.islink(path):
-        # The old form of a symbolic reference.
-        target = os.readlink(path)
-        return target if _is_ref_name(target) else None
-    line = _first_line(path)
-    if line is None:
-        return None
+    # A link is the old form of a symbolic reference.
+    line = f"ref: {os.readlink(path)}" if name == "HEAD" and os.path.islink(path) else _first_line(path) or ""
     if line.startswith("ref:"):
         target = line.removeprefix("ref:").strip()
-        return target if _is_ref_name(target) else None
-    object_id = line.split(maxsplit=1)[0].lower()
-    return object_id if _is_object_id(object_id) else None
+        if _is_ref_name(target):
+            return target
+    else:
+        object_id = line.partition(" ")[0].partition("\t")[0].lower()
+        if _is_object_id(object_id):
+            return object_id
+    _logger.debug("%s holds neither an object id nor the name of a reference", path)
+    return None
 
 
 def _packed_ref(repository: Repository, name: str) -> str | None:
+    path, wanted = os.path.join(repository.common_dir, "packed-refs"), os.fsencode(name)
     try:
-        with open(os.path.join(repository.common_dir, "packed-refs"), "rb") as file:
-            content = file.read(_PACKED_REFS_LIMIT)
-    except OSError:
+        with open_regular(path) as file:
+            content = _search(file.fileno(), wanted) if os.fstat(file.fileno()).st_size > _PACKED_REFS_LIMIT else None
+        content = read_file(path, _PACKED_REFS_LIMIT) if content is None else content
+    except FileNotFoundError:
         return None
-    position = (content + b"\n").find(b" " + os.fsencode(name) + b"\n")
+    except (OSError, ValueError) as error:
+        _logger.debug("%s tells nothing: %s", path, error)
+        return None
+    position = (content + b"\n").find(b" " + wanted + b"\n")
     if position < 0:
         return None
     line_start = content.rfind(b"\n", 0, position) + 1
     object_id = content[line_start:position].decode("ascii", "replace").lower()
     return object_id if _is_object_id(object_id) else None
+
+
+def _search(descriptor: int, name: bytes) -> bytes:
+    """The part of a large ``packed-refs`` where a reference has to be, if it is there: git sorts that file, and says so in its first line."""
+    head = os.pread(descriptor, _HEAD_LIMIT, 0).partition(b"\n")[0]
+    if not (head.startswith(b"# pack-refs with:") and b"sorted" in head.split()):
+        raise ValueError("it is too large to be searched")
+    low, high = 0, os.fstat(descriptor).st_size
+    while high - low > _PACKED_REFS_PIECE:
+        middle = (low + high) // 2
+        piece = os.pread(descriptor, _HEAD_LIMIT, middle)
+        # A line that starts in here and belongs to a reference, not to what a tag leads to.
+        lines = [line for line in piece.split(b"\n")[1:-1] if line[:1] not in (b"#", b"^")]
+        if not lines:
+            raise ValueError("it is too large and not in order")
+        if lines[0].partition(b" ")[2] <= name:
+            low = middle
+        else:
+            high = middle + len(piece)
+    return os.pread(descriptor, high - low + _HEAD_LIMIT, low)
 
 
 def _is_object_id(text: str) -> bool:

@@ -1,16 +1,18 @@
 """Reading git's configuration syntax, as `git help config` describes it. ``include`` is not followed."""
 
-# pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH123
-
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+
+from spanhouse.processor.files import read_file
 
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b", '"': '"', "\\": "\\"}
 _FALSE = frozenset({"false", "no", "off", "0", ""})
 _BLANKS = " \t\v\f\r"  # git knows no others
-_LIMIT = 4 << 20
+_LIMIT = 1 << 20
+
+_logger = logging.getLogger("spanhouse.processor")
 
 
 class GitConfig:
@@ -26,9 +28,11 @@ class GitConfig:
     def read(self, path: str) -> None:
         """Add a file's settings; one that is missing or unreadable adds none."""
         try:
-            with open(path, "rb") as file:
-                text = file.read(_LIMIT).decode("utf-8", "surrogateescape")
-        except OSError:
+            text = read_file(path, _LIMIT).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            _logger.debug("no settings from %s: %s", path, error)
             return
         self._settings.extend(_parse(text))
 

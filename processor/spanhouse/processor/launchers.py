@@ -1,7 +1,7 @@
 """Command lines of servers and workers: which application they run."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH109, PTH119
+# ruff: noqa: PTH100, PTH109, PTH110, PTH119
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ def _positional(arguments: tuple[str, ...]) -> Launched:
             return _app(argument.partition("(")[0], arguments)
         if _is_dotted(module) and not colon and (number == 0 or not arguments[number - 1].startswith("-")):
             plain = plain or argument
-    return _app(plain, arguments) if plain else Launched("app")
+    return _app(plain, arguments) if plain else _unnamed(arguments)
 
 
 def _celery(arguments: tuple[str, ...]) -> Launched:
-    name = _option(arguments, "-A", "--app")
-    return _app(name, arguments) if name else Launched("app")
+    name = _option(arguments, "-A", "--app") or os.environ.get("CELERY_APP", "").strip()
+    return _app(name, arguments) if name else _unnamed(arguments)
 
 
 def _flask(arguments: tuple[str, ...]) -> Launched:
     name = _option(arguments, "-A", "--app") or os.environ.get("FLASK_APP", "").strip()
     if name.endswith(".py"):
         return Launched("app", path=name)
-    return _app(name, arguments) if name else Launched("app")
+    return _app(name, arguments) if name else _unnamed(arguments)
 
 
 def _file(arguments: tuple[str, ...]) -> Launched:
@@ -96,11 +96,32 @@ def _file(arguments: tuple[str, ...]) -> Launched:
     for argument in arguments[1:]:
         if argument.endswith(".py"):
             return Launched("app", path=argument)
-    return Launched("app")
+    return _unnamed(arguments)
+
+
+def _pytest(arguments: tuple[str, ...]) -> Launched:
+    """Tests are called by the first file or directory that is asked for; without one they are those of the current directory."""
+    for number, argument in enumerate(arguments):
+        path = argument.partition("::")[0]
+        if argument.startswith("-") or not os.path.exists(path) or (number and arguments[number - 1] in _VALUE_OPTIONS):
+            continue
+        if path.endswith(".py"):
+            return Launched("app", path=path)
+        return Launched("app", os.path.basename(os.path.abspath(path)), directory=os.path.abspath(path))
+    return _unnamed(arguments)
+
+
+def _unnamed(arguments: tuple[str, ...]) -> Launched:
+    """An app that only a file of settings names; servers look for it in the directory where they are started."""
+    return Launched("app", directory=_directory(arguments))
+
+
+def _directory(arguments: tuple[str, ...]) -> str:
+    return os.path.abspath(_option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
 
 
 def _app(name: str, arguments: tuple[str, ...]) -> Launched:
-    return Launched("app", name, module=name.partition(":")[0], directory=_option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
+    return Launched("app", name, module=name.partition(":")[0], directory=_directory(arguments))
 
 
 def _option(arguments: tuple[str, ...], *names: str) -> str:
@@ -123,6 +144,7 @@ _LAUNCHERS: Final[Mapping[str, Callable[[tuple[str, ...]], Launched]]] = Mapping
         **dict.fromkeys(("uvicorn", "hypercorn", "daphne", "granian", "gunicorn", "waitress-serve", "waitress"), _positional),
         "celery": _celery,
         "flask": _flask,
+        **dict.fromkeys(("pytest", "py.test"), _pytest),
         "fastapi": _file,
         "streamlit": _file,
         **dict.fromkeys(("ipython", "ipython3"), lambda _: Launched("session")),

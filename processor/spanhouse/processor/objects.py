@@ -1,7 +1,7 @@
 """Reading single objects of a repository: loose ones, and those in packs, also where they are deltas (gitformat-pack(5))."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH118, PTH123, PTH208
+# ruff: noqa: PTH118, PTH208
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
+
+from spanhouse.processor.files import open_regular, read_file
 
 Hash: TypeAlias = Callable[[bytes], Any]
 """``hashlib.sha1`` or ``hashlib.sha256``."""
@@ -55,8 +57,7 @@ def _object_directories(objects: str, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     try:
-        with open(os.path.join(objects, "info", "alternates"), "rb") as file:
-            lines = file.read(_SIZE_LIMIT).splitlines()
+        lines = read_file(os.path.join(objects, "info", "alternates"), _SIZE_LIMIT).splitlines()
     except OSError:
         return
     for line in lines:
@@ -71,8 +72,7 @@ def _inflate(data: bytes, limit: int) -> bytes:
 def _read_loose(directory: str, object_id: bytes) -> tuple[bytes, bytes] | None:
     name = object_id.hex()
     try:
-        with open(os.path.join(directory, name[:2], name[2:]), "rb") as file:
-            data = _inflate(file.read(_SIZE_LIMIT), _SIZE_LIMIT)
+        data = _inflate(read_file(os.path.join(directory, name[:2], name[2:]), _SIZE_LIMIT), _SIZE_LIMIT)
     except FileNotFoundError:
         return None
     header, _, content = data.partition(b"\x00")
@@ -91,14 +91,14 @@ def _read_packed(directory: str, object_id: bytes) -> tuple[bytes, bytes] | None
     for name in names:
         offset = _offset_in(os.path.join(packs, name), object_id)
         if offset is not None:
-            with open(os.path.join(packs, name.removesuffix(".idx") + ".pack"), "rb") as pack:
+            with open_regular(os.path.join(packs, name.removesuffix(".idx") + ".pack")) as pack:
                 return _unpack(pack.fileno(), offset, len(object_id), directory, _DELTA_DEPTH)
     return None
 
 
 def _offset_in(index_path: str, object_id: bytes) -> int | None:
     """Where an object starts in the pack, from the pack's index in its second version."""
-    with open(index_path, "rb") as file:
+    with open_regular(index_path) as file:
         descriptor = file.fileno()
         head = os.pread(descriptor, len(_INDEX_MAGIC) + _FANOUT_BYTES, 0)
         if not head.startswith(_INDEX_MAGIC):

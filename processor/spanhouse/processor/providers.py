@@ -1,141 +1,234 @@
-"""Variables by which CI systems tell which version they build."""
-
-# pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH123
+"""The variables by which CI systems and platforms tell which version they build or run, as rows of data."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import NamedTuple
-
-from spanhouse.processor.remotes import browser_url
-from spanhouse.processor.values import Value, given
-from spanhouse.schema import vocabulary
-
-_EVENT_LIMIT = 8 << 20
-_OTHER_REFS = "refs/"
-
-_logger = logging.getLogger("spanhouse.processor")
+from typing import Final
 
 
-class Provider(NamedTuple):
-    """A CI system.
+class Provider:
+    """A CI system, a platform, or a convention.
 
     Attributes:
         name: for the report.
-        marker: the variable that is set only there.
-        commit: variables with the commit, the first one that is set counts.
+        marker: the variable that is set only there; None for conventions, whose variables mean the same everywhere.
+        marker_value: what the marker has to be, None for anything.
+        commit: variables with the commit; the first one that holds an object id counts.
         branch: variables with the branch or a full reference; the first one that is set decides, a reference that is no branch means none.
-        not_branch: a variable and its value (None: any) by which the provider says that a tag is built.
-        url: address of the repository, with variables in braces.
+        tag: variables that are set where a tag is built, each with the value that says so, None for any.
+        urls: addresses of the repository, with variables in braces; the first one whose variables are all set counts. A variable whose
+            name ends in ``_PROVIDER`` stands for the host that it means.
         event: variable with the path of a JSON file that describes the event, in GitHub's form.
     """
 
-    name: str
-    marker: str
-    commit: tuple[str, ...]
-    branch: tuple[str, ...]
-    not_branch: tuple[str, str | None] | None
-    url: str
-    event: str | None = None
+    __slots__ = ("branch", "commit", "event", "marker", "marker_value", "name", "tag", "urls")
+
+    def __init__(
+        self,
+        name: str,
+        marker: str | None,
+        *,
+        commit: tuple[str, ...],
+        marker_value: str | None = None,
+        branch: tuple[str, ...] = (),
+        tag: Mapping[str, str | None] | None = None,
+        urls: tuple[str, ...] = (),
+        event: str | None = None,
+    ) -> None:
+        self.name = name
+        self.marker = marker
+        self.marker_value = marker_value
+        self.commit = commit
+        self.branch = branch
+        self.tag = tag or {}
+        self.urls = urls
+        self.event = event
+
+    def is_here(self, environ: Mapping[str, str]) -> bool:
+        """Whether the process runs there."""
+        if self.marker is None:
+            return True
+        value = environ.get(self.marker, "").strip()
+        return bool(value) if self.marker_value is None else value.lower() == self.marker_value
 
 
-PROVIDERS = (
+# Systems that set another one's variables, too, come before it.
+PROVIDERS: Final = (
     Provider(
-        name="GitHub Actions",
-        marker="GITHUB_ACTIONS",
+        "GitHub Actions",
+        "GITHUB_ACTIONS",
         commit=("GITHUB_SHA",),
         branch=("GITHUB_HEAD_REF", "GITHUB_REF", "GITHUB_REF_NAME"),
-        not_branch=("GITHUB_REF_TYPE", "tag"),
-        url="{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}",
+        tag={"GITHUB_REF_TYPE": "tag"},
+        urls=("{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}",),
         event="GITHUB_EVENT_PATH",
     ),
     Provider(
-        name="GitLab CI",
-        marker="GITLAB_CI",
+        "GitLab CI",
+        "GITLAB_CI",
         commit=("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "CI_COMMIT_SHA"),
         branch=("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME"),
-        not_branch=("CI_COMMIT_TAG", None),
-        url="{CI_PROJECT_URL}",
+        tag={"CI_COMMIT_TAG": None},
+        urls=("{CI_PROJECT_URL}", "{CI_REPOSITORY_URL}"),
+    ),
+    Provider(
+        "CircleCI",
+        "CIRCLECI",
+        commit=("CIRCLE_SHA1",),
+        branch=("CIRCLE_BRANCH",),
+        tag={"CIRCLE_TAG": None},
+        urls=("{CIRCLE_REPOSITORY_URL}",),
+    ),
+    Provider(
+        "Buildkite",
+        "BUILDKITE",
+        commit=("BUILDKITE_COMMIT",),
+        branch=("BUILDKITE_BRANCH",),
+        tag={"BUILDKITE_TAG": None},
+        urls=("{BUILDKITE_REPO}",),
+    ),
+    Provider(
+        "Azure Pipelines",
+        "TF_BUILD",
+        commit=("SYSTEM_PULLREQUEST_SOURCECOMMITID", "BUILD_SOURCEVERSION"),
+        branch=("SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH", "BUILD_SOURCEBRANCHNAME"),
+        urls=("{SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI}", "{BUILD_REPOSITORY_URI}"),
+    ),
+    Provider(
+        "Bitbucket Pipelines",
+        "BITBUCKET_COMMIT",
+        commit=("BITBUCKET_COMMIT",),
+        branch=("BITBUCKET_BRANCH",),
+        tag={"BITBUCKET_TAG": None},
+        urls=("{BITBUCKET_GIT_HTTP_ORIGIN}", "{BITBUCKET_GIT_SSH_ORIGIN}"),
+    ),
+    Provider(
+        "Travis CI",
+        "TRAVIS",
+        commit=("TRAVIS_PULL_REQUEST_SHA", "TRAVIS_COMMIT"),
+        branch=("TRAVIS_PULL_REQUEST_BRANCH", "TRAVIS_BRANCH"),
+        tag={"TRAVIS_TAG": None},
+        urls=("https://github.com/{TRAVIS_REPO_SLUG}",),
+    ),
+    Provider(
+        "Drone",
+        "DRONE",
+        commit=("DRONE_COMMIT_SHA",),
+        branch=("DRONE_SOURCE_BRANCH", "DRONE_BRANCH", "DRONE_COMMIT_BRANCH"),
+        tag={"DRONE_TAG": None},
+        urls=("{DRONE_GIT_HTTP_URL}",),
+    ),
+    Provider(
+        "Woodpecker",
+        "CI",
+        marker_value="woodpecker",
+        commit=("CI_COMMIT_SHA",),
+        branch=("CI_COMMIT_SOURCE_BRANCH", "CI_COMMIT_BRANCH"),
+        tag={"CI_COMMIT_TAG": None},
+        urls=("{CI_REPO_URL}",),
+    ),
+    Provider(
+        "AppVeyor",
+        "APPVEYOR",
+        commit=("APPVEYOR_PULL_REQUEST_HEAD_COMMIT", "APPVEYOR_REPO_COMMIT"),
+        branch=("APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH", "APPVEYOR_REPO_BRANCH"),
+        tag={"APPVEYOR_REPO_TAG_NAME": None},
+        urls=("https://{APPVEYOR_REPO_PROVIDER}/{APPVEYOR_REPO_NAME}",),
+    ),
+    Provider("TeamCity", "TEAMCITY_VERSION", commit=("BUILD_VCS_NUMBER",)),
+    Provider(
+        "AWS CodeBuild",
+        "CODEBUILD_BUILD_ID",
+        commit=("CODEBUILD_RESOLVED_SOURCE_VERSION",),
+        branch=("CODEBUILD_WEBHOOK_HEAD_REF",),
+        urls=("{CODEBUILD_SOURCE_REPO_URL}",),
+    ),
+    Provider(
+        "Semaphore",
+        "SEMAPHORE",
+        commit=("SEMAPHORE_GIT_PR_SHA", "SEMAPHORE_GIT_SHA"),
+        branch=("SEMAPHORE_GIT_PR_BRANCH", "SEMAPHORE_GIT_BRANCH"),
+        tag={"SEMAPHORE_GIT_REF_TYPE": "tag"},
+        urls=("{SEMAPHORE_GIT_URL}",),
+    ),
+    Provider(
+        "Bamboo",
+        "bamboo_planRepository_revision",
+        commit=("bamboo_planRepository_revision",),
+        branch=("bamboo_planRepository_branchName",),
+        urls=("{bamboo_planRepository_repositoryUrl}",),
+    ),
+    Provider("Codefresh", "CF_BUILD_ID", commit=("CF_REVISION",), branch=("CF_BRANCH",)),
+    Provider(
+        "Bitrise",
+        "BITRISE_BUILD_SLUG",
+        commit=("BITRISE_GIT_COMMIT", "GIT_CLONE_COMMIT_HASH"),
+        branch=("BITRISE_GIT_BRANCH",),
+        tag={"BITRISE_GIT_TAG": None},
+        urls=("{GIT_REPOSITORY_URL}",),
+    ),
+    Provider(
+        "Buddy",
+        "BUDDY",
+        commit=("BUDDY_EXECUTION_REVISION",),
+        branch=("BUDDY_EXECUTION_BRANCH",),
+        tag={"BUDDY_EXECUTION_TAG": None},
+        urls=("{BUDDY_SCM_URL}",),
+    ),
+    Provider(
+        "Jenkins",
+        "JENKINS_URL",
+        commit=("GIT_COMMIT",),
+        branch=("CHANGE_BRANCH", "BRANCH_NAME", "GIT_BRANCH"),
+        tag={"TAG_NAME": None},
+        urls=("{GIT_URL}", "{GIT_URL_1}"),
+    ),
+    Provider(
+        "Vercel",
+        "VERCEL",
+        commit=("VERCEL_GIT_COMMIT_SHA",),
+        branch=("VERCEL_GIT_COMMIT_REF",),
+        urls=("https://{VERCEL_GIT_PROVIDER}/{VERCEL_GIT_REPO_OWNER}/{VERCEL_GIT_REPO_SLUG}",),
+    ),
+    Provider("Netlify", "NETLIFY", commit=("COMMIT_REF",), branch=("HEAD", "BRANCH"), urls=("{REPOSITORY_URL}",)),
+    Provider("Cloudflare Pages", "CF_PAGES", commit=("CF_PAGES_COMMIT_SHA",), branch=("CF_PAGES_BRANCH",)),
+    Provider("Cloudflare Workers", "WORKERS_CI", commit=("WORKERS_CI_COMMIT_SHA",), branch=("WORKERS_CI_BRANCH",)),
+    Provider("Heroku", "DYNO", commit=("HEROKU_BUILD_COMMIT", "HEROKU_SLUG_COMMIT", "SOURCE_VERSION")),
+    # Its RENDER_GIT_REPO_SLUG does not say on which host.
+    Provider("Render", "RENDER", commit=("RENDER_GIT_COMMIT",), branch=("RENDER_GIT_BRANCH",)),
+    Provider(
+        "Railway",
+        "RAILWAY_PROJECT_ID",
+        commit=("RAILWAY_GIT_COMMIT_SHA",),
+        branch=("RAILWAY_GIT_BRANCH",),
+        urls=("https://github.com/{RAILWAY_GIT_REPO_OWNER}/{RAILWAY_GIT_REPO_NAME}",),
+    ),
+    Provider(
+        "OpenShift build",
+        "OPENSHIFT_BUILD_COMMIT",
+        commit=("OPENSHIFT_BUILD_COMMIT",),
+        branch=("OPENSHIFT_BUILD_REFERENCE",),
+        urls=("{OPENSHIFT_BUILD_SOURCE}",),
+    ),
+    Provider(
+        "variables for Datadog",
+        None,
+        commit=("DD_GIT_COMMIT_SHA",),
+        branch=("DD_GIT_BRANCH",),
+        tag={"DD_GIT_TAG": None},
+        urls=("{DD_GIT_REPOSITORY_URL}",),
+    ),
+    Provider(
+        "variables for other products",
+        None,
+        commit=("SENTRY_RELEASE", "LANGFUSE_RELEASE", "LANGCHAIN_REVISION_ID", "LOGFIRE_SERVICE_VERSION"),
+    ),
+    Provider(
+        "build arguments",
+        None,
+        commit=("GIT_SHA", "GIT_COMMIT", "GIT_COMMIT_SHA", "COMMIT_SHA", "SOURCE_COMMIT", "REVISION"),
+        branch=("GIT_BRANCH",),
+        urls=("{GIT_URL}",),
     ),
 )
-
-
-def from_ci(environ: Mapping[str, str], *, disk: Mapping[str, Value]) -> dict[str, Value]:
-    """Commit, branch and repository as the CI system in whose job the process runs has them.
-
-    Nothing where the checkout on disk is plainly another project than the one that the job was started for: ``disk`` has another
-    commit *and* another repository.
-    """
-    for provider in PROVIDERS:
-        if not environ.get(provider.marker, "").strip():
-            continue
-        found = _read(provider, environ)
-        return {} if _is_other_project(found, environ, provider, disk) else found
-    return {}
-
-
-def _read(provider: Provider, environ: Mapping[str, str]) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    head = _pull_request_head(environ.get(provider.event, "")) if provider.event else None
-    if head:
-        found |= given({vocabulary.GIT_COMMIT.mlflow: head}, f"{provider.name} ({provider.event})")
-    else:
-        found |= _first(provider, environ, provider.commit, vocabulary.GIT_COMMIT.mlflow)
-    named = _first(provider, environ, provider.branch, vocabulary.GIT_BRANCH.mlflow)
-    for key, value in named.items():
-        branch = value.text.removeprefix("refs/heads/")
-        if not branch.startswith(_OTHER_REFS) and not _builds_tag(provider, environ):
-            found[key] = value._replace(text=branch)
-    variables = [part.partition("}")[0] for part in provider.url.split("{")[1:]]
-    if all(environ.get(variable, "").strip() for variable in variables):
-        url = provider.url.format_map({variable: environ[variable].strip() for variable in variables})
-        found |= given({vocabulary.GIT_REPO_URL.mlflow: url}, f"{provider.name} ({', '.join(variables)})")
-    return found
-
-
-def _first(provider: Provider, environ: Mapping[str, str], variables: tuple[str, ...], key: str) -> dict[str, Value]:
-    for variable in variables:
-        found = given({key: environ.get(variable)}, f"{provider.name} ({variable})")
-        if found:
-            return found
-    return {}
-
-
-def _builds_tag(provider: Provider, environ: Mapping[str, str]) -> bool:
-    if provider.not_branch is None:
-        return False
-    variable, value = provider.not_branch
-    actual = environ.get(variable, "").strip()
-    return bool(actual) if value is None else actual == value
-
-
-def _pull_request_head(path: str) -> str | None:
-    """The head of the pull request, where the commit that the provider names is a merge that exists for the test alone."""
-    if not path:
-        return None
-    import json  # loaded by the SDK, needed only here
-
-    try:
-        with open(path, "rb") as file:
-            event = json.loads(file.read(_EVENT_LIMIT))
-        head = event["pull_request"]["head"]["sha"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _logger.debug("no head of a pull request in %s: %r", path, error)
-        return None
-    return head if isinstance(head, str) else None
-
-
-def _is_other_project(found: Mapping[str, Value], environ: Mapping[str, str], provider: Provider, disk: Mapping[str, Value]) -> bool:
-    commit, url = disk.get(vocabulary.GIT_COMMIT.mlflow), disk.get(vocabulary.GIT_REPO_URL.mlflow)
-    job_url = found.get(vocabulary.GIT_REPO_URL.mlflow)
-    if commit is None or url is None or job_url is None:
-        return False
-    job_commits = {environ.get(variable, "").strip() for variable in provider.commit}
-    job_commits |= {value.text for key, value in found.items() if key == vocabulary.GIT_COMMIT.mlflow}
-    return commit.text not in job_commits and _page(url.text) != _page(job_url.text)
-
-
-def _page(url: str) -> str:
-    return (browser_url(url) or url).lower().removesuffix(".git")
+"""All that are known. Google's and Kubernetes' own variables name no commit."""

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def report(entry: EntryPoint, environ: Mapping[str, str]) -> dict[str, Resolved]:
     """The values for ``entry`` with what they won over; the check of its files may take its time here."""
-    capture = Capture(entry, environ)
+    capture = Capture(entry, environ, complete=True)
     dirty: bool | None = None
     if capture.repository and capture.commit:
         try:

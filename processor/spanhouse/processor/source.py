@@ -1,7 +1,7 @@
 """The entry point of the process: what was started, how it is called, and where its code is."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH123, PTH206
+# ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH206
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal["script", "module", "app", "notebook", "session"]
+from spanhouse.processor.files import read_file
+
+Kind: TypeAlias = Literal["script", "module", "app", "notebook", "job", "session"]
 
 
 class EntryPoint(NamedTuple):
@@ -21,12 +23,14 @@ class EntryPoint(NamedTuple):
         name: module name, app or notebook; for a script its file name, which gives way to its path within a repository; None if unknown.
         path: absolute path of the script or of the module's file; None if there is none or it is not found.
         directory: where the search for the repository starts; None for installed code, whose surroundings are not its repository.
+        code: absolute path of the module that an installed script stands for, else None.
     """
 
     kind: Kind
     name: str | None
     path: str | None
     directory: str | None
+    code: str | None = None
 
 
 class Command:
@@ -44,10 +48,17 @@ _FLAGS_WITH_VALUE = "WX"
 _LONG_WITH_VALUE = frozenset({"--check-hash-based-pycs"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _SCRIPT_HEAD_BYTES = 2048
+_HOST_VARIABLES = ("AWS_LAMBDA_FUNCTION_NAME", "DATABRICKS_RUNTIME_VERSION")
 
 
 def entry_point() -> EntryPoint:
     """The entry point of this process."""
+    if any(variable in os.environ for variable in _HOST_VARIABLES):
+        from spanhouse.processor.hosts import entry_point_of_host  # start-up: most processes are on neither
+
+        named = entry_point_of_host(os.environ)
+        if named:
+            return named
     if "IPython" in sys.modules:
         from spanhouse.processor.notebook import notebook_path  # start-up: most processes have none
 
@@ -82,7 +93,7 @@ def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None)
         if launched.path is not None:
             return _script(launched.path, None)
         path = locate_module(launched.module, launched.directory) if launched.module else None
-        return EntryPoint("app", launched.name, path, code_directory(path) if launched.module else None)
+        return EntryPoint("app", launched.name, path, code_directory(path) if launched.module else launched.directory)
     if command.kind == "module":
         path = os.path.realpath(main_file) if main_file else locate_module(command.target, os.getcwd())
         return EntryPoint("module", command.target, path, code_directory(path))
@@ -175,19 +186,19 @@ def _session() -> EntryPoint:
 
 def _script(target: str, main_file: str | None) -> EntryPoint:
     path = os.path.realpath(main_file if main_file and os.path.basename(main_file) == os.path.basename(target) else target)
-    directory = code_directory(path)
+    directory, code = code_directory(path), None
     if directory is None:
         # A console script stands for the function that it calls.
         module = _console_script_module(path)
-        directory = code_directory(locate_module(module, None)) if module else None
-    return EntryPoint("script", os.path.basename(path), path, directory)
+        code = locate_module(module, None) if module else None
+        directory = code_directory(code)
+    return EntryPoint("script", os.path.basename(path), path, directory, code)
 
 
 def _console_script_module(path: str) -> str | None:
     """The module from which an installed script imports the function that it calls."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(_SCRIPT_HEAD_BYTES)
+        head = read_file(path, _SCRIPT_HEAD_BYTES)
     except OSError:
         return None
     for line in head.decode("utf-8", "replace").splitlines():

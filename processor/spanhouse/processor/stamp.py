@@ -1,13 +1,11 @@
 """Stamp files: metadata written when an image or a package is built, for where no repository is at hand later."""
 
-# pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH123
-
 from __future__ import annotations
 
 import json
 import logging
 
+from spanhouse.processor.files import read_file
 from spanhouse.processor.values import Value, given
 from spanhouse.schema import vocabulary
 
@@ -32,8 +30,7 @@ def read_stamp(path: str, *, is_named: bool) -> dict[str, Value]:
     """What a stamp file says: a JSON object of resource attributes. One that was named and cannot be read is worth a warning."""
     level = logging.WARNING if is_named else logging.DEBUG
     try:
-        with open(path, "rb") as file:
-            values = json.loads(file.read(_LIMIT))
+        values = json.loads(read_file(path, _LIMIT))
     except (OSError, ValueError) as error:
         _logger.log(level, "stamp file %s is left out: %s", path, error)
         return {}
