@@ -136,6 +136,16 @@ def test_serve_takes_its_options_from_file_and_environment_and_ends_with_0_when_
         assert serve.log.read_text(encoding="utf-8") == ""
 
 
+def test_a_server_leaves_nothing_in_the_directory_where_it_was_started(tmp_path: Path) -> None:
+    started_in = tmp_path / "here"
+    started_in.mkdir()
+    with Serve(tmp_path / "data", cwd=started_in) as serve:
+        call = urllib.request.Request(f"http://{serve.http}/v1/traces", trace().SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        with urllib.request.urlopen(call) as answer:  # noqa: S310 on loopback
+            assert answer.status == 200
+    assert list(started_in.iterdir()) == []
+
+
 def test_ctrl_c_ends_a_verb_quietly(running: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a store that never answers
         words = ["search", "--store", f"http://127.0.0.1:{silent.getsockname()[1]}"]

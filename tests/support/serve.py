@@ -23,7 +23,7 @@ class Serve:
         grpc, http, clickhouse_http, console: addresses as printed in the ready line.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, start_seconds: float = 60) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
@@ -33,9 +33,9 @@ class Serve:
         self.env = {**os.environ, "SPANHOUSE_DATA_DIR": str(data_dir), **(env or {})}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "spanhouse.cli", "serve", *ports, *arguments], stdout=subprocess.PIPE, stderr=log, env=self.env
+                [sys.executable, "-m", "spanhouse.cli", "serve", *ports, *arguments], stdout=subprocess.PIPE, stderr=log, env=self.env, cwd=cwd
             )
-        self.ready = self._wait(start_seconds)
+        self.ready = self._wait(60)
         matched = _READY.match(self.ready)
         assert matched, f"no ready line, but {self.ready!r}\n{self.log.read_text()}"
         self.store, self.grpc, self.http, self.clickhouse_http, self.console = matched.groups()

@@ -51,9 +51,6 @@ async def _serve(config: ServeConfig) -> None:
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store))
-        if config.store.directory is not None:
-            # The engine keeps a cache of protobuf schemas in the working directory, wherever that is.
-            os.chdir(config.store.directory)
         service = ExportService(await stack.enter_async_context(_batcher(config, store)), config.max_request_bytes)
         grpc = http = clickhouse = OFF
         if address := Address.parse(config.clickhouse_http, "--clickhouse-http"):

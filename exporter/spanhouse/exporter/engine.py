@@ -23,7 +23,7 @@ _LOCK_FILE: Final = "spanhouse.lock"
 
 
 class OpenStore:
-    """A store that is open, its tables made and current.
+    """A store that is open, its tables made and current. An embedded one becomes the working directory of the process.
 
     Attributes:
         store: its address.
@@ -36,6 +36,9 @@ class OpenStore:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._lock = _lock(store.directory) if store.directory is not None else None
+        if store.directory is not None:
+            # The engine keeps a cache of protobuf schemas in the process's working directory, from its start on.
+            os.chdir(store.directory)
         try:
             self.client = _connect(store)
             self._bring_up_to_date()
