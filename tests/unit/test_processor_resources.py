@@ -202,9 +202,9 @@ def test_the_list_of_models_stays_short(this_process: Process, monkeypatch: pyte
     monkeypatch.setattr(process, "_MODELS_KEPT", 3)
     for number in range(10):
         set_active_model(model_id=f"m-{number}")
-    assert [model for _, model in this_process.models] == ["m-7", "m-8", "m-9"]
+    assert [model.attributes["mlflow.modelId"] for model in this_process.models] == ["m-7", "m-8", "m-9"]
     assert process.model_at(this_process.models, 0) is None
-    assert process.model_at(this_process.models, None) == "m-9"
+    assert process.model_at(this_process.models, None) is this_process.models[-1]
 
 
 def test_the_capture_of_a_strange_entry_point_fails_quietly(tmp_path: Path) -> None:

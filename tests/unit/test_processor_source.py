@@ -130,7 +130,7 @@ def test_a_users_own_file_is_no_server_whatever_its_name(project: Path) -> None:
 def test_installed_code_is_in_no_repository(project: Path) -> None:
     library = sysconfig.get_paths()["purelib"]
     assert entry_point_of([PYTHON, "-m", "pip"]).directory is None
-    assert entry_point_of([PYTHON, f"{library}/pytest/__main__.py"]).directory is None
+    assert entry_point_of([PYTHON, f"{library}/pip/__main__.py"]).directory is None
     assert entry_point_of([PYTHON, "-m", "json.tool"]).directory is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from opentelemetry import trace
@@ -34,6 +34,7 @@ def configure(
     source_type: str | None = None,
     source_name: str | None = None,
     model_id: str | None = None,
+    propagate: Iterable[str] | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> TracerProvider:
     """Stamp the application's spans and, where nobody does so yet, export them.
@@ -55,6 +56,8 @@ def configure(
         source_type: kind of run or environment, such as ``production``.
         source_name: entry point.
         model_id: active model.
+        propagate: names of trace metadata that crosses to other services as W3C baggage, out of ``trace_context`` and onto the traces that
+            their requests start here: ``session_id``, ``user`` and metadata keys; default ``SPANHOUSE_PROPAGATE``, else none.
         tracer_provider: the provider to use instead of the global one.
 
     Returns:
@@ -72,6 +75,7 @@ def configure(
             },
             _ARGUMENT,
         )
+        process.propagate(propagate)
     except Exception:
         _logger.exception("configure() leaves its metadata out")
     with process.configuring, suppressed_instrumentation():

@@ -15,6 +15,7 @@ _EVENT_LIMIT = 8 << 20
 _BRANCHES = "refs/heads/"
 _REMOTE, _MAY_NAME_THE_REMOTE = "origin/", "GIT_BRANCH"
 _OTHERS = ("refs/", "tags/", "pull/")
+_SLUG = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-")
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _HOSTS = {"github": "github.com", "gitlab": "gitlab.com", "bitbucket": "bitbucket.org"}
 
@@ -55,12 +56,20 @@ def _read(provider: Provider, environ: Mapping[str, str]) -> dict[str, Value]:
         for variable in variables:
             if variable.endswith("_PROVIDER"):
                 values[variable] = _HOSTS.get(values[variable].lower(), "")
+            elif not template.startswith(f"{{{variable}}}") and not _is_slug(values[variable]):
+                # Something else than a name, which could hold a credential or a path of this machine.
+                values[variable] = ""
         if all(values.values()):
             url = scrub(template.format_map(values))
             if url:
                 found[vocabulary.GIT_REPO_URL.mlflow] = Value(url, f"{provider.name} ({', '.join(variables)})")
                 break
     return found
+
+
+def _is_slug(text: str) -> bool:
+    """Whether ``text`` is an owner's or a repository's name, or such names with slashes between them."""
+    return _SLUG.issuperset(text) and all(part.strip(".") for part in text.split("/"))
 
 
 def _commit(provider: Provider, environ: Mapping[str, str]) -> dict[str, Value]:

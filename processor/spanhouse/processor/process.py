@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry import context as otel_context
 
@@ -24,6 +24,7 @@ _SMALL_INDEX_BYTES = 64 << 10
 _START_UP_SECONDS = 0.0025
 _BACKGROUND_SECONDS = 1.0
 _MODELS_KEPT = 4096
+_PROPAGATE = "SPANHOUSE_PROPAGATE"
 _SDK_ORIGINS = frozenset({RESOURCE_ATTRIBUTES, SERVICE_NAME})
 _PROVIDER = "resource of the tracer provider"
 PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_TYPE})
@@ -32,20 +33,37 @@ PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_T
 _logger = logging.getLogger("spanhouse.processor")
 
 
+class Model:
+    """A model that was the active one for some time.
+
+    Attributes:
+        since_ns: when it became that, Unix ns.
+        attributes: what it puts on spans: its id, and name and parameters as far as they are known.
+    """
+
+    __slots__ = ("attributes", "since_ns")
+
+    def __init__(self, since_ns: int, attributes: Mapping[str, str]) -> None:
+        self.since_ns = since_ns
+        self.attributes = attributes
+
+
 class Process:
     """What is stamped on this process's spans.
 
     Attributes:
         version: grows with every change that was not there before, models included.
-        models: what ``set_active_model`` set and when (Unix ns), the latest last.
+        models: what ``set_active_model`` set, the latest last.
         wrappers: how many exporters put metadata on resources.
         detected: what the resource detector handed out.
+        propagated: which metadata crosses to other services, see ``propagation``; None before anybody asked.
         configuring: held while providers are equipped.
     """
 
     def __init__(self) -> None:
+        self.propagated: Mapping[str, str] | None = None
         self.version = 0
-        self.models: tuple[tuple[int, str], ...] = ()
+        self.models: tuple[Model, ...] = ()
         self.wrappers = 0
         self.detected: dict[str, str] = {}
         self.configuring = threading.Lock()
@@ -105,11 +123,25 @@ class Process:
                 self._arguments = {**self._arguments, **found}
                 self.version += 1
 
-    def set_model(self, model_id: str) -> None:
+    def set_model(self, attributes: Mapping[str, str]) -> None:
         """Make a model the active one for spans that start from now on."""
         with self._lock:
-            self.models = (*self.models, (time.time_ns(), model_id))[-_MODELS_KEPT:]
+            self.models = (*self.models, Model(time.time_ns(), attributes))[-_MODELS_KEPT:]
             self.version += 1
+
+    def propagate(self, names: Iterable[str] | None) -> None:
+        """Let trace metadata of these names cross to other services; None: what the environment says, if nobody has said anything yet."""
+        if names is None:
+            if self.propagated is not None:
+                return
+            names = os.environ.get(_PROPAGATE, "").split(",")
+        keys = [name.strip() for name in names if name.strip()]
+        if keys:
+            from spanhouse.processor.propagation import baggage_keys  # only where somebody asks for it
+
+            self.propagated = baggage_keys(keys)
+        else:
+            self.propagated = {}
 
     def add_wrapper(self, count: int) -> None:
         """Count an exporter that puts metadata on resources in (1) or out (-1)."""
@@ -176,12 +208,12 @@ class Process:
             self.version += 1
 
 
-def model_at(models: tuple[tuple[int, str], ...], time_ns: int | None) -> str | None:
+def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:
     """The model that was active at a time, Unix ns; None before the first one was set. A span without a time has the latest."""
     if time_ns is None:
-        return models[-1][1] if models else None
-    position = bisect_right(models, time_ns, key=lambda change: change[0])
-    return models[position - 1][1] if position else None
+        return models[-1] if models else None
+    position = bisect_right(models, time_ns, key=lambda model: model.since_ns)
+    return models[position - 1] if position else None
 
 
 @contextlib.contextmanager

@@ -14,8 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, Instrume
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from opentelemetry.util.types import Attributes
 
-from spanhouse.processor.process import Process, model_at, suppressed_instrumentation, this_process
-from spanhouse.schema import vocabulary
+from spanhouse.processor.process import Model, Process, model_at, suppressed_instrumentation, this_process
 
 _RESOURCES_KEPT = 64
 
@@ -75,13 +74,13 @@ class _StampedResources:
         self._original = resource  # also keeps its id from being given to another one
         self._models = process.models
         self._attributes = {**resource.attributes, **process.missing_from(resource.attributes)}
-        self._by_model: dict[str | None, Resource] = {}
+        self._by_model: dict[Model | None, Resource] = {}
 
     def at(self, start_time_ns: int | None) -> Resource:
         model = model_at(self._models, start_time_ns) if self._models else None
         stamped = self._by_model.get(model)
         if stamped is None:
-            attributes: Mapping[str, Any] = self._attributes if model is None else {**self._attributes, vocabulary.MODEL_ID.mlflow: model}
+            attributes: Mapping[str, Any] = self._attributes if model is None else {**self._attributes, **model.attributes}
             stamped = self._by_model[model] = _HashedResource(attributes, self._original.schema_url)
         return stamped
 

@@ -49,6 +49,7 @@ class MetadataSpanProcessor(SpanProcessor):
 
     def __init__(self, *, all_keys: bool = False) -> None:
         self._process: Process = this_process()
+        self._process.propagate(None)
         self._all_keys = all_keys
         self._version = self._process.version
         self._resource: Resource | None = None
@@ -84,6 +85,10 @@ class MetadataSpanProcessor(SpanProcessor):
             self._renew_stamp(resource)
         if self._stamp:
             span.set_attributes(self._stamp)
+        if self._process.propagated and span.parent is not None:
+            from spanhouse.processor.propagation import received  # only where somebody asked for it
+
+            span.set_attributes(received(self._process.propagated, parent_context))
         scoped = otel_context.get_value(TRACE_CONTEXT_KEY, parent_context)
         if scoped is None and parent_context is not None:
             # A context that was made from nothing, as for a request's headers.
@@ -94,17 +99,17 @@ class MetadataSpanProcessor(SpanProcessor):
     def _renew_stamp(self, resource: Resource) -> None:
         process = self._process
         version = process.version
-        stamp: dict[str, str] = {}
+        missing: dict[str, str] = {}
         if not process.wrappers:
             if self._all_keys:
                 missing = process.missing_from(resource.attributes)
                 missing.pop(vocabulary.SERVICE_NAME, None)  # means nothing on a span
-                # Readers take keys of the process from a span as they are; others only as metadata of the trace.
-                stamp |= {key if key in PROCESS_NAMES else vocabulary.TRACE_METADATA_PREFIX + key: text for key, text in missing.items()}
             else:
                 dirty = process.late_dirty()
                 if dirty is not None:
-                    stamp[vocabulary.GIT_DIRTY.mlflow] = dirty
+                    missing[vocabulary.GIT_DIRTY.mlflow] = dirty
             if process.models:
-                stamp[vocabulary.MODEL_ID.mlflow] = process.models[-1][1]
-        self._stamp, self._resource, self._version = stamp, resource, version
+                missing |= process.models[-1].attributes
+        # Readers take keys of the process from a span as they are; others only as metadata of the trace.
+        self._stamp = {key if key in PROCESS_NAMES else vocabulary.TRACE_METADATA_PREFIX + key: text for key, text in missing.items()}
+        self._resource, self._version = resource, version

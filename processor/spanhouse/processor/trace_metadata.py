@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from spanhouse.processor.process import this_process
 from spanhouse.processor.span_processor import TRACE_CONTEXT_KEY, local_root
 from spanhouse.processor.values import to_text
 from spanhouse.schema import vocabulary
 
+_PREVIEW_CHARACTERS, _CUT = 1000, "..."
 _STATES = (vocabulary.TraceState.OK, vocabulary.TraceState.ERROR)
 
 _logger = logging.getLogger("spanhouse.processor")
@@ -44,19 +46,19 @@ def update_current_trace(
         tags: tags, which can be edited later.
         metadata: metadata, which cannot. It overrides the process's: ``{"mlflow.source.type": "staging"}`` names the environment.
         client_request_id: the caller's own id of the request.
-        session_id: session or conversation; a list of ids becomes a JSON array.
+        session_id: session or conversation; a list of ids, which must not be empty, becomes a JSON array.
         user: end user.
         model_id: LoggedModel that the trace used.
         state: ``OK`` or ``ERROR``, over what the root span's status says.
-        request_preview: short form of the request.
-        response_preview: short form of the response.
+        request_preview: short form of the request; what exceeds 1000 characters is cut.
+        response_preview: short form of the response, likewise.
     """
     try:
-        attributes = _scoped_attributes(metadata=metadata, tags=tags, session_id=session_id, user=user)
+        attributes = _scoped_attributes("update_current_trace", metadata=metadata, tags=tags, session_id=session_id, user=user)
         _put(attributes, vocabulary.TRACE_METADATA_PREFIX + vocabulary.MODEL_ID.mlflow, model_id)
         _put(attributes, vocabulary.CLIENT_REQUEST_ID, client_request_id)
-        _put(attributes, vocabulary.REQUEST_PREVIEW, request_preview)
-        _put(attributes, vocabulary.RESPONSE_PREVIEW, response_preview)
+        _put(attributes, vocabulary.REQUEST_PREVIEW, _preview(request_preview))
+        _put(attributes, vocabulary.RESPONSE_PREVIEW, _preview(response_preview))
         if state is not None:
             if to_text(state) in _STATES:
                 _put(attributes, vocabulary.STATE, state)
@@ -86,11 +88,19 @@ def trace_context(
 
     Contexts nest, the inner one wins key by key; ``update_current_trace`` wins over both. Needs a ``MetadataSpanProcessor`` in the
     provider, as ``configure`` puts there. Values are treated as in ``update_current_trace``.
+
+    What ``configure(propagate=...)`` names goes with outgoing requests, too, as W3C baggage.
     """
     try:
         outer = otel_context.get_value(TRACE_CONTEXT_KEY)
-        inner = _scoped_attributes(metadata=metadata, tags=tags, session_id=session_id, user=user)
-        token = otel_context.attach(otel_context.set_value(TRACE_CONTEXT_KEY, {**outer, **inner} if isinstance(outer, Mapping) else inner))
+        inner = _scoped_attributes("trace_context", metadata=metadata, tags=tags, session_id=session_id, user=user)
+        context = otel_context.set_value(TRACE_CONTEXT_KEY, {**outer, **inner} if isinstance(outer, Mapping) else inner)
+        propagated = this_process().propagated
+        if propagated:
+            from spanhouse.processor.propagation import sent  # only where somebody asked for it
+
+            context = sent(propagated, inner, context)
+        token = otel_context.attach(context)
     except Exception:
         _logger.exception("trace_context failed; traces go on without it")
         yield
@@ -102,7 +112,7 @@ def trace_context(
 
 
 def _scoped_attributes(
-    *, metadata: Mapping[str, object] | None, tags: Mapping[str, object] | None, session_id: object, user: object
+    caller: str, *, metadata: Mapping[str, object] | None, tags: Mapping[str, object] | None, session_id: object, user: object
 ) -> dict[str, str]:
     attributes: dict[str, str] = {}
     for prefix, values in ((vocabulary.TRACE_METADATA_PREFIX, metadata), (vocabulary.TRACE_TAG_PREFIX, tags)):
@@ -110,6 +120,9 @@ def _scoped_attributes(
             name = to_text(key)
             if name:
                 _put(attributes, prefix + name, value)
+    if isinstance(session_id, list | tuple) and not (session_id and all(isinstance(item, str) for item in session_id)):
+        _logger.warning("%s leaves the session_id %r out: it takes text or a list of texts", caller, session_id)
+        session_id = None
     for value, standard, key in (
         (session_id, vocabulary.SESSION_ATTRIBUTES[0], vocabulary.SESSION),
         (user, vocabulary.USER_ATTRIBUTES[0], vocabulary.TRACE_USER),
@@ -117,6 +130,11 @@ def _scoped_attributes(
         _put(attributes, standard, value)
         _put(attributes, vocabulary.TRACE_METADATA_PREFIX + key, value)
     return attributes
+
+
+def _preview(value: object) -> str | None:
+    text = to_text(value)
+    return text if text is None or len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - len(_CUT)] + _CUT
 
 
 def _put(attributes: dict[str, str], key: str, value: object) -> None:
