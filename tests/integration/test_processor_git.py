@@ -117,7 +117,7 @@ def test_a_branch_may_be_another_name_for_a_branch(checkout: Checkout) -> None:
     commit = checkout.commit("a")
     checkout.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
     checkout.git("symbolic-ref", "HEAD", "refs/heads/alias")
-    assert head_of(checkout.root) == (commit, "alias")
+    assert head_of(checkout.root) == (commit, checkout.git("branch", "--show-current")) == (commit, "main")
 
 
 def test_origin_goes_before_other_remotes_and_the_first_fit_one_before_none(checkout: Checkout) -> None:

@@ -29,7 +29,7 @@ from spanhouse.processor.index import (
 )
 from spanhouse.processor.objects import Hash, ObjectMissingError, read_object
 
-_INDEX_LIMIT = 256 << 20
+_INDEX_LIMIT = 64 << 20  # half a million files
 _CHUNK = 1 << 20
 _SECOND_NS = 1_000_000_000
 _LOW_32 = 0xFFFFFFFF
@@ -79,7 +79,10 @@ class _Check:
         if repository.config.flag("core", "bare", default=False):
             raise DirtyUnknownError("the repository is bare")
         path = os.path.join(repository.git_dir, "index")
-        written_ns = os.stat(path).st_mtime_ns
+        seen = os.stat(path)
+        if seen.st_size > _INDEX_LIMIT:
+            raise DirtyUnknownError("the index is too large to be compared in time")
+        written_ns = seen.st_mtime_ns
         data = read_file(path, _INDEX_LIMIT)
         index = parse_index(data, hash_bytes=repository.hash_bytes)
         suspects = list(self._suspects(index.entries, written_ns))

@@ -94,17 +94,18 @@ def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None
 
 def read_head(repository: Repository) -> Head:
     """Commit and branch of HEAD, from loose and packed references."""
-    target = _read_ref(repository.git_dir, "HEAD")
-    branch = target.removeprefix("refs/heads/") if target and target.startswith("refs/heads/") else None
+    target, branch = _read_ref(repository.git_dir, "HEAD"), None
     for _ in range(_REF_DEPTH):
         if target is None:
             return None, branch
         if not target.startswith("refs/"):
             return (target if len(target) == 2 * repository.hash_bytes else None), branch
+        branch = target.removeprefix("refs/heads/") if target.startswith("refs/heads/") else None
         per_worktree = target.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
         directory = repository.git_dir if per_worktree else repository.common_dir
         # A damaged loose reference must not let an older, packed one through.
-        is_loose = os.path.isfile(os.path.join(directory, target))
+        path = os.path.join(directory, target)
+        is_loose = os.path.lexists(path) and not os.path.isdir(path)
         target = _read_ref(directory, target) if is_loose else _packed_ref(repository, target)
     return None, branch
 
