@@ -46,6 +46,12 @@ def replaced(path: Path) -> Path:
     return path
 
 
+def claimed_order(git: Path) -> None:
+    path = packed(git)
+    path.write_bytes(b"# pack-refs with: peeled fully-peeled sorted \n")
+    os.truncate(path, TWO_GIGABYTES)
+
+
 def circle_of_directories(git: Path) -> None:
     (git / "refs/heads/main").unlink()
     (git / "refs/heads/main").mkdir()
@@ -75,10 +81,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "HEAD of two gigabytes": (lambda git: sparse(git / "HEAD"), "HEAD holds neither"),
     "packed-refs of two gigabytes": (lambda git: sparse(packed(git)), "packed-refs tells nothing: it is too large"),
     "packed-refs that claims to be sorted": (
-        lambda git: (
-            packed(git).write_bytes(b"# pack-refs with: peeled fully-peeled sorted \n"),
-            os.truncate(git / "packed-refs", TWO_GIGABYTES),
-        ),
+        claimed_order,
         "packed-refs tells nothing: it is too large",
     ),
     "packed-refs as a pipe": (lambda git: os.mkfifo(packed(git)), "packed-refs tells nothing: "),

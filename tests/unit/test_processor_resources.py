@@ -191,6 +191,34 @@ def test_a_models_id_is_derived_from_name_commit_and_parameters(this_process: Pr
     assert set_active_model(name="agent") != plain
 
 
+def test_name_and_parameters_of_a_model_travel_without_secrets_and_within_bounds() -> None:
+    app = App()
+    secrets = {"openai_api_key": "x", "Password": "x", "auth_token": "x", "pwd": 1, "user_email": "x", "CREDENTIALS": "x", "client_secret": "x"}
+    several = {f"p{number:02}": number for number in range(40)}
+    set_active_model(name="n" * 300, params={"max_tokens": 512, "tokens": "abc", "text": "t" * 300, "none": None, **secrets, **several})
+    resource = app.run().resource.attributes
+    prefix = "mlflow.model.params."
+    params = {key.removeprefix(prefix): value for key, value in resource.items() if key.startswith(prefix)}
+    assert resource["mlflow.model.name"] == "n" * 250
+    assert params == {"max_tokens": "512", "text": "t" * 250, **{f"p{number:02}": str(number) for number in range(30)}}
+    set_active_model(model_id="m-2")
+    assert dict(app.run("later").resource.attributes) == {key: value for key, value in resource.items() if not key.startswith("mlflow.model.")} | {
+        MODEL: "m-2"
+    }
+
+
+def test_a_secret_among_the_parameters_does_not_change_the_id() -> None:
+    assert set_active_model(name="agent", params={"k": 1, "api_key": "a"}) == set_active_model(name="agent", params={"k": 1, "api_key": "b"})
+
+
+def test_name_and_parameters_reach_local_roots_where_no_exporter_stamps() -> None:
+    app = App(wrap=False)
+    set_active_model(name="agent", params={"k": 1})
+    attributes = dict(app.run().attributes or {})
+    prefix = vocabulary.TRACE_METADATA_PREFIX
+    assert (attributes[f"{prefix}mlflow.model.name"], attributes[f"{prefix}mlflow.model.params.k"]) == ("agent", "1")
+
+
 def test_a_model_without_name_and_id_changes_nothing_and_is_logged(this_process: Process, caplog: pytest.LogCaptureFixture) -> None:
     assert set_active_model() == ""
     assert set_active_model(name=" ", model_id="") == ""

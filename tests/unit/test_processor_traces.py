@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -64,6 +64,60 @@ def test_metadata_of_a_trace_goes_to_its_local_root_from_any_span_below() -> Non
         "mlflow.traceState": "OK",
     }
     assert app.attributes("child") == app.attributes("grandchild") == {}
+
+
+@pytest.mark.parametrize(("length", "kept"), [(1000, "x" * 1000), (1001, "x" * 997 + "...")])
+def test_previews_keep_a_thousand_characters(length: int, kept: str) -> None:
+    app = App()
+    with app.tracer.start_as_current_span("root"):
+        update_current_trace(request_preview="x" * length, response_preview={"text": "y" * length})
+    assert app.attributes("root")["mlflow.traceRequestPreview"] == kept
+    assert len(str(app.attributes("root")["mlflow.traceResponsePreview"])) == 1000
+
+
+def test_a_session_is_text_or_a_list_of_texts_and_any_other_list_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    with app.tracer.start_as_current_span("root"):
+        update_current_trace(session_id=["a", "b c"])
+    assert app.attributes("root")["session.id"] == app.attributes("root")[METADATA + vocabulary.SESSION] == '["a","b c"]'
+    assert caplog.text == ""
+    for wrong in ([], [1], ["a", None], ()):
+        with trace_context(session_id=wrong), app.tracer.start_as_current_span("wrong"):
+            update_current_trace(session_id=wrong, user="ada")
+        assert app.attributes("wrong") == {"user.id": "ada", METADATA + vocabulary.TRACE_USER: "ada"}
+    assert len([record for record in caplog.records if "leaves the session_id" in record.message]) == 8
+
+
+def test_baggage_reaches_only_traces_of_requests_and_only_what_is_named_and_fit(this_process: Process, caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    remote = NonRecordingSpan(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1)))
+    context = trace.set_span_in_context(remote)
+    for key, value in {"session.id": "s", METADATA + "tenant": "acme", METADATA + "long": "x" * 257, METADATA + "odd": "a\nb", "other": "o"}.items():
+        context = baggage.set_baggage(key, value, context)
+    with app.tracer.start_as_current_span("closed", context=context):
+        pass
+    this_process.propagate(["session_id", "tenant", "long", "odd", "no token", *(f"n{number}" for number in range(20))])
+    with app.tracer.start_as_current_span("open", context=context):
+        pass
+    with app.tracer.start_as_current_span("own", context=trace.set_span_in_context(trace.INVALID_SPAN, context)):
+        pass
+    assert app.attributes("closed") == app.attributes("own") == {}
+    assert app.attributes("open") == {"session.id": "s", METADATA + vocabulary.SESSION: "s", METADATA + "tenant": "acme"}
+    assert this_process.propagated is not None
+    assert len(this_process.propagated) == 16
+    assert len([record for record in caplog.records if "is not propagated" in record.message]) == 9
+
+
+def test_what_a_service_sets_itself_wins_over_baggage(this_process: Process) -> None:
+    app = App()
+    this_process.propagate(["tenant"])
+    remote = trace.set_span_in_context(NonRecordingSpan(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))))
+    with (
+        trace_context(metadata={"tenant": "mine"}),
+        app.tracer.start_as_current_span("s", context=baggage.set_baggage(METADATA + "tenant", "x", remote)),
+    ):
+        pass
+    assert app.attributes("s") == {METADATA + "tenant": "mine"}
 
 
 def test_the_span_below_a_remote_parent_is_a_local_root_and_several_may_share_a_trace() -> None:

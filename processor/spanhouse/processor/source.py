@@ -136,16 +136,20 @@ def locate_module(module: str, first: str | None) -> str | None:
     steps = module.split(".")
     if not all(step.isidentifier() for step in steps):
         return None
+    namespace: str | None = None
     for entry in ([first] if first else []) + [path or os.getcwd() for path in sys.path]:
         base = os.path.join(entry, steps[0])
         if not (os.path.isdir(base) or os.path.isfile(base + ".py")):
             continue
         for depth in range(len(steps), 0, -1):
             base = os.path.join(entry, *steps[:depth])
-            for candidate in (os.path.join(base, "__main__.py"), os.path.join(base, "__init__.py"), base + ".py", base):
+            for candidate in (os.path.join(base, "__main__.py"), os.path.join(base, "__init__.py"), base + ".py"):
                 if os.path.exists(candidate):
                     return os.path.realpath(candidate)
-    return None
+            if namespace is None and os.path.isdir(base):
+                # As for the interpreter, a directory without a file that makes it a package counts only if there is no other.
+                namespace = os.path.realpath(base)
+    return namespace
 
 
 def code_directory(path: str | None) -> str | None:
