@@ -50,14 +50,14 @@ class Receiver:
         self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
         service = ExportService(self._batcher, max_request_bytes)
         self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens)
-        self._http = HttpListener(OtlpHttp(service, lambda: tokens), Address("127.0.0.1", 0), "http", stop_seconds=5)
+        self._http = HttpListener(OtlpHttp(service, lambda: tokens, budget_bytes=2**28), Address("127.0.0.1", 0), "http")
         await self._grpc.start()
         await self._http.start()
         return str(self._grpc.address), str(self._http.address)
 
     async def _stop(self) -> None:
         await self._grpc.stop(5)
-        await self._http.stop()
+        await self._http.stop(5)
         await self._batcher.close()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 
@@ -52,16 +53,20 @@ async def _serve(config: ServeConfig) -> None:
         files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store))
         service = ExportService(await stack.enter_async_context(_batcher(config, store)), config.max_request_bytes)
-        grpc = http = clickhouse = OFF
-        if address := Address.parse(config.clickhouse_http, "--clickhouse-http"):
-            clickhouse = await stack.enter_async_context(_clickhouse_http(config, address, tokens))
-        if address := Address.parse(config.http, "--http"):
-            http = await stack.enter_async_context(_listening(OtlpHttp(service, tokens), address, "http", config))
-        if address := Address.parse(config.grpc, "--grpc"):
-            grpc = await stack.enter_async_context(_grpc(GrpcServer(service, address, tokens), config))
-        found = Serving(pid=os.getpid(), store=str(config.store), grpc=grpc, http=http, clickhouse_http=clickhouse, console=OFF)
+        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, tokens))
+        listeners = await stack.enter_async_context(_listening(config, service, clickhouse_http, tokens))
+        at = {option: str(listener.address) for option, listener in listeners.items()}
+        found = Serving(
+            pid=os.getpid(),
+            store=str(config.store),
+            grpc=at.get("grpc", OFF),
+            http=at.get("http", OFF),
+            clickhouse_http=at.get("clickhouse-http", OFF),
+            console=OFF,
+        )
         stack.enter_context(_announced(found, files))
-        print(f"spanhouse ready store={found.store} grpc={grpc} http={http} clickhouse-http={clickhouse} console={OFF}", flush=True)  # noqa: T201 the ready line
+        ready = f"store={found.store} grpc={found.grpc} http={found.http} clickhouse-http={found.clickhouse_http} console={found.console}"
+        print(f"spanhouse ready {ready}", flush=True)  # noqa: T201 the ready line
         await stop.wait()
         _log.info("stopping")
 
@@ -82,38 +87,46 @@ async def _batcher(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batch
 
 
 @asynccontextmanager
-async def _clickhouse_http(config: ServeConfig, address: Address, tokens: TokenFile) -> AsyncIterator[str]:
-    """The ClickHouse-compatible endpoint; a ClickHouse server has its own."""
-    if config.store.directory is None:
-        yield OFF
+async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncIterator[ClickHouseHttp | None]:
+    """The application of the ClickHouse-compatible endpoint; None over a ClickHouse server, which has its own."""
+    if config.store.directory is None or config.clickhouse_http == OFF:
+        yield None
         return
     reader = Reader(config.store.directory, config.store.database)
     app = ClickHouseHttp(reader, authorize=tokens.allows(Right.READ) if config.token_file else None)
     try:
-        async with _listening(app, address, "clickhouse-http", config) as bound:
-            yield bound
+        yield app
     finally:
         await asyncio.to_thread(app.close)
         await asyncio.to_thread(reader.close)
 
 
-@asynccontextmanager
-async def _listening(app: object, address: Address, option: str, config: ServeConfig) -> AsyncIterator[str]:
-    listener = HttpListener(app, address, option, stop_seconds=config.stop_seconds)
-    await listener.start()
-    try:
-        yield str(listener.address)
-    finally:
-        await listener.stop()
+class _Listener(Protocol):
+    address: Address
+
+    async def start(self) -> None: ...
+
+    async def stop(self, grace_seconds: float) -> None: ...
 
 
 @asynccontextmanager
-async def _grpc(server: GrpcServer, config: ServeConfig) -> AsyncIterator[str]:
-    await server.start()
+async def _listening(
+    config: ServeConfig, service: ExportService, clickhouse_http: ClickHouseHttp | None, tokens: TokenFile
+) -> AsyncIterator[Mapping[str, _Listener]]:
+    """All listeners, by their option; stopped together, so that one client that stalls delays the end once."""
+    listeners: dict[str, _Listener] = {}
     try:
-        yield str(server.address)
+        if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
+            listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http")
+        if address := Address.parse(config.http, "--http"):
+            listeners["http"] = HttpListener(OtlpHttp(service, tokens, budget_bytes=config.waiting_bytes), address, "http")
+        if address := Address.parse(config.grpc, "--grpc"):
+            listeners["grpc"] = GrpcServer(service, address, tokens)
+        for listener in listeners.values():
+            await listener.start()
+        yield listeners
     finally:
-        await server.stop(config.stop_seconds)
+        await asyncio.gather(*(listener.stop(config.stop_seconds) for listener in listeners.values()))
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:

@@ -67,8 +67,8 @@ class ServeConfig:
         max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
         batch_spans, batch_bytes: an insert is begun when this much waits.
         batch_linger_seconds: or when a request has waited this long.
-        waiting_bytes: requests that wait for an insert beyond this are refused as retryable.
-        stop_seconds: how long a stop may take to finish what was begun.
+        waiting_bytes: requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive.
+        stop_seconds: how long a stop waits for calls under way; containers are given 10 seconds before they are killed.
     """
 
     store: Store
@@ -82,7 +82,7 @@ class ServeConfig:
     batch_bytes: int = 32 * 2**20
     batch_linger_seconds: float = 0.2
     waiting_bytes: int = 256 * 2**20
-    stop_seconds: float = 20.0
+    stop_seconds: float = 8.0
 
     def validate(self) -> None:
         """Check the options against each other.
@@ -91,7 +91,7 @@ class ServeConfig:
             ConfigError: names the option.
         """
         for option, text in self._listeners().items():
-            address = Address.parse(text, option)
+            address = Address.parse(text, f"--{option}")
             if address is not None and not address.loopback and self.token_file is None:
                 raise ConfigError(f"--{option} {text}: listening beyond this machine needs --token-file; without one use 127.0.0.1:{address.port}")
         if self.grpc == self.http == OFF:

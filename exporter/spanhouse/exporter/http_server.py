@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from spanhouse.exporter.bodies import Budget, Receive, Send
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.status import (
     ExportError,
@@ -21,9 +22,6 @@ PROTOBUF: Final = "application/x-protobuf"
 _GZIP: Final = 31
 """zlib's window bits for a gzip header and trailer."""
 
-_Receive = Callable[[], Awaitable[dict[str, Any]]]
-_Send = Callable[[dict[str, Any]], Awaitable[None]]
-
 
 class OtlpHttp:
     """``POST /v1/traces`` with protobuf bodies, plain or gzip.
@@ -31,11 +29,19 @@ class OtlpHttp:
     Every answer, errors too, is protobuf: an ``ExportTraceServiceResponse`` or a ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
     """
 
-    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None]) -> None:
+    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None], *, budget_bytes: int) -> None:
+        """Make the application.
+
+        Args:
+            service: stores requests.
+            tokens: the tokens that hold now; None if everybody on this machine is let in.
+            budget_bytes: what all bodies together may take, decompressed.
+        """
         self._service = service
         self._tokens = tokens
+        self._budget = Budget(budget_bytes)
 
-    async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
@@ -43,10 +49,11 @@ class OtlpHttp:
                 tokens.require(Right.INGEST, headers.get)
             _check_target(scope["method"], scope["path"])
             _check_content_type(headers.get("content-type", ""))
-            body = await self._read(headers, receive)
-            if body is None:
-                return
-            response = await self._service.export(body)
+            with self._budget.request() as take:
+                body = await self._read(headers, receive, take)
+                if body is None:
+                    return
+                response = await self._service.export(body)
         except ExportError as error:
             extra = []
             if error.retry_seconds is not None:
@@ -57,7 +64,7 @@ class OtlpHttp:
         else:
             await _answer(send, 200, response)
 
-    async def _read(self, headers: dict[str, str], receive: _Receive) -> bytes | None:
+    async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
         """The decompressed body; None if the client is gone.
 
         Raises:
@@ -69,7 +76,7 @@ class OtlpHttp:
         limit = self._service.max_request_bytes
         if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
             raise TooLargeError(f"the body has {headers['content-length']} bytes, more than the {limit} allowed: send smaller batches")
-        unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        unpack = _Gunzip() if encoding == "gzip" else None
         pieces: list[bytes] = []
         received = unpacked = 0
         while True:
@@ -78,24 +85,48 @@ class OtlpHttp:
                 return None
             piece = message.get("body", b"")
             received += len(piece)
-            if unpack is not None and piece:
-                piece = _decompress(unpack, piece, limit + 1 - unpacked)
+            if unpack is not None:
+                piece = unpack(piece, limit + 1 - unpacked)
             unpacked += len(piece)
-            pieces.append(piece)
             if max(received, unpacked) > limit:
                 raise TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
+            take(len(piece))
+            pieces.append(piece)
             if not message.get("more_body", False):
                 break
-        if unpack is not None and received and not unpack.eof:
+        if unpack is not None and not unpack.complete:
             raise InvalidRequestError("the gzip body is cut short")
         return b"".join(pieces)
 
 
-def _decompress(unpack: Any, piece: bytes, room: int) -> bytes:
-    try:
-        return bytes(unpack.decompress(piece, max(room, 1)))
-    except zlib.error:
-        raise InvalidRequestError("the body is not gzip, as its content-encoding says") from None
+class _Gunzip:
+    """Unpacks a gzip body that comes in pieces. It may have several members, one after the other (RFC 1952, section 2.2).
+
+    Attributes:
+        complete: whether what came so far is a whole body; an empty one is.
+    """
+
+    def __init__(self) -> None:
+        self.complete = True
+        self._member = zlib.decompressobj(_GZIP)
+
+    def __call__(self, piece: bytes, room: int) -> bytes:
+        """The piece unpacked; of one that unpacks to more than ``room`` bytes, a byte more than that at the least.
+
+        Raises:
+            InvalidRequestError: it is not gzip.
+        """
+        unpacked = bytearray()
+        try:
+            while piece and len(unpacked) <= room:
+                if self._member.eof:
+                    self._member = zlib.decompressobj(_GZIP)
+                unpacked += self._member.decompress(piece, room + 1 - len(unpacked))
+                self.complete = self._member.eof
+                piece = self._member.unused_data
+        except zlib.error:
+            raise InvalidRequestError("the body is not gzip, as its content-encoding says") from None
+        return bytes(unpacked)
 
 
 def _check_target(method: str, path: str) -> None:
@@ -113,7 +144,7 @@ def _check_content_type(content_type: str) -> None:
         raise UnsupportedMediaTypeError(f"content-type {kind[:60]!r} is not supported: send {PROTOBUF}")
 
 
-async def _answer(send: _Send, status: int, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+async def _answer(send: Send, status: int, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
     headers = [(b"content-type", PROTOBUF.encode()), (b"content-length", str(len(body)).encode()), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -6,14 +6,43 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from spanhouse.exporter.bodies import App, TimedBodies
 from spanhouse.exporter.config import Address, ConfigError
 
 _KEEP_ALIVE_SECONDS: Final = 30
 """Exporters and dashboards come back every few seconds."""
+
+
+_HEAD_BYTES: Final = 64 * 1024
+"""Largest head of a request: its line and headers."""
+_BODY_SECONDS: Final = 30.0
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with a limit on a request's head, which the parser itself would collect without end."""
+
+    _head_bytes = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
 
 
 class _Server(uvicorn.Server):
@@ -34,14 +63,15 @@ class HttpListener:
         ConfigError: the address can't be had.
     """
 
-    def __init__(self, app: Any, address: Address, option: str, *, stop_seconds: float) -> None:
+    def __init__(self, app: App, address: Address, option: str) -> None:
+        self._app = TimedBodies(app, seconds=_BODY_SECONDS)
         self._socket = _bind(address, option)
         self.address = Address(address.host, self._socket.getsockname()[1])
         self._server = _Server(
             uvicorn.Config(
-                app,
+                self._app,
                 loop="none",
-                http="httptools",
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -49,7 +79,6 @@ class HttpListener:
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(stop_seconds)),
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -62,8 +91,10 @@ class HttpListener:
                 await self._task
             await asyncio.sleep(0.001)
 
-    async def stop(self) -> None:
-        """Refuse new requests and let those under way finish."""
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new requests and let those that have arrived finish for so long."""
+        self._app.stop()
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
         if self._task is not None:
             with suppress(asyncio.CancelledError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import logging
 import re
@@ -19,6 +18,8 @@ from spanhouse.exporter.status import ExportError, PermissionDeniedError, Unauth
 _log = logging.getLogger(__name__)
 
 _LINE: Final = re.compile(r"(?P<name>[^:\s]+):(?P<sha256>[0-9a-fA-F]{64})(?::(?P<rights>[a-z, ]+))?\Z")
+
+_NO_TOKEN: Final = hashlib.sha256(b"").hexdigest()
 
 Header = Callable[[str], str | None]
 """Gives the value of a request header by its lower-case name, None if the request has none."""
@@ -63,6 +64,8 @@ class Tokens:
             named = [right.strip() for right in (found["rights"] or "").split(",") if right.strip()]
             if unknown := set(named) - set(Right):
                 raise ConfigError(f"--token-file {path}, line {number}: {min(unknown)!r} is no right; rights are ingest, read, write")
+            if found["sha256"].lower() == _NO_TOKEN:
+                raise ConfigError(f"--token-file {path}, line {number}: this is the hash of an empty token; make one first")
             rights[found["sha256"].lower()] = frozenset(map(Right, named)) or _DEFAULT_RIGHTS
         return cls(rights)
 
@@ -78,7 +81,7 @@ class Tokens:
         if allowed is None:
             raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN")
         if right not in allowed:
-            raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right!r}")
+            raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right.value!r}")
 
 
 class TokenFile:
@@ -106,8 +109,8 @@ class TokenFile:
             return
         try:
             self._tokens = Tokens.read(self._path)
-        except ConfigError:
-            _log.exception("the token file was not reloaded, the former tokens hold")
+        except ConfigError as error:
+            _log.error("the token file was not reloaded, the former tokens hold: %s", error)
         else:
             _log.info("%d tokens read from %s", len(self._tokens.rights), self._path)
 
@@ -134,7 +137,7 @@ def _token(header: Header) -> bytes | None:
         case "basic":
             try:
                 return b64decode(value.strip(), validate=True).partition(b":")[2]
-            except binascii.Error:
+            except ValueError:
                 return None
     key = header("x-clickhouse-key")
     return key.encode() if key is not None else None

@@ -16,8 +16,12 @@ from spanhouse.schema.migrations import otlp_insert_settings
 
 _log = logging.getLogger(__name__)
 
-_DATA_ERRORS: Final = frozenset({6, 26, 27, 32, 33, 36, 38, 41, 72, 73, 117, 131, 190, 321, 432, 444})
-"""Engine error codes that blame the bytes and not the store: what they say of a batch, one request in it has caused."""
+_DATA_ERRORS: Final = frozenset({6, 26, 27, 32, 33, 36, 38, 41, 69, 70, 72, 73, 117, 131, 190, 321, 407, 432, 436, 437, 444})
+"""Engine error codes that blame the bytes."""
+_STORE_ERRORS: Final = frozenset(
+    {60, 74, 75, 76, 81, 159, 164, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 497, 516, 999},
+)
+"""Engine error codes that blame the store: memory, disk, time, rights, network. No part of the batch would fare better."""
 
 RETRY_SECONDS: Final = 2.0
 
@@ -33,7 +37,7 @@ class Writer:
         self._settings = otlp_insert_settings()
 
     def insert(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
-        """Store the requests in one insert. If the engine refuses their bytes, the halves are tried by themselves.
+        """Store the requests in one insert. If the engine refuses it, and not for want of something, the halves are tried by themselves.
 
         Returns:
             For each request None, or why it was not stored.
@@ -42,9 +46,9 @@ class Writer:
             self._insert(b"".join(bodies))
         except DatabaseError as error:
             code = getattr(error, "code", None)
-            if code not in _DATA_ERRORS:
+            if code in _STORE_ERRORS:
                 _log.exception("the store refused an insert of %d requests", len(bodies))
-                return [UnavailableError(f"the store refused the insert (code {code}); try again", RETRY_SECONDS)] * len(bodies)
+                return [_refused(code)] * len(bodies)
             if len(bodies) == 1:
                 return [self._insert_repaired(bodies[0])]
             middle = len(bodies) // 2
@@ -61,7 +65,8 @@ class Writer:
         except (InvalidRequestError, DatabaseError) as error:
             code = getattr(error, "code", None)
             if code is not None and code not in _DATA_ERRORS:
-                return UnavailableError(f"the store refused the insert (code {code}); try again", RETRY_SECONDS)
+                _log.exception("the store refused a request of %d bytes", len(body))
+                return _refused(code)
             _log.warning("the engine can't read a request of %d bytes (code %s)", len(body), code)
             return InvalidRequestError("the engine can't read this request")
         return None
@@ -71,3 +76,7 @@ class Writer:
             token = hashlib.sha256(body).hexdigest()
             settings = {**self._settings, "insert_deduplication_token": token}
             self._client.raw_insert("otlp_requests", insert_block=body, fmt="ProtobufSingle", settings=settings)
+
+
+def _refused(code: int | None) -> UnavailableError:
+    return UnavailableError(f"the store refused the insert (code {code}); try again", RETRY_SECONDS)

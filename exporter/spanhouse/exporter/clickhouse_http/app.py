@@ -86,13 +86,16 @@ class ClickHouseHttp:
     async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive) -> Response | None:
         if self._authorize is not None and not self._authorize(headers):
             return self._error(EngineError(AUTHENTICATION_FAILED, "Authentication failed: give a token that may read, as Bearer or password"))
+        try:
+            body = await _read(receive)
+        except EngineError as error:
+            return self._error(error)
+        if body is None:
+            return None
         if self._busy >= self._places:
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again"))
         self._busy += 1
         try:
-            body = await _read(receive)
-            if body is None:
-                return None
             return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, scope["query_string"], headers, body)
         except EngineError as error:
             return self._error(error)
