@@ -32,25 +32,27 @@ class Receiver:
         grpc, http: addresses.
     """
 
-    def __init__(self, store: TestStore, *, tokens: Tokens | None = None, max_request_bytes: int = 2**20) -> None:
+    def __init__(self, store: TestStore, *, tokens: Tokens | None = None, max_request_bytes: int = 2**20, budget_bytes: int = 2**28) -> None:
         self.inserts: list[list[bytes]] = []
         self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
         self._writer = Writer(store.client)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()
-        self.grpc, self.http = self._run(self._start(tokens, max_request_bytes))
+        self.grpc, self.http = self._run(self._start(tokens, max_request_bytes, budget_bytes))
         self.channel = grpc.insecure_channel(self.grpc)
 
     def _insert(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
         self.inserts.append(list(bodies))
         return self.fault(bodies) if self.fault else self._writer.insert(bodies)
 
-    async def _start(self, tokens: Tokens | None, max_request_bytes: int) -> tuple[str, str]:
+    async def _start(self, tokens: Tokens | None, max_request_bytes: int, budget_bytes: int) -> tuple[str, str]:
         self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
         service = ExportService(self._batcher, max_request_bytes)
+        otlp_http = OtlpHttp(service, lambda: tokens, budget_bytes=budget_bytes)
+        self.budget = otlp_http.budget
         self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens)
-        self._http = HttpListener(OtlpHttp(service, lambda: tokens, budget_bytes=2**28), Address("127.0.0.1", 0), "http")
+        self._http = HttpListener(otlp_http, Address("127.0.0.1", 0), "http")
         await self._grpc.start()
         await self._http.start()
         return str(self._grpc.address), str(self._http.address)

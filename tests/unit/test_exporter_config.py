@@ -88,6 +88,7 @@ def test_a_token_is_taken_in_each_of_its_forms_with_its_rights(tmp_path: Path) -
         {"authorization": "Bearer wrong"},
         {"authorization": "Basic !!"},
         {"x-clickhouse-key": ""},
+        {"authorization": "Basic \xff"},
     ],
 )
 def test_without_a_known_token_nobody_is_let_in(headers: dict[str, str], tmp_path: Path) -> None:
@@ -102,6 +103,11 @@ def test_a_mistake_in_the_token_file_is_named_by_its_line_and_never_shown(line: 
         Tokens.read(token_file(tmp_path / "t", "", line))
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_hash_of_an_empty_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="empty token"):
+        Tokens.read(token_file(tmp_path / "t", f"a:{digest('')}"))
 
 
 def test_a_token_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

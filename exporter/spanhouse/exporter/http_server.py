@@ -26,6 +26,9 @@ _GZIP: Final = 31
 class OtlpHttp:
     """``POST /v1/traces`` with protobuf bodies, plain or gzip.
 
+    Attributes:
+        budget: what the bodies under way take.
+
     Every answer, errors too, is protobuf: an ``ExportTraceServiceResponse`` or a ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
     """
 
@@ -39,7 +42,7 @@ class OtlpHttp:
         """
         self._service = service
         self._tokens = tokens
-        self._budget = Budget(budget_bytes)
+        self.budget = Budget(budget_bytes)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -49,7 +52,7 @@ class OtlpHttp:
                 tokens.require(Right.INGEST, headers.get)
             _check_target(scope["method"], scope["path"])
             _check_content_type(headers.get("content-type", ""))
-            with self._budget.request() as take:
+            with self.budget.request() as take:
                 body = await self._read(headers, receive, take)
                 if body is None:
                     return

@@ -1,0 +1,136 @@
+"""What strangers send costs them, and neither their neighbours nor the server."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.support.otlp import request, span, trace
+from tests.support.receiver import Receiver
+from tests.support.serve import Serve
+from tests.support.store import TestStore
+
+from spanhouse.exporter.status import UnavailableError
+
+
+@pytest.fixture
+def receiver(store: TestStore) -> Iterator[Receiver]:
+    with Receiver(store) as running:
+        yield running
+
+
+def names(store: TestStore) -> set[str]:
+    return {row["SpanName"] for row in store.rows("SELECT SpanName FROM otel_traces")}
+
+
+def connected(address: str) -> socket.socket:
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def test_every_member_of_a_gzip_body_is_stored(receiver: Receiver, store: TestStore) -> None:
+    body = gzip.compress(request([span("first")]).SerializeToString()) + gzip.compress(request([span("second")]).SerializeToString())
+    assert receiver.post(body, content_encoding="gzip")[0] == 200
+    assert names(store) == {"first", "second"}
+
+
+def test_what_follows_a_gzip_body_and_is_none_is_refused(receiver: Receiver, store: TestStore) -> None:
+    assert receiver.post(gzip.compress(request([span()]).SerializeToString()) + b"garbage", content_encoding="gzip")[0] == 400
+    assert names(store) == set()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"\x50\x80\x80\x80\x80\x80\x80\x40",  # dropped_attributes_count = 2^48
+        b"\x30\x82\x80\x80\x80\x80\x80\x40",  # kind = 2^48 + 2
+        b"\x4a\x07\x0a\x01b\x12\x02\x10\x05",  # a bool attribute of 5
+    ],
+)
+def test_numbers_that_only_protobuf_libraries_take_are_repaired_and_cost_no_neighbour(receiver: Receiver, store: TestStore, field: bytes) -> None:
+    odd = span("odd").SerializeToString() + field
+    spans = b"\x12" + _length(odd) + odd
+    scope = b"\x12" + _length(spans) + spans
+    body = b"\x0a" + _length(scope) + scope
+    good = [request([span(f"good {number}")]).SerializeToString() for number in range(5)]
+    with ThreadPoolExecutor(6) as clients:
+        answers = list(clients.map(receiver.export, [body, *good]))
+    assert answers == [b""] * 6
+    assert names(store) == {"odd", *(f"good {number}" for number in range(5))}
+
+
+def _length(data: bytes) -> bytes:
+    number, made = len(data), b""
+    while number >= 0x80:
+        made += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return made + bytes([number])
+
+
+def test_a_request_that_the_store_refuses_for_reasons_of_its_own_is_retried_alone(store: TestStore) -> None:
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    from spanhouse.exporter.writer import Writer
+
+    class Refusing:
+        def raw_insert(self, _: str, *, insert_block: bytes, **__: object) -> None:
+            if b"poison" in insert_block:
+                error = DatabaseError("Code: 4711. unheard of")
+                error.code = 4711
+                raise error
+
+    bodies = [request([span(name)]).SerializeToString() for name in ("a", "poison", "b", "c")]
+    outcomes = Writer(Refusing()).insert(bodies)  # type: ignore[arg-type]
+    assert [type(outcome) for outcome in outcomes] == [type(None), UnavailableError, type(None), type(None)]
+
+
+def test_a_head_without_end_is_cut_off(receiver: Receiver) -> None:
+    with connected(receiver.http) as stranger:
+        stranger.sendall(b"POST /v1/traces HTTP/1.1\r\nX: ")
+        with pytest.raises(ConnectionError):
+            stranger.sendall(b"a" * 2**26)
+    assert receiver.post(trace().SerializeToString())[0] == 200
+
+
+def test_unpacked_bodies_that_never_end_are_bounded_together(store: TestStore) -> None:
+    packed = gzip.compress(bytes(900_000))
+    with Receiver(store, budget_bytes=2_000_000) as receiver:
+        strangers = []
+        for _ in range(2):
+            stranger = connected(receiver.http)
+            head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+            head += f"Content-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+            stranger.sendall(head.encode() + packed[:-1])
+            strangers.append(stranger)
+        deadline = time.monotonic() + 30
+        while receiver.budget.used_bytes < 1_700_000:
+            assert time.monotonic() < deadline
+        status, _, headers = receiver.post(packed, content_encoding="gzip")
+        assert (status, headers["retry-after"]) == (503, "1")
+        for stranger in strangers:
+            stranger.close()
+        while receiver.budget.used_bytes:
+            assert time.monotonic() < deadline
+        assert receiver.post(trace().SerializeToString())[0] == 200
+
+
+def test_clients_that_stall_hold_no_place_of_the_clickhouse_endpoint_and_delay_no_stop(tmp_path: Path) -> None:
+    with Serve(tmp_path) as serve:
+        strangers = [connected(serve.clickhouse_http) for _ in range(80)] + [connected(serve.http)]
+        for stranger in strangers:
+            stranger.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nS")
+        connection = http.client.HTTPConnection(serve.clickhouse_http, timeout=30)
+        connection.request("POST", "/", "SELECT 1")
+        assert connection.getresponse().read() == b"1\n"
+        connection.close()
+        assert serve.stop(signal.SIGTERM) == 0
+        assert "Traceback" not in serve.log.read_text()
+        for stranger in strangers:
+            stranger.close()
