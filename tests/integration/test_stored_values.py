@@ -123,6 +123,15 @@ def test_odd_times_are_clamped_and_never_wrapped(store: TestStore) -> None:
     assert dt.datetime.fromisoformat(rows["zero"]["at"][:19]).year in {1969, 1970}
 
 
+@pytest.mark.parametrize("year", [1971, 2026, 2107, 2150, 2261])
+def test_a_span_of_any_time_is_found_by_its_time(store: TestStore, year: int) -> None:
+    begin = int(dt.datetime(year, 6, 1, tzinfo=dt.UTC).timestamp()) * 10**9
+    store_all(store, request([span("then", start_ns=begin), span("before", start_ns=begin - 10**16)]))
+    found = f"FROM otel_traces WHERE Timestamp >= '{year}-05-31 12:00:00' AND Timestamp < '{year}-06-02 12:00:00'"
+    assert store.rows(f"SELECT SpanName {found}") == [{"SpanName": "then"}]
+    assert store.rows(f"SELECT Name {found.replace('otel_traces', 'traces')}") == [{"Name": "then"}]
+
+
 def test_what_the_collector_drops_is_kept_in_columns_of_our_own(store: TestStore) -> None:
     made = span("kept", flags=0x301)
     made.dropped_attributes_count, made.dropped_events_count, made.dropped_links_count = 1, 2, 3

@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS traces_parts
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(Timestamp)
-ORDER BY (toStartOfHour(Timestamp), TraceId, SpanId)
+ORDER BY (intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000), TraceId, SpanId)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 -- Old tables and Collectors write STATUS_CODE_ERROR where new ones write Error; readers take both.
