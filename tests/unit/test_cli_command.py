@@ -91,10 +91,10 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
         (["search", "--limt", "3"], "search: '--limt' is too much, or no option of this verb (see `spanhouse search --help`)"),
         (["search", "--limit"], "argument --limit: expected one argument (see `spanhouse search --help`)"),
         (["search", "--limit", "many"], "--limit: 'many' is not a whole number"),
-        (["search", "--limit", "0"], "--limit 0: at least 1"),
+        (["search", "--limit", "0"], "--limit 0: from 1 to 50000"),
         (["search", "a", "b"], "search: 'b' is too much, or no option of this verb (see `spanhouse search --help`)"),
         (["search", "--store", "chdb://memory"], "store 'chdb://memory': an embedded store is chdb:///absolute/directory[?database=NAME]"),
-        (["serve", "--grpc", "4317"], "grpc: '4317' is not HOST:PORT (or off)"),
+        (["serve", "--grpc", "4317"], "--grpc: '4317' is not HOST:PORT (or off)"),
         (["serve", "--console", "127.0.0.1:0"], "--console: nothing is served there by this version; leave it off"),
         (
             ["serve", "--http", "0.0.0.0:4318"],

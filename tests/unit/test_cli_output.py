@@ -41,7 +41,15 @@ def on_a_terminal(code: str, columns: int) -> str:
     return printed.decode()
 
 
-def test_what_is_no_terminal_gets_no_colours_and_nothing_is_cut() -> None:
+def test_a_value_of_megabytes_is_cut_in_a_table_and_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("x" * 5_000_000, 1)]
+    show_rows("table", ["name", "n"], rows)
+    assert len(capsys.readouterr().out) < 10_000
+    show_rows("csv", ["name", "n"], rows)
+    assert len(capsys.readouterr().out) > 5_000_000
+
+
+def test_what_is_no_terminal_gets_no_colours_and_no_narrow_columns() -> None:
     env = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "40"}
     printed = subprocess.run([sys.executable, "-c", PRINT], capture_output=True, text=True, env=env).stdout
     assert "\x1b" not in printed

@@ -106,6 +106,26 @@ def test_a_server_of_a_file_is_called_by_that_file(project: Path, arguments: lis
     assert entry_point_of([PYTHON, *arguments]) == EntryPoint("script", "app.py", str(project / "app.py"), str(project))
 
 
+def test_celery_takes_its_app_from_its_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP", "shop.web")
+    entry = entry_point_of([PYTHON, "/venv/bin/celery", "worker", "-P", "prefork"])
+    assert (entry.name, entry.directory) == ("shop.web", str(project / "shop"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "directory"),
+    [
+        (["-m", "pytest"], None, "."),
+        (["-m", "pytest", "-q", "-k", "app.py", "shop"], "shop", "shop"),
+        (["/venv/bin/pytest", "shop/web.py::test_it"], "web.py", "shop"),
+        (["/venv/bin/pytest", "-x", "nowhere"], None, "."),
+    ],
+)
+def test_tests_are_called_by_what_is_asked_for(project: Path, arguments: list[str], name: str | None, directory: str) -> None:
+    entry = entry_point_of([PYTHON, *arguments])
+    assert (entry.name, entry.directory) == (name, str((project / directory).resolve()))
+
+
 def test_flask_takes_its_app_from_its_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_APP", "shop.web")
     assert entry_point_of([PYTHON, "-m", "flask", "run"]).name == "shop.web"

@@ -108,6 +108,15 @@ def test_baggage_reaches_only_traces_of_requests_and_only_what_is_named_and_fit(
     assert len([record for record in caplog.records if "is not propagated" in record.message]) == 9
 
 
+def test_a_value_that_cannot_go_out_takes_the_outer_one_along(this_process: Process) -> None:
+    this_process.propagate(["tenant"])
+    with trace_context(metadata={"tenant": "acme", "other": "x"}):
+        assert baggage.get_all() == {METADATA + "tenant": "acme"}
+        with trace_context(metadata={"tenant": "x" * 300}):
+            assert baggage.get_all() == {}
+    assert baggage.get_all() == {}
+
+
 def test_what_a_service_sets_itself_wins_over_baggage(this_process: Process) -> None:
     app = App()
     this_process.propagate(["tenant"])

@@ -80,7 +80,7 @@ def _positional(arguments: tuple[str, ...]) -> Launched:
 
 
 def _celery(arguments: tuple[str, ...]) -> Launched:
-    name = _option(arguments, "-A", "--app") or os.environ.get("CELERY_APP", "").strip()
+    name = _option(arguments, "-A", "--app") or os.environ.get("APP", "").strip()
     return _app(name, arguments) if name else _unnamed(arguments)
 
 

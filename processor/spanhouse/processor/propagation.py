@@ -45,8 +45,9 @@ def sent(keys: Mapping[str, str], attributes: Mapping[str, str], context: Contex
     """``context`` with the named ones of a local root's ``attributes`` in its baggage; longer values than others take in are left out."""
     for key in keys:
         value = attributes.get(key)
-        if value is not None and _is_fit(value):
-            context = baggage.set_baggage(key, value, context)
+        if value is not None:
+            # An outer context's value must not go out in place of one that cannot.
+            context = baggage.set_baggage(key, value, context) if _is_fit(value) else baggage.remove_baggage(key, context)
     return context
 
 
