@@ -69,6 +69,20 @@ def test_sql_on_the_server_reads_and_refuses_to_write_in_one_line(running: Serve
         assert running.clickhouse_http not in error(refused)
 
 
+def test_a_format_in_the_statement_is_told_to_stand_beside_it(running: Serve) -> None:
+    done = spanhouse(running.data_dir, "sql", "SELECT 1 FORMAT Vertical")
+    assert done.returncode == 2
+    assert "--format" in error(done)
+
+
+def test_a_limit_beyond_a_page_is_named_by_its_option(running: Serve) -> None:
+    assert "--limit 50001: from 1 to 50000" in error(spanhouse(running.data_dir, "search", "--limit", "50001"))
+
+
+def test_a_name_that_is_usual_elsewhere_leads_to_the_one_used_here(running: Serve) -> None:
+    assert "did you mean 'request_id'?" in error(spanhouse(running.data_dir, "search", "trace_id = 'x'"))
+
+
 def test_doctor_finds_nothing_wrong_with_a_running_server(running: Serve) -> None:
     done = spanhouse(running.data_dir, "doctor")
     assert (done.returncode, done.stderr) == (0, "")

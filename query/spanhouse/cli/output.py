@@ -24,6 +24,9 @@ _GAP: Final = 2
 _NARROWEST: Final = 8
 """Least width that a column is cut to."""
 
+_LONGEST: Final = 2000
+"""Width to which a table cuts a column anywhere; JSON and CSV cut nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -65,6 +68,10 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, i
     Where a terminal is too narrow, columns that need not be whole are cut, then spare ones are left out, which a last line says.
     """
     cells = [[cell if isinstance(cell, Text) else safe(cell) for cell in row] for row in rows]
+    for row in cells:
+        for column, cell in zip(columns, row, strict=True):
+            if not column.whole:
+                cell.truncate(_LONGEST, overflow="ellipsis")
     natural = [max([cell_len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)]
     shown = dict(enumerate(natural)) if not sys.stdout.isatty() else _fit(columns, natural, Console().width - indent)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")

@@ -11,12 +11,13 @@ from spanhouse.cli.stores import reader
 from spanhouse.cli.traces import FIELDS, fields, show_traces
 from spanhouse.query import compile_filter
 from spanhouse.query.order import read_order
+from spanhouse.query.page import MAX_RESULTS
 
 
 def run(arguments: Namespace) -> int:
     """Print what the filter finds."""
-    if arguments.limit < 1:
-        raise CommandError(f"--limit {arguments.limit}: at least 1")
+    if not 1 <= arguments.limit <= MAX_RESULTS:
+        raise CommandError(f"--limit {arguments.limit}: from 1 to {MAX_RESULTS}")
     order = [arguments.order_by] if arguments.order_by else None
     compile_filter(arguments.filter)  # a mistake in it, or in the order, is told before anything is connected to
     read_order(order)

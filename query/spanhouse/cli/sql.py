@@ -18,6 +18,7 @@ _READING: Final = re.compile(r"(SelectWithUnionQuery|SelectQuery|Explain|Describ
 """How the engine's own names of statements begin that only read."""
 _OUTFILE: Final = re.compile(r" Literal ")
 """A literal directly below the statement is the file of INTO OUTFILE, which ``readonly`` does not stop."""
+_FORMAT: Final = re.compile(r"\bFORMAT\s+\w+\s*;?\s*\Z", re.IGNORECASE)
 _NO_ANSWER: Final = (None, 159, 209, 210, 241, 1000)
 """Error codes that are not the statement's fault: none at all, timeouts, network, memory."""
 
@@ -32,6 +33,8 @@ def run(arguments: Namespace) -> int:
                 _refuse_what_writes(client, arguments.statement)
             found = client.query(arguments.statement)
         except DatabaseError as error:
+            if _FORMAT.search(arguments.statement):
+                raise CommandError("sql: leave out FORMAT: --format table, json or csv says how rows are printed") from error
             code = Exit.STORE if isinstance(error, OperationalError) or error.code in _NO_ANSWER else Exit.USER
             raise CommandError(f"sql: {engine_message(error)}", code) from error
         show_rows(arguments.format, found.column_names, found.result_rows)

@@ -11,7 +11,7 @@ from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal
 from spanhouse.query.errors import FilterError, nearest
 from spanhouse.query.parse import parse
 from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, Value
-from spanhouse.schema.vocabulary import ATTRIBUTES, Type
+from spanhouse.schema.vocabulary import ATTRIBUTES, MODEL_ID, SESSION, TRACE_USER, Type
 
 SOURCE_RUN: Final = MapField(MapColumn.METADATA, "mlflow.sourceRun")
 """Where MLflow keeps the run that a trace belongs to; filters call it ``run_id``."""
@@ -23,6 +23,20 @@ _ATTRIBUTE_PREFIXES: Final = ("attribute", "attributes", "trace")
 _NAMES: Final[Mapping[str, Field]] = MappingProxyType(
     {name: AttributeField(attribute) for name, attribute in ATTRIBUTES.items()} | {"run_id": SOURCE_RUN}
 )
+_CALLED_OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "trace_id": "request_id",
+        "id": "request_id",
+        "state": "status",
+        "duration": "execution_time_ms",
+        "latency": "execution_time_ms",
+        "service": "metadata.service.name",
+        "session_id": f"metadata.{SESSION}",
+        "user_id": f"metadata.{TRACE_USER}",
+        "model_id": f"metadata.{MODEL_ID.mlflow}",
+    }
+)
+"""What users call an attribute, and its name in this language where no likeness of letters leads there."""
 _LATER: Final = ("span", "feedback", "expectation", "issue")
 """Entities of MLflow that this language does not have."""
 
@@ -78,7 +92,8 @@ def resolve_name(name: Identifier, text: str) -> Field:
             return field
         if name.entity is None and name.key in _MAPS:
             raise _error(f"{name.key!r} needs a key", text, name, f"write {name.key}.KEY")
-        raise _error(f"unknown attribute {name.key!r}", text, name, nearest(name.key, _NAMES))
+        meant = _CALLED_OTHERWISE.get(name.key)
+        raise _error(f"unknown attribute {name.key!r}", text, name, f"did you mean {meant!r}?" if meant else nearest(name.key, _NAMES))
     if name.entity in _LATER:
         raise _error(f"{name.entity}.* is not supported", text, name, "filters ask for metadata, tags and attributes of the trace")
     raise _error(f"unknown entity {name.entity!r}", text, name, nearest(name.entity, (*_MAPS, *_ATTRIBUTE_PREFIXES)))
