@@ -13,8 +13,8 @@ OWN = (
 ALLOWED = {
     *("spanhouse", "spanhouse.processor", *(f"spanhouse.processor.{name}" for name in OWN)),
     *("spanhouse.schema", "spanhouse.schema.vocabulary"),
-    # Reading the index and the objects of a repository.
-    *("struct", "_struct", "zlib"),
+    # Reading the objects of a repository.
+    "zlib",
 }
 
 

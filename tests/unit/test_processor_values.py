@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from spanhouse.processor.values import given, to_text
+from spanhouse.processor.values import Value, given, to_text
 from spanhouse.schema.vocabulary import TraceState
 
 
@@ -55,4 +55,4 @@ def test_a_container_that_holds_itself_has_no_text() -> None:
 
 
 def test_blank_values_and_none_count_as_not_given() -> None:
-    assert given({"a": "  ", "b": None, "": "x", "c": " v ", "d": 0}, "here") == {"c": ("v", "here"), "d": ("0", "here")}
+    assert given({"a": "  ", "b": None, "": "x", "c": " v ", "d": 0}, "here") == {"c": Value("v", "here"), "d": Value("0", "here")}

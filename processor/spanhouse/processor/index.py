@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-from typing import NamedTuple
-
 from spanhouse.processor.objects import Hash
 
 REGULAR, EXECUTABLE, SYMLINK, GITLINK, DIRECTORY = 0o100644, 0o100755, 0o120000, 0o160000, 0o040000
 
 _ASSUME_VALID, _EXTENDED, _STAGE = 0x8000, 0x4000, 0x3000
+_SECOND_NS = 1_000_000_000
 _SKIP_WORKTREE, _INTENT_TO_ADD = 0x4000, 0x2000
-_FIXED = struct.Struct(">10I")
+_FIXED_BYTES = 40
 # Extensions whose names start with a small letter change what the entries mean.
 _SPARSE_INDEX = b"sdir"
 
@@ -20,18 +18,26 @@ class IndexUnreadableError(Exception):
     """The index is damaged, or has a feature that is not read here (split index)."""
 
 
-class Entry(NamedTuple):
-    """A tracked path, with the stat data of its last comparison; times in ns, ``inode`` and ``size`` modulo 2**32."""
+class Entry:
+    """A tracked path, with the stat data of its last comparison; times in ns, ``inode`` and ``size`` modulo 2**32.
 
-    path: bytes
-    mode: int
-    object_id: bytes
-    ctime_ns: int
-    mtime_ns: int
-    inode: int
-    size: int
-    skipped: bool
-    """Git is told not to look at the file: assume-unchanged, or outside of a sparse checkout."""
+    ``skipped``: git is told not to look at the file, as it is assumed unchanged or outside of a sparse checkout.
+    """
+
+    __slots__ = ("ctime_ns", "inode", "mode", "mtime_ns", "object_id", "path", "size", "skipped")
+
+    # One is made for each tracked file, and keywords would take longer.
+    def __init__(  # noqa: PLR0917
+        self, path: bytes, mode: int, object_id: bytes, ctime_ns: int, mtime_ns: int, inode: int, size: int, skipped: bool
+    ) -> None:
+        self.path = path
+        self.mode = mode
+        self.object_id = object_id
+        self.ctime_ns = ctime_ns
+        self.mtime_ns = mtime_ns
+        self.inode = inode
+        self.size = size
+        self.skipped = skipped
 
 
 class Index:
@@ -65,7 +71,7 @@ def parse_index(data: bytes, *, hash_bytes: int) -> Index:
     """
     try:
         return _parse(data, hash_bytes)
-    except (struct.error, IndexError, ValueError) as error:
+    except (IndexError, ValueError) as error:
         raise IndexUnreadableError(str(error)) from error
 
 
@@ -78,7 +84,7 @@ def has_valid_checksum(data: bytes, *, hash_bytes: int, hash_: Hash) -> bool:
 def _parse(data: bytes, hash_bytes: int) -> Index:
     if data[:4] != b"DIRC":
         raise IndexUnreadableError("not an index")
-    version, count = struct.unpack_from(">II", data, 4)
+    version, count = _number(data, 4), _number(data, 8)
     end = len(data) - hash_bytes
     if version not in {2, 3, 4}:
         raise IndexUnreadableError("unknown version")
@@ -87,8 +93,12 @@ def _parse(data: bytes, hash_bytes: int) -> Index:
     position, path = 12, b""
     for _ in range(count):
         start = position
-        ctime, ctime_ns, mtime, mtime_ns, _, inode, mode, _, _, size = _FIXED.unpack_from(data, position)
-        position += _FIXED.size
+        if start + _FIXED_BYTES > end:
+            raise IndexUnreadableError("damaged")
+        ctime_ns = _number(data, start) * _SECOND_NS + _number(data, start + 4)
+        mtime_ns = _number(data, start + 8) * _SECOND_NS + _number(data, start + 12)
+        inode, mode, size = _number(data, start + 20), _number(data, start + 24), _number(data, start + 36)
+        position += _FIXED_BYTES
         object_id = data[position : position + hash_bytes]
         position += hash_bytes
         flags = (data[position] << 8) | data[position + 1]
@@ -111,9 +121,12 @@ def _parse(data: bytes, hash_bytes: int) -> Index:
         unmerged = unmerged or bool(flags & _STAGE)
         added_empty = added_empty or bool(extended & _INTENT_TO_ADD)
         skipped = bool(flags & _ASSUME_VALID or extended & _SKIP_WORKTREE)
-        times = ctime * 1_000_000_000 + ctime_ns, mtime * 1_000_000_000 + mtime_ns
-        entries.append(Entry(path, mode, object_id, *times, inode, size, skipped))
+        entries.append(Entry(path, mode, object_id, ctime_ns, mtime_ns, inode, size, skipped))
     return Index(entries, unmerged=unmerged, added_empty=added_empty, root_tree=_root_tree(data, position, end, hash_bytes))
+
+
+def _number(data: bytes, position: int) -> int:
+    return int.from_bytes(data[position : position + 4])
 
 
 def _strip_length(data: bytes, position: int) -> tuple[int, int]:
@@ -131,7 +144,7 @@ def _root_tree(data: bytes, position: int, end: int, hash_bytes: int) -> bytes |
     root = None
     while position < end:
         name = data[position : position + 4]
-        (length,) = struct.unpack_from(">I", data, position + 4)
+        length = _number(data, position + 4)
         position += 8
         if position + length > end:
             raise IndexUnreadableError("damaged")

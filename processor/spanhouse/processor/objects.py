@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -37,7 +36,7 @@ def read_object(common_dir: str, object_id: bytes, *, hash_: Hash | None) -> tup
     """
     try:
         kind, content = _find(os.path.join(common_dir, "objects"), object_id)
-    except (OSError, ValueError, IndexError, struct.error, zlib.error) as error:
+    except (OSError, ValueError, IndexError, zlib.error) as error:
         raise ObjectMissingError(str(error)) from error
     if hash_ is not None and hash_(b"%s %d\x00" % (kind, len(content)) + content).digest() != object_id:
         raise ObjectMissingError("the object does not match its id")
@@ -100,12 +99,15 @@ def _offset_in(index_path: str, object_id: bytes) -> int | None:
     """Where an object starts in the pack, from the pack's index in its second version."""
     with open_regular(index_path) as file:
         descriptor = file.fileno()
-        head = os.pread(descriptor, len(_INDEX_MAGIC) + _FANOUT_BYTES, 0)
-        if not head.startswith(_INDEX_MAGIC):
+        if os.pread(descriptor, len(_INDEX_MAGIC), 0) != _INDEX_MAGIC:
             return None
-        fanout = struct.unpack_from(">256I", head, len(_INDEX_MAGIC))
-        first, last, count = (fanout[object_id[0] - 1] if object_id[0] else 0), fanout[object_id[0]], fanout[255]
-        width, start = len(object_id), len(head)
+        # The fan-out: for each first byte, how many ids there are up to it.
+        first, last, count = (
+            _number(descriptor, 4, len(_INDEX_MAGIC) + byte * 4) if byte >= 0 else 0 for byte in (object_id[0] - 1, object_id[0], 255)
+        )
+        width, start = len(object_id), len(_INDEX_MAGIC) + _FANOUT_BYTES
+        if not first <= last <= count <= os.fstat(descriptor).st_size // width:
+            raise ObjectMissingError("damaged index of a pack")
         ids = os.pread(descriptor, (last - first) * width, start + first * width)
         low, high = 0, last - first
         while low < high:
@@ -117,10 +119,17 @@ def _offset_in(index_path: str, object_id: bytes) -> int | None:
         if ids[low * width : (low + 1) * width] != object_id:
             return None
         offsets = start + count * (width + 4)
-        (offset,) = struct.unpack(">I", os.pread(descriptor, 4, offsets + (first + low) * 4))
+        offset = _number(descriptor, 4, offsets + (first + low) * 4)
         if offset & 0x80000000:
-            (offset,) = struct.unpack(">Q", os.pread(descriptor, 8, offsets + count * 4 + (offset & 0x7FFFFFFF) * 8))
-        return int(offset)
+            offset = _number(descriptor, 8, offsets + count * 4 + (offset & 0x7FFFFFFF) * 8)
+        return offset
+
+
+def _number(descriptor: int, width: int, position: int) -> int:
+    data = os.pread(descriptor, width, position)
+    if len(data) < width:
+        raise ObjectMissingError("damaged index of a pack")
+    return int.from_bytes(data)
 
 
 def _unpack(pack: int, offset: int, width: int, directory: str, depth: int) -> tuple[bytes, bytes]:

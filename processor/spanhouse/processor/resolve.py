@@ -71,7 +71,7 @@ def _candidate(key: ProcessKey, found: Found) -> Value | None:
             url = scrub(value.text)
             if url is None:
                 continue
-            value = value._replace(text=url)
+            value = Value(url, value.origin)
         return value
     return None
 
@@ -82,7 +82,7 @@ def _under_otel_name(key: ProcessKey, winner: Resolved, sources: Sequence[Found]
     if key is vocabulary.GIT_REPO_URL:
         source = own or winner.value
         url = browser_url(source.text)
-        return Resolved(source._replace(text=url), winner.beaten) if url else winner
+        return Resolved(Value(url, source.origin), winner.beaten) if url else winner
     return Resolved(own, winner.beaten) if own else winner
 
 

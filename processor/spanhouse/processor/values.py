@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 
-class Value(NamedTuple):
+class Value:
     """A metadata value and its source, for the report."""
 
-    text: str
-    origin: str
+    __slots__ = ("origin", "text")
+
+    def __init__(self, text: str, origin: str) -> None:
+        self.text = text
+        self.origin = origin
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Value) and (self.text, self.origin) == (other.text, other.origin)
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.origin))
+
+    def __repr__(self) -> str:
+        return f"Value({self.text!r}, {self.origin!r})"
 
 
 Found: TypeAlias = Mapping[str, Value]
