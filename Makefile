@@ -13,6 +13,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+	@echo "left out: measurements (make bench); lint, types, import rules and the built wheel (make lint types rules wheel)"
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
