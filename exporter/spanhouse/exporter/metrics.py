@@ -28,6 +28,4 @@ LAG_SECONDS: Final = Histogram(
     "spanhouse_lag_seconds", "Time from a batch's first acknowledgement until it can be searched.", buckets=(0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600)
 )
 RESENT_REQUESTS: Final = Counter("spanhouse_resent_requests", "Requests that had been acknowledged before and were not stored again.")
-DEAD_LETTERS: Final = Counter(
-    "spanhouse_dead_letters", "Requests acknowledged that the store can't read, kept in the dead-letter directory.", ["reason"]
-)
+DEAD_LETTERS: Final = Counter("spanhouse_dead_letters", "Acknowledged requests that the store can't read, kept as dead letters.", ["reason"])
