@@ -16,7 +16,7 @@ from spanhouse.cli.demo import NEW, OLD
 from spanhouse.cli.demo.report import Version
 from spanhouse.cli.demo.repository import URL, Repository
 from spanhouse.query import Trace, TraceData, TraceInfo
-from spanhouse.schema.vocabulary import TraceState
+from spanhouse.schema.trace_attributes import TraceState
 
 
 def trace(duration_ms: int | None = 1, state: TraceState = TraceState.OK) -> Trace:

@@ -23,6 +23,7 @@ from spanhouse.processor import (
 )
 from spanhouse.processor.process import Process
 from spanhouse.schema import vocabulary
+from spanhouse.schema.trace_attributes import TraceState
 
 METADATA, TAG = vocabulary.TRACE_METADATA_PREFIX, vocabulary.TRACE_TAG_PREFIX
 TYPE = vocabulary.SOURCE_TYPE.mlflow
@@ -47,7 +48,7 @@ def test_metadata_of_a_trace_goes_to_its_local_root_from_any_span_below() -> Non
             request_preview="hello",
             response_preview="bye",
         )
-        update_current_trace(metadata={"app_version": "1.1"}, state=vocabulary.TraceState.OK)
+        update_current_trace(metadata={"app_version": "1.1"}, state=TraceState.OK)
     assert app.attributes("root") == {
         TAG + "team": "search",
         METADATA + "app_version": "1.1",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from spanhouse.processor.values import Value, given, to_text
-from spanhouse.schema.vocabulary import TraceState
+from spanhouse.schema.trace_attributes import TraceState
 
 
 class Colour(str, enum.Enum):  # noqa: UP042  the older kind of text enum, whose str() is its name

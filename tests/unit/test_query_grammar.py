@@ -11,7 +11,7 @@ from spanhouse.query.ast import And, Comparison, Identifier, Membership, NullTes
 from spanhouse.query.parse import MAX_COMPARISONS, parse
 from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf
 from spanhouse.query.resolve import read_filter
-from spanhouse.schema.vocabulary import ATTRIBUTES
+from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 
 def _metadata(key: str) -> MapField:

@@ -11,7 +11,7 @@ import pytest
 import spanhouse.query
 from spanhouse.query import Span, Trace, TraceData, TraceInfo
 from spanhouse.query.read import decode_attributes, read_info
-from spanhouse.schema.vocabulary import TraceState
+from spanhouse.schema.trace_attributes import TraceState
 
 ROW = (
     *("0af7651916cd43dd8448eb211c80319c", 1_700_000_000_123_999_999, 1_999_999, "chat", "svc", "ERROR", 3, 1, "", "hi", ""),

@@ -16,7 +16,7 @@ from spanhouse.query.page import MAX_RESULTS, check_max_results, read_token, wri
 from spanhouse.query.predicate import AttributeField, MapColumn, MapField
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Search
-from spanhouse.schema.vocabulary import ATTRIBUTES
+from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 NEWEST = Sorting(AttributeField(ATTRIBUTES["timestamp_ms"]), descending=True)
 BY_ID = Sorting(AttributeField(ATTRIBUTES["request_id"]), descending=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.schema import migrations, serving, substitutions, vocabulary
+from spanhouse.schema import migrations, serving, substitutions, trace_attributes, vocabulary
 from spanhouse.schema.migrations import Migration, MigrationError
 from spanhouse.schema.serving import Serving
 from spanhouse.schema.store import data_dir, default_store
@@ -45,7 +45,7 @@ def test_no_key_has_two_meanings() -> None:
 
 def test_each_attribute_of_the_filter_language_reads_columns_that_the_view_has() -> None:
     view = migrations.load()[2].statements[-1]
-    for attribute in vocabulary.ATTRIBUTES.values():
+    for attribute in trace_attributes.ATTRIBUTES.values():
         for column in ("Timestamp", "Duration", "RootSpanId", "State", "Name", "TraceId", "ClientRequestId"):
             if column in attribute.sql:
                 assert f"AS {column}" in view

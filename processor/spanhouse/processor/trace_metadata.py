@@ -16,7 +16,6 @@ from spanhouse.processor.values import to_text
 from spanhouse.schema import vocabulary
 
 _PREVIEW_CHARACTERS, _CUT = 1000, "..."
-_STATES = (vocabulary.TraceState.OK, vocabulary.TraceState.ERROR)
 
 _logger = logging.getLogger("spanhouse.processor")
 _warned = threading.Event()
@@ -60,7 +59,7 @@ def update_current_trace(
         _put(attributes, vocabulary.REQUEST_PREVIEW, _preview(request_preview))
         _put(attributes, vocabulary.RESPONSE_PREVIEW, _preview(response_preview))
         if state is not None:
-            if to_text(state) in _STATES:
+            if to_text(state) in vocabulary.SETTABLE_STATES:
                 _put(attributes, vocabulary.STATE, state)
             else:
                 _logger.warning("update_current_trace leaves the state %r out: it takes OK or ERROR", state)

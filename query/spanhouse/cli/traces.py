@@ -12,7 +12,8 @@ from rich.text import Text
 from spanhouse.cli.output import Column, safe, show_table
 from spanhouse.cli.text import brief_time, local_time, milliseconds
 from spanhouse.query import Trace, TraceInfo
-from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, SOURCE_TYPE, TraceState
+from spanhouse.schema.trace_attributes import TraceState
+from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, SOURCE_TYPE
 
 _COLUMNS: Final = (
     Column(title="time", whole=True, style="dim"),

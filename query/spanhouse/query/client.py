@@ -21,7 +21,8 @@ from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.vocabulary import ATTRIBUTES, MODEL_ID
+from spanhouse.schema.trace_attributes import ATTRIBUTES
+from spanhouse.schema.vocabulary import MODEL_ID
 
 _MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
 _REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spanhouse.schema.vocabulary import SPAN_TYPE, TraceState
+from spanhouse.schema.trace_attributes import TraceState
+from spanhouse.schema.vocabulary import SPAN_TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

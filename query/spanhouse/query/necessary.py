@@ -16,7 +16,8 @@ from spanhouse.query.conditions import test
 from spanhouse.query.predicate import AttributeField, Compare, MapColumn, MapField, OneOf, Value
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search
 from spanhouse.query.statement import Parameters
-from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, MODEL_ID, PROCESS_KEYS, TRACE_NAME_TAG, TraceState
+from spanhouse.schema.trace_attributes import TraceState
+from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, MODEL_ID, PROCESS_KEYS, TRACE_NAME_TAG
 
 _HOUR_NS: Final = 3_600_000_000_000
 _LOOKS: Final = 3

@@ -11,7 +11,7 @@ from spanhouse.query.errors import FilterError
 from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import AttributeField, Field, MapColumn, MapField
 from spanhouse.query.resolve import resolve_name
-from spanhouse.schema.vocabulary import ATTRIBUTES, Attribute, Type
+from spanhouse.schema.trace_attributes import ATTRIBUTES, Attribute, Type
 
 _DIRECTED: Final = re.compile(r"\s*(?P<key>.*?)(?:\s+(?P<direction>ASC|DESC))?\s*\Z", re.IGNORECASE | re.DOTALL)
 _NULLS: Final = re.compile(r"\sNULLS\s+(FIRST|LAST)\s*\Z", re.IGNORECASE)

@@ -17,7 +17,7 @@ from spanhouse.query.errors import FilterError
 from spanhouse.query.order import Sorting
 from spanhouse.query.resolve import field_type
 from spanhouse.query.search import Key, Search
-from spanhouse.schema.vocabulary import Type
+from spanhouse.schema.trace_attributes import Type
 
 MAX_RESULTS: Final = 50_000
 _INT64: Final = range(-(2**63), 2**63)

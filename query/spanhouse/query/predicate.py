@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from spanhouse.query.ast import Operator
-from spanhouse.schema.vocabulary import Attribute
+from spanhouse.schema.trace_attributes import Attribute
 
 
 class MapColumn(StrEnum):

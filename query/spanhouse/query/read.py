@@ -10,7 +10,8 @@ from spanhouse.query.compile_ import COLUMNS
 from spanhouse.query.models import Event, Link, Span, TraceInfo
 from spanhouse.query.search import Key
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.vocabulary import TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TraceState
+from spanhouse.schema.trace_attributes import TraceState
+from spanhouse.schema.vocabulary import TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX
 
 Row = Sequence[Any]
 

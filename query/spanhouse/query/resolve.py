@@ -11,7 +11,8 @@ from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal
 from spanhouse.query.errors import FilterError, nearest
 from spanhouse.query.parse import parse
 from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, Value
-from spanhouse.schema.vocabulary import ATTRIBUTES, MODEL_ID, SESSION, TRACE_USER, Type
+from spanhouse.schema.trace_attributes import ATTRIBUTES, Type
+from spanhouse.schema.vocabulary import MODEL_ID, SESSION, TRACE_USER
 
 SOURCE_RUN: Final = MapField(MapColumn.METADATA, "mlflow.sourceRun")
 """Where MLflow keeps the run that a trace belongs to; filters call it ``run_id``."""

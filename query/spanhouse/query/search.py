@@ -9,7 +9,7 @@ from typing import Final
 from spanhouse.query.ast import Operator
 from spanhouse.query.order import Sorting, read_order, sorts_by_start
 from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Predicate
-from spanhouse.schema.vocabulary import ATTRIBUTES
+from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 EARLIEST_NS: Final = -(2**63)
 LATEST_NS: Final = 2**63 - 1

@@ -1,23 +1,20 @@
 """Every key, column and alias that Spanhouse knows, once. All other mappings are derived from here.
 
-Three tables:
+Two tables:
 
 * ``PROCESS_KEYS``: metadata of the process, sent as OTel resource attributes (in a fallback, as attributes of local root spans).
-* ``TRACE_PREFIXES`` and ``TRACE_FIELDS``: what an application sets for one trace, sent as attributes of one of its spans.
-* ``ATTRIBUTES``: the trace attributes of the filter language and the columns of the table ``traces`` that hold them.
+* ``TRACE_METADATA_PREFIX``, ``TRACE_TAG_PREFIX`` and ``TRACE_FIELDS``: what an application sets for one trace, sent as attributes of a span.
 
-Applications load this module at their start; its classes are named tuples because making a dataclass takes four times as long.
+Applications load this module at their start, so it makes no dataclass and no enum: each would take longer than all that is here. What only
+readers need is in ``trace_attributes``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class ProcessKey(NamedTuple):
+class ProcessKey:
     """A metadata key with the same value for every span of a process.
 
     Attributes:
@@ -26,9 +23,12 @@ class ProcessKey(NamedTuple):
         read: further keys that readers accept, oldest spelling last.
     """
 
-    mlflow: str
-    otel: str | None = None
-    read: tuple[str, ...] = ()
+    __slots__ = ("mlflow", "otel", "read")
+
+    def __init__(self, mlflow: str, *, otel: str | None = None, read: tuple[str, ...] = ()) -> None:
+        self.mlflow = mlflow
+        self.otel = otel
+        self.read = read
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -36,23 +36,23 @@ class ProcessKey(NamedTuple):
         return ((self.otel,) if self.otel else ()) + self.read
 
 
-SOURCE_NAME: Final = ProcessKey(mlflow="mlflow.source.name")
+SOURCE_NAME: Final = ProcessKey("mlflow.source.name")
 """Entry point. Written by the processor; absent when unknown."""
-SOURCE_TYPE: Final = ProcessKey(mlflow="mlflow.source.type", read=("deployment.environment.name", "deployment.environment"))
+SOURCE_TYPE: Final = ProcessKey("mlflow.source.type", read=("deployment.environment.name", "deployment.environment"))
 """LOCAL, NOTEBOOK, JOB or what the user set, such as ``production``. An environment stands in for it."""
-GIT_COMMIT: Final = ProcessKey(mlflow="mlflow.source.git.commit", otel="vcs.ref.head.revision", read=("vcs.repository.ref.revision",))
+GIT_COMMIT: Final = ProcessKey("mlflow.source.git.commit", otel="vcs.ref.head.revision", read=("vcs.repository.ref.revision",))
 """Full SHA of HEAD."""
-GIT_BRANCH: Final = ProcessKey(mlflow="mlflow.source.git.branch", otel="vcs.ref.head.name", read=("vcs.repository.ref.name",))
+GIT_BRANCH: Final = ProcessKey("mlflow.source.git.branch", otel="vcs.ref.head.name", read=("vcs.repository.ref.name",))
 """Branch; absent for a detached HEAD that nothing names."""
-GIT_REPO_URL: Final = ProcessKey(mlflow="mlflow.source.git.repoURL", otel="vcs.repository.url.full")
+GIT_REPO_URL: Final = ProcessKey("mlflow.source.git.repoURL", otel="vcs.repository.url.full")
 """URL of the remote, without credentials; never a local path."""
-GIT_DIRTY: Final = ProcessKey(mlflow="mlflow.source.git.dirty")
+GIT_DIRTY: Final = ProcessKey("mlflow.source.git.dirty")
 """``true`` or ``false``: whether tracked files differ from HEAD. Absent when that is not known."""
-MODEL_ID: Final = ProcessKey(mlflow="mlflow.modelId")
+MODEL_ID: Final = ProcessKey("mlflow.modelId")
 """Id of the LoggedModel that is active in the process."""
-USER: Final = ProcessKey(mlflow="mlflow.user")
+USER: Final = ProcessKey("mlflow.user")
 """Operating-system user."""
-APP_VERSION: Final = ProcessKey(mlflow="app_version", read=("service.version",))
+APP_VERSION: Final = ProcessKey("app_version", read=("service.version",))
 """The application's version. Applications set it per trace; ``service.version`` stands in for it."""
 
 PROCESS_KEYS: Final = (SOURCE_NAME, SOURCE_TYPE, GIT_COMMIT, GIT_BRANCH, GIT_REPO_URL, GIT_DIRTY, MODEL_ID, USER, APP_VERSION)
@@ -69,6 +69,8 @@ TRACE_TAG_PREFIX: Final = "mlflow.traceTag."
 
 CLIENT_REQUEST_ID: Final = "mlflow.traceClientRequestId"
 STATE: Final = "mlflow.traceState"
+SETTABLE_STATES: Final = ("OK", "ERROR")
+"""What applications may set as ``STATE``; ``TraceState`` has all that readers know."""
 REQUEST_PREVIEW: Final = "mlflow.traceRequestPreview"
 RESPONSE_PREVIEW: Final = "mlflow.traceResponsePreview"
 TRACE_FIELDS: Final = (CLIENT_REQUEST_ID, STATE, REQUEST_PREVIEW, RESPONSE_PREVIEW)
@@ -85,65 +87,6 @@ TRACE_NAME_TAG: Final = "mlflow.traceName"
 """Tag that always holds the trace's name, as in MLflow."""
 
 SPAN_TYPE: Final = "mlflow.spanType"
-
-
-class Type(StrEnum):
-    """Types of the values that a filter can compare."""
-
-    TEXT = "text"
-    MILLISECONDS = "milliseconds"
-    """Unix time or a length of time, in whole milliseconds."""
-    STATE = "state"
-    """One of ``STATES``."""
-
-
-class TraceState(StrEnum):
-    """How a trace ended. Compares equal to its name."""
-
-    OK = "OK"
-    ERROR = "ERROR"
-    IN_PROGRESS = "IN_PROGRESS"
-    STATE_UNSPECIFIED = "STATE_UNSPECIFIED"
-
-
-class Attribute(NamedTuple):
-    """A trace attribute of the filter language.
-
-    Attributes:
-        name: the name that filters use.
-        sql: the expression over columns of ``traces`` that gives its value. NULL or '' where a trace has none, see ``absent``.
-        type: what it can be compared with.
-        absent: SQL literal that stands for "no value"; None if every trace has one.
-    """
-
-    name: str
-    sql: str
-    type: Type
-    absent: str | None = None
-
-
-_TIMESTAMP: Final = "toUnixTimestamp64Milli(Timestamp)"
-_EXECUTION_TIME: Final = "if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000)))"
-_END_TIME: Final = "if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) + toInt64(intDiv(Duration, 1000000)))"
-
-ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
-    {
-        attribute.name: attribute
-        for attribute in (
-            Attribute(name="timestamp", sql=_TIMESTAMP, type=Type.MILLISECONDS),
-            Attribute(name="timestamp_ms", sql=_TIMESTAMP, type=Type.MILLISECONDS),
-            Attribute(name="execution_time", sql=_EXECUTION_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="execution_time_ms", sql=_EXECUTION_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="end_time", sql=_END_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="end_time_ms", sql=_END_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="status", sql="State", type=Type.STATE),
-            Attribute(name="name", sql="Name", type=Type.TEXT, absent="''"),
-            Attribute(name="request_id", sql="concat('tr-', TraceId)", type=Type.TEXT),
-            Attribute(name="client_request_id", sql="ClientRequestId", type=Type.TEXT, absent="''"),
-        )
-    }
-)
-"""Names that stand alone in a filter, or after ``attribute.``, ``attributes.`` or ``trace.``."""
 
 
 def process_key_names() -> tuple[str, ...]:

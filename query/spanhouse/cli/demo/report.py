@@ -17,7 +17,8 @@ from spanhouse.cli.text import milliseconds
 from spanhouse.cli.trace import show_map, show_trace
 from spanhouse.cli.traces import SHORT_COMMIT, short_commit, show_traces
 from spanhouse.query import Trace, TraceClient
-from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOURCE_NAME, TraceState
+from spanhouse.schema.trace_attributes import TraceState
+from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOURCE_NAME
 
 SERVICE: Final = "chat-service"
 FILTER: Final = "metadata.mlflow.source.type = 'production' AND status = 'ERROR'"
