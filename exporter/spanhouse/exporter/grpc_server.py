@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import grpc
 import grpc.aio
 
+from spanhouse.exporter import metrics
 from spanhouse.exporter.config import Address, ConfigError
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.status import ExportError, NotKeptError
@@ -68,13 +69,17 @@ class GrpcServer:
             if (tokens := self._tokens()) is not None:
                 metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
                 tokens.require(Right.INGEST, metadata.get)
-            return await self._service.export(body)
+            done = await self._service.export(body)
         except ExportError as error:
+            metrics.refused("grpc", error)
             await _abort(context, error)
             raise
+        metrics.acknowledged("grpc", done.spans)
+        return done.response
 
     async def _refuse(self, _: bytes, context: _Context) -> bytes:
         error = NotKeptError("only traces are kept here: send logs and metrics elsewhere")
+        metrics.refused("grpc", error)
         await _abort(context, error)
         raise error
 

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from spanhouse.exporter import metrics
 from spanhouse.exporter.bodies import Budget, Receive, Send
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.status import (
@@ -56,8 +57,9 @@ class OtlpHttp:
                 body = await self._read(headers, receive, take)
                 if body is None:
                     return
-                response = await self._service.export(body)
+                done = await self._service.export(body)
         except ExportError as error:
+            metrics.refused("http", error)
             extra = []
             if error.retry_seconds is not None:
                 extra.append((b"retry-after", str(max(1, round(error.retry_seconds))).encode()))
@@ -65,7 +67,8 @@ class OtlpHttp:
                 extra.append((b"allow", b"POST"))
             await _answer(send, error.http_status, error.status().SerializeToString(), extra)
         else:
-            await _answer(send, 200, response)
+            metrics.acknowledged("http", done.spans)
+            await _answer(send, 200, done.response)
 
     async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
         """The decompressed body; None if the client is gone.

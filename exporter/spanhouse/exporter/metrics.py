@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+import os
+import platform
+import re
+from functools import cache
+from importlib.metadata import version
+from typing import Final, Literal
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+
+Transport = Literal["grpc", "http"]
 
 REQUESTS: Final = Counter("spanhouse_requests", "Requests acknowledged in full or in part.", ["transport"])
 SPANS: Final = Counter("spanhouse_spans", "Spans acknowledged.", ["transport"])
@@ -29,3 +38,47 @@ LAG_SECONDS: Final = Histogram(
 )
 RESENT_REQUESTS: Final = Counter("spanhouse_resent_requests", "Requests that had been acknowledged before and were not stored again.")
 DEAD_LETTERS: Final = Counter("spanhouse_dead_letters", "Acknowledged requests that the store can't read, kept as dead letters.", ["reason"])
+
+HTTP_CONNECTIONS: Final = Gauge("spanhouse_http_connections", "Open connections of an HTTP listener.", ["listener"], multiprocess_mode="livesum")
+REFUSED_CONNECTIONS: Final = Counter("spanhouse_refused_connections", "Connections closed at once, since as many as allowed were open.", ["listener"])
+BUILD: Final = Gauge("spanhouse_build_info", "Always 1; its labels say what runs.", ["version", "python"], multiprocess_mode="max")
+
+
+def acknowledged(transport: Transport, spans: int) -> None:
+    """Count a request that was acknowledged with so many spans."""
+    requests, stored = _acknowledged(transport)
+    requests.inc()
+    stored.inc(spans)
+
+
+def refused(transport: Transport, error: Exception) -> None:
+    """Count a request that was answered with an error; the reason is the name of its class: ``too_large`` for TooLargeError."""
+    _refused(transport, type(error).__name__).inc()
+
+
+def exposition(accept: str) -> tuple[bytes, str]:
+    """All metrics for a scrape.
+
+    Args:
+        accept: the scraper's Accept header.
+
+    Returns:
+        The text and its content type.
+    """
+    registry: CollectorRegistry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # prometheus_client keeps the numbers of all processes there
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    encode, content_type = choose_encoder(accept)
+    BUILD.labels(version("spanhouse"), platform.python_version()).set(1)
+    return encode(registry), content_type
+
+
+@cache  # looking a metric up by its labels costs more than counting
+def _acknowledged(transport: Transport) -> tuple[Counter, Counter]:
+    return REQUESTS.labels(transport), SPANS.labels(transport)
+
+
+@cache
+def _refused(transport: Transport, kind: str) -> Counter:
+    return REFUSED_REQUESTS.labels(transport, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.removesuffix("Error")).lower())

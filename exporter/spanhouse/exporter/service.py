@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -26,6 +26,18 @@ class Sink(Protocol):
         ...
 
 
+class Acknowledgement(NamedTuple):
+    """The answer to a request that is stored.
+
+    Attributes:
+        response: serialised ``ExportTraceServiceResponse``: empty if all is stored, else with ``partial_success``.
+        spans: how many spans are stored.
+    """
+
+    response: bytes
+    spans: int
+
+
 @dataclass(slots=True)
 class ExportService:
     """Takes request bytes, answers response bytes.
@@ -38,11 +50,8 @@ class ExportService:
     sink: Sink
     max_request_bytes: int
 
-    async def export(self, body: bytes) -> bytes:
+    async def export(self, body: bytes) -> Acknowledgement:
         """Store the spans of a serialised ``ExportTraceServiceRequest``.
-
-        Returns:
-            A serialised ``ExportTraceServiceResponse``: empty if all is stored, else with ``partial_success``.
 
         Raises:
             ExportError: nothing was acknowledged.
@@ -58,7 +67,7 @@ class ExportService:
         except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
             _log.exception("a request of %d bytes failed", len(body))
             raise UnavailableError("the server failed; its log says why", 5.0) from None
-        return _response(checked)
+        return Acknowledgement(_response(checked), checked.spans)
 
 
 def _response(checked: CheckedRequest) -> bytes:
