@@ -72,7 +72,8 @@ def test_a_token_is_taken_in_each_of_its_forms_with_its_rights(tmp_path: Path) -
     tokens.require(Right.INGEST, {"authorization": "Bearer one"}.get)
     tokens.require(Right.READ, {"authorization": "bearer one"}.get)
     tokens.require(Right.WRITE, {"authorization": f"Basic {basic}"}.get)
-    tokens.require(Right.INGEST, {"x-clickhouse-key": "two"}.get)
+    for name in ("x-clickhouse-key", "x-api-key", "api-key"):
+        tokens.require(Right.INGEST, {name: "two"}.get)
     with pytest.raises(PermissionDeniedError, match="'read'"):
         tokens.require(Right.READ, {"authorization": "Bearer two"}.get)
     with pytest.raises(PermissionDeniedError):
@@ -88,6 +89,9 @@ def test_a_token_is_taken_in_each_of_its_forms_with_its_rights(tmp_path: Path) -
         {"authorization": "Bearer wrong"},
         {"authorization": "Basic !!"},
         {"x-clickhouse-key": ""},
+        {"x-api-key": "wrong"},
+        {"api-key": ""},
+        {"authorization": "Bearer wrong", "x-api-key": "one"},
         {"authorization": "Basic \xff"},
     ],
 )

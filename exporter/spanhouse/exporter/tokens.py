@@ -1,4 +1,8 @@
-"""Who may do what: the token file and the headers in which clients send a token."""
+"""Who may do what: the token file and the headers in which clients send a token.
+
+A token is looked up by its SHA-256, so the time of a look-up depends on hashes alone. Who measures it learns at most how the hash of a guess
+compares with a stored one, and can't choose a guess by its hash: there is nothing that a comparison in constant time would add.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _LINE: Final = re.compile(r"(?P<name>[^:\s]+):(?P<sha256>[0-9a-fA-F]{64})(?::(?P<rights>[a-z, ]+))?\Z")
 
+_KEY_HEADERS: Final = ("x-api-key", "api-key", "x-clickhouse-key")
+"""Headers that hold a token and nothing else: of OTLP clients that can set one header only, and of ClickHouse's."""
 _NO_TOKEN: Final = hashlib.sha256(b"").hexdigest()
 
 Header = Callable[[str], str | None]
@@ -79,7 +85,7 @@ class Tokens:
         token = _token(header)
         allowed = self.rights.get(hashlib.sha256(token).hexdigest()) if token is not None else None
         if allowed is None:
-            raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN")
+            raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN, or X-API-Key: TOKEN")
         if right not in allowed:
             raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right.value!r}")
 
@@ -129,7 +135,7 @@ class TokenFile:
 
 
 def _token(header: Header) -> bytes | None:
-    """The token as ``Authorization: Bearer``, as the password of ``Authorization: Basic``, or as ``X-ClickHouse-Key``."""
+    """The token as ``Authorization: Bearer``, as the password of ``Authorization: Basic``, or in one of the key headers."""
     scheme, _, value = (header("authorization") or "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -139,5 +145,4 @@ def _token(header: Header) -> bytes | None:
                 return b64decode(value.strip(), validate=True).partition(b":")[2]
             except ValueError:
                 return None
-    key = header("x-clickhouse-key")
-    return key.encode() if key is not None else None
+    return next((key.encode() for name in _KEY_HEADERS if (key := header(name)) is not None), None)
