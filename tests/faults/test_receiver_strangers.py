@@ -12,12 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.support.otlp import request, span, trace
 from tests.support.receiver import Receiver
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
-from spanhouse.exporter.status import UnavailableError
+from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.status import InvalidRequestError, UnavailableError
+from spanhouse.exporter.writer import Batch, Writer
 
 
 @pytest.fixture
@@ -74,21 +78,23 @@ def _length(data: bytes) -> bytes:
     return made + bytes([number])
 
 
-def test_a_request_that_the_store_refuses_for_reasons_of_its_own_is_retried_alone(store: TestStore) -> None:
-    from clickhouse_connect.driver.exceptions import DatabaseError
-
-    from spanhouse.exporter.writer import Writer
-
+def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others() -> None:
     class Refusing:
+        everything = False
+
         def raw_insert(self, _: str, *, insert_block: bytes, **__: object) -> None:
-            if b"poison" in insert_block:
+            if self.everything or b"poison" in insert_block:
                 error = DatabaseError("Code: 4711. unheard of")
                 error.code = 4711
                 raise error
 
-    bodies = [request([span(name)]).SerializeToString() for name in ("a", "poison", "b", "c")]
-    outcomes = Writer(Refusing()).insert(bodies)  # type: ignore[arg-type]
-    assert [type(outcome) for outcome in outcomes] == [type(None), UnavailableError, type(None), type(None)]
+    batch = Batch.of([CheckedRequest(request([span(name)]).SerializeToString(), 1) for name in ("a", "poison", "b", "c")])
+    client = Refusing()
+    outcomes = Writer(client, StoredRequests(None)).insert(batch)  # type: ignore[arg-type]
+    assert [type(outcome) for outcome in outcomes] == [type(None), InvalidRequestError, type(None), type(None)]
+    client.everything = True
+    outcomes = Writer(client, StoredRequests(None)).insert(batch)  # type: ignore[arg-type]
+    assert {type(outcome) for outcome in outcomes} == {UnavailableError}
 
 
 def test_a_head_without_end_is_cut_off(receiver: Receiver) -> None:

@@ -60,6 +60,7 @@ def test_what_was_acknowledged_is_stored_once(number: signal.Signals, code: int,
             assert serve.stop(number) == code, serve.log.read_text()
             load.join()
         with Serve(tmp_path / str(attempt)) as serve:
+            serve.drained()
             client = clickhouse_connect.get_client(dsn=serve.dsn)
             counts = {
                 str(name): int(times) for name, times in client.query("SELECT SpanName, count() FROM otel_traces GROUP BY SpanName").result_rows

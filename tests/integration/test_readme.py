@@ -52,7 +52,9 @@ class Reader:
     def python(self, text: str) -> str:
         script = self.directory / "app.py"
         script.write_text(self._addressed(text))
-        return self.run([sys.executable, str(script)])
+        said = self.run([sys.executable, str(script)])
+        self.serve.drained()
+        return said
 
     def shell(self, text: str) -> str:
         return self.run(["bash", "-euc", self._addressed(text)])

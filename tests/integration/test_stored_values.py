@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from tests.support.store import TestStore
 
 from spanhouse.exporter.anyvalue import to_json
 from spanhouse.exporter.request import check
-from spanhouse.exporter.writer import Writer
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.status import ExportError
+from spanhouse.exporter.writer import Batch, Writer
 
 GOLDEN: list[tuple[Any, str]] = [
     (None, ""),
@@ -56,9 +59,12 @@ GOLDEN: list[tuple[Any, str]] = [
 ]
 
 
+def insert(store: TestStore, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
+    return Writer(store.client, StoredRequests(None)).insert(Batch.of([check(body) for body in bodies]))
+
+
 def store_all(store: TestStore, *requests: Any) -> None:
-    outcomes = Writer(store.client).insert([check(one.SerializeToString()).body for one in requests])
-    assert set(outcomes) == {None}
+    assert set(insert(store, [one.SerializeToString() for one in requests])) == {None}
 
 
 def test_every_kind_of_value_has_the_collectors_text_wherever_attributes_stand(store: TestStore) -> None:
@@ -194,7 +200,7 @@ def test_a_request_with_two_values_in_one_oneof_is_stored_in_its_canonical_form(
         "two", trace_id=made.trace_id, span_id=made.span_id, attributes={"k": "x" * (len(both) - 2)}, start_ns=made.start_time_unix_nano
     )
     body = request([placeholder]).SerializeToString().replace(any_value("x" * (len(both) - 2)).SerializeToString(), both)
-    outcomes = Writer(store.client).insert([check(request([span("neighbour")]).SerializeToString()).body, check(body).body])
+    outcomes = insert(store, [request([span("neighbour")]).SerializeToString(), body])
     assert outcomes == [None, None]
     rows = {row["SpanName"]: row["SpanAttributes"] for row in store.rows("SELECT SpanName, SpanAttributes FROM otel_traces")}
     assert rows == {"neighbour": {}, "two": {"k": "7"}}

@@ -16,10 +16,12 @@ from spanhouse.exporter.config import Address
 from spanhouse.exporter.grpc_server import GrpcServer
 from spanhouse.exporter.http_server import OtlpHttp
 from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError
 from spanhouse.exporter.tokens import Tokens
-from spanhouse.exporter.writer import Writer
+from spanhouse.exporter.writer import Batch, Writer
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -35,16 +37,17 @@ class Receiver:
     def __init__(self, store: TestStore, *, tokens: Tokens | None = None, max_request_bytes: int = 2**20, budget_bytes: int = 2**28) -> None:
         self.inserts: list[list[bytes]] = []
         self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
-        self._writer = Writer(store.client)
+        self._writer = Writer(store.client, StoredRequests(None))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()
         self.grpc, self.http = self._run(self._start(tokens, max_request_bytes, budget_bytes))
         self.channel = grpc.insecure_channel(self.grpc)
 
-    def _insert(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
-        self.inserts.append(list(bodies))
-        return self.fault(bodies) if self.fault else self._writer.insert(bodies)
+    def _insert(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
+        bodies = [request.body for request in requests]
+        self.inserts.append(bodies)
+        return self.fault(bodies) if self.fault else self._writer.insert(Batch.of(requests))
 
     async def _start(self, tokens: Tokens | None, max_request_bytes: int, budget_bytes: int) -> tuple[str, str]:
         self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)

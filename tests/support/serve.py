@@ -21,12 +21,14 @@ class Serve:
 
     Attributes:
         grpc, http, clickhouse_http, console: addresses as printed in the ready line.
+        spool: the spool's directory.
     """
 
     def __init__(self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
+        self.spool = Path(arguments[arguments.index("--spool") + 1]) if "--spool" in arguments else data_dir / "store-spool"
         ports = [] if "--grpc" in arguments else ["--grpc", "127.0.0.1:0"]
         ports += [] if "--http" in arguments else ["--http", "127.0.0.1:0"]
         ports += [] if "--clickhouse-http" in arguments else ["--clickhouse-http", "127.0.0.1:0"]
@@ -55,6 +57,13 @@ class Serve:
     def dsn(self) -> str:
         """DSN of the ClickHouse-compatible endpoint."""
         return f"http://{self.clickhouse_http}"
+
+    def drained(self, seconds: float = 60) -> None:
+        """Wait until everything that was acknowledged is in the store."""
+        deadline = time.monotonic() + seconds
+        while waiting := [path.name for path in self.spool.iterdir() if path.suffix in {".open", ".sealed"}]:
+            assert time.monotonic() < deadline, f"still in the spool after {seconds} s: {waiting}\n{self.log.read_text()}"
+            time.sleep(0.01)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Stop the process and return its exit code."""

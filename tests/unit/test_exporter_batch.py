@@ -22,8 +22,9 @@ class Inserts:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
+    def __call__(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
         assert self.gate.wait(10)
+        bodies = [request.body for request in requests]
         self.batches.append(list(bodies))
         return [self.outcome(body) for body in bodies]
 

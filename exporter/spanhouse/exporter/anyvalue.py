@@ -1,7 +1,7 @@
 """AnyValues that hold maps or arrays of arrays, as the JSON text that the Collector would store.
 
-The engine renders scalars and arrays of scalars itself. The rest is found by a scan over the request's bytes and rewritten here,
-value by value, to an AnyValue with that text as its string.
+The engine renders scalars and arrays of scalars itself. The rest is found by ``wire.Flat`` and rewritten, value by value, to an AnyValue
+with that text as its string.
 
 Text: Go's encoding/json without HTML escaping, as the Collector's ``Value.AsString`` uses it: compact, keys sorted, of duplicate keys
 the last, numbers in ES6 form, bytes as base64, "no value" as null. NaN and infinities, for which Go gives up the whole value, are
@@ -13,95 +13,51 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 MAX_DEPTH: Final = 24
 """Arrays and maps inside one another that are kept exactly; a deeper value costs its span."""
 
-_KEY_VALUE_VALUE: Final = 0x12
-_ARRAY_ELEMENT: Final = 0x0A
-_ARRAY: Final = 0x2A
-_MAP: Final = 0x32
-_VARINT_BYTES: Final = 5
-_PADDING: Final = b"\0" * (2 * _VARINT_BYTES + 2)
-
-_Bytes = npt.NDArray[np.uint8]
-_Positions = npt.NDArray[np.int64]
+MAX_JSON_GROWTH: Final = 6
+"""A value's JSON text has at most so many times the bytes that it has on the wire: a control character becomes ``\\u0000``."""
 
 
 class TooDeepError(ValueError):
     """A value is nested deeper than ``MAX_DEPTH``."""
 
 
-def may_hold_nested(body: bytes) -> bool:
-    """Whether a serialised request may hold a map, or an array with an array or map in it.
-
-    Never says no to one in the encoding that protobuf libraries write; a yes may be wrong, which costs only time.
-    Looks for a field of KeyValue or ArrayValue that exactly holds an AnyValue that exactly holds a container.
-    """
-    data: _Bytes = np.frombuffer(body + _PADDING, dtype=np.uint8)
-    tags, _ = _containers(data, len(body), _KEY_VALUE_VALUE)
-    if (tags == _MAP).any():
-        return True
-    return bool((tags == _ARRAY).any() and len(_containers(data, len(body), _ARRAY_ELEMENT)[0]))
-
-
-def _containers(data: _Bytes, size: int, tag: int) -> tuple[_Bytes, _Positions]:
-    """Tags and positions of the arrays and maps that fill an AnyValue that fills a field ``tag``."""
-    field = np.flatnonzero(data[:size] == tag)
-    inner, outer_end = _length(data, field + 1)
-    kinds = data[np.minimum(inner, size)]
-    kept = ((kinds == _ARRAY) | (kinds == _MAP)) & (outer_end <= size)
-    inner, outer_end, kinds = inner[kept], outer_end[kept], kinds[kept]
-    _, inner_end = _length(data, inner + 1)
-    exact = inner_end == outer_end
-    return kinds[exact], inner[exact]
-
-
-def _length(data: _Bytes, at: _Positions) -> tuple[_Positions, _Positions]:
-    """For length prefixes at the positions ``at``: where what they measure begins and where it ends."""
-    value = (data[at] & 0x7F).astype(np.int64)
-    begin = at + 1
-    more = data[at] >= 0x80
-    for byte in range(1, _VARINT_BYTES):
-        if not more.any():
-            break
-        digit = data[at + byte]
-        value += np.where(more, (digit & 0x7F).astype(np.int64) << (7 * byte), 0)
-        begin += more
-        more &= digit >= 0x80
-    return begin, begin + value
-
-
-def flatten(attributes: Iterable[KeyValue]) -> None:
-    """Put the text of each nested value in its place.
-
-    Raises:
-        TooDeepError: a value is nested deeper than ``MAX_DEPTH``; those before it are already rewritten.
-    """
-    for attribute in attributes:
-        value = attribute.value
-        kind = value.WhichOneof("value")
-        if kind == "kvlist_value" or (kind == "array_value" and any(map(_is_container, value.array_value.values))):
-            value.string_value = to_json(value)
+def is_nested(value: AnyValue) -> bool:
+    """Whether it is a map, or an array with an array or map in it."""
+    kind = value.WhichOneof("value")
+    return kind == "kvlist_value" or (kind == "array_value" and any(map(_is_container, value.array_value.values)))
 
 
 def _is_container(value: AnyValue) -> bool:
     return value.WhichOneof("value") in {"array_value", "kvlist_value"}
 
 
-def to_json(value: AnyValue) -> str:
+def to_json(value: AnyValue, *, stop_bytes: int | None = None) -> str:
     """The Collector's JSON text of a value.
+
+    Args:
+        value: any.
+        stop_bytes: of a longer text only its beginning is wanted, which is more than so many bytes.
 
     Raises:
         TooDeepError: it is nested deeper than ``MAX_DEPTH``.
     """
-    return "".join(_write(value, 0))
+    if stop_bytes is None:
+        return "".join(_write(value, 0))
+    pieces, characters = [], 0
+    for piece in _write(value, 0):
+        pieces.append(piece)
+        characters += len(piece)
+        if characters > stop_bytes:
+            break
+    return "".join(pieces)
 
 
 def _write(value: AnyValue, depth: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Requests that arrive together share an insert."""
+"""Requests that arrive together share what each would have to pay for alone: an fsync of the spool, or an insert."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.status import ExportError, UnavailableError
 
-Insert = Callable[[Sequence[bytes]], Sequence[ExportError | None]]
-"""Stores request bodies in one insert; blocks. Gives for each body its error, None if it is stored."""
+Write = Callable[[Sequence[CheckedRequest]], Sequence[ExportError | None]]
+"""Writes requests together; blocks. Gives for each its error, None if it is safe."""
 
 RETRY_SECONDS: Final = 1.0
 
@@ -21,23 +21,23 @@ RETRY_SECONDS: Final = 1.0
 class _Waiting:
     request: CheckedRequest
     since: float
-    stored: asyncio.Future[None]
+    written: asyncio.Future[None]
 
 
 class Batcher:
-    """Collects requests and inserts them together, one insert at a time; each waits for the insert that holds it.
+    """Collects requests and writes them together, one write at a time; each waits for the write that holds it.
 
-    An INSERT costs tens of milliseconds before its first span, so what arrives while one runs goes into the next.
+    What arrives while one runs goes into the next.
 
     Args:
-        insert: called in a thread.
-        linger_seconds: an insert is begun when a request has waited this long,
+        write: called in a thread.
+        linger_seconds: a write is begun when a request has waited this long,
         max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
         waiting_bytes: beyond this, requests are refused.
     """
 
-    def __init__(self, insert: Insert, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int) -> None:
-        self._insert = insert
+    def __init__(self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int) -> None:
+        self._write = write
         self._linger_seconds = linger_seconds
         self._max_spans = max_spans
         self._max_bytes = max_bytes
@@ -50,7 +50,7 @@ class Batcher:
         self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
 
     async def add(self, request: CheckedRequest) -> None:
-        """Wait until the request is stored.
+        """Wait until the request is safe.
 
         Raises:
             ExportError: it was not.
@@ -58,18 +58,18 @@ class Batcher:
         if self._closing:
             raise UnavailableError("the server is stopping", RETRY_SECONDS)
         if self._bytes and self._bytes + len(request.body) > self._waiting_limit:
-            raise UnavailableError("more waits to be stored than fits in memory; try again", RETRY_SECONDS)
+            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time(), loop.create_future())
         self._queue.append(waiting)
         self._spans += request.spans
         self._bytes += len(request.body)
         self._changed.set()
-        # A client that hangs up must not take its spans out of an insert that others share.
-        await asyncio.shield(waiting.stored)
+        # A client that hangs up must not take its spans out of a write that others share.
+        await asyncio.shield(waiting.written)
 
     async def close(self) -> None:
-        """Store what waits, then end. Later requests are refused."""
+        """Write what waits, then end. Later requests are refused."""
         self._closing = True
         self._changed.set()
         await self._worker
@@ -81,7 +81,7 @@ class Batcher:
                 await self._changed.wait()
                 continue
             await self._linger()
-            await self._store(self._take())
+            await self._finish(self._take())
 
     async def _linger(self) -> None:
         """Wait for more, as long as the oldest request may."""
@@ -109,18 +109,18 @@ class Batcher:
         self._bytes -= size
         return batch
 
-    async def _store(self, batch: list[_Waiting]) -> None:
+    async def _finish(self, batch: list[_Waiting]) -> None:
         outcomes: Sequence[ExportError | None]
         try:
-            outcomes = await asyncio.to_thread(self._insert, [waiting.request.body for waiting in batch])
+            outcomes = await asyncio.to_thread(self._write, [waiting.request for waiting in batch])
         except ExportError as error:
             outcomes = [error] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if waiting.stored.cancelled():
+            if waiting.written.cancelled():
                 continue
             if outcome is None:
-                waiting.stored.set_result(None)
+                waiting.written.set_result(None)
             else:
-                waiting.stored.set_exception(type(outcome)(outcome.message, outcome.retry_seconds))
+                waiting.written.set_exception(type(outcome)(outcome.message, outcome.retry_seconds))
                 # The client may be gone; then nobody asks for the exception, which is no reason for a warning.
-                waiting.stored.exception()
+                waiting.written.exception()

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
-from spanhouse.schema.store import Store
+from spanhouse.exporter.spool.log import SpoolLimits
+from spanhouse.schema.store import Store, data_dir
 
 OFF: Final = "off"
+
+
+class Ack(StrEnum):
+    """When a request is acknowledged."""
+
+    SPOOL = "spool"
+    """When it is on the disk of the spool, fsync included."""
+    STORE = "store"
+    """When the store has it: for receivers without a disk of their own."""
 
 
 class ConfigError(ValueError):
@@ -65,6 +76,10 @@ class ServeConfig:
         console: web console and JSON API.
         token_file: who may do what; without it every listener keeps to loopback addresses.
         max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
+        ack: when a request is acknowledged.
+        spool: directory of the spool; by default ``STORE-spool`` beside an embedded store, else ``spool`` in the data directory.
+        spool_bytes: requests are refused as retryable when so much waits to be stored,
+        spool_free_bytes: or when the spool's disk has no more than this left.
         batch_spans, batch_bytes: an insert is begun when this much waits.
         batch_linger_seconds: or when a request has waited this long.
         waiting_bytes: requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive.
@@ -78,7 +93,11 @@ class ServeConfig:
     console: str = OFF
     token_file: Path | None = None
     max_request_bytes: int = 64 * 2**20
-    batch_spans: int = 20_000
+    ack: Ack = Ack.SPOOL
+    spool: Path | None = None
+    spool_bytes: int = 16 * 2**30
+    spool_free_bytes: int = 2**30
+    batch_spans: int = 40_000
     batch_bytes: int = 32 * 2**20
     batch_linger_seconds: float = 0.2
     waiting_bytes: int = 256 * 2**20
@@ -98,6 +117,26 @@ class ServeConfig:
             raise ConfigError("--grpc and --http are both off: nothing could be received")
         if self.console != OFF:
             raise ConfigError("--console: nothing is served there by this version; leave it off")
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where the spool is."""
+        if self.spool is not None:
+            return self.spool.absolute()
+        if self.store.directory is not None:
+            return self.store.directory.with_name(f"{self.store.directory.name}-spool")
+        return data_dir() / "spool"
+
+    @property
+    def spool_limits(self) -> SpoolLimits:
+        """Bounds of the spool."""
+        return SpoolLimits(
+            spool_bytes=self.spool_bytes,
+            free_bytes=self.spool_free_bytes,
+            segment_spans=self.batch_spans,
+            segment_bytes=self.batch_bytes,
+            linger_seconds=self.batch_linger_seconds,
+        )
 
     def _listeners(self) -> dict[str, str]:
         return {"grpc": self.grpc, "http": self.http, "clickhouse-http": self.clickhouse_http, "console": self.console}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from spanhouse.exporter.directory import own
 from spanhouse.schema import migrations, serving
 from spanhouse.schema.migrations import MigrationError
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
@@ -96,16 +96,11 @@ def _connect(store: Store) -> Client:
 def _lock(directory: Path) -> TextIO:
     """Make the directory and own it for as long as the file stays open."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = os.fdopen(os.open(directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), "w", encoding="utf-8")
+        return own(directory, _LOCK_FILE)
+    except BlockingIOError:
+        raise StoreError(_owned(directory)) from None
     except OSError as error:
         raise StoreError(f"store {directory}: {(error.strerror or str(error)).lower()}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise StoreError(_owned(directory)) from None
-    return file
 
 
 def _owned(directory: Path) -> str:

@@ -1,24 +1,40 @@
-"""From the bytes of an OTLP request to what may be stored: parsed, its ids checked, its nested values rewritten.
+"""From the bytes of an OTLP request to what may be stored: parsed, its ids and sizes checked, its nested values rewritten.
 
 All of it happens before the acknowledgement, so that a bad request gets its own error and costs its neighbours nothing.
+
+Nearly every request is stored byte for byte as it came, and then nothing here touches a single attribute: ``wire`` has the parser say that the
+bytes are plain, and numpy looks at the ids of all spans at once. The rest is read, put right and written again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError, flatten, may_hold_nested
-from spanhouse.exporter.status import InvalidRequestError
+from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError
+from spanhouse.exporter.cut import Cutter
+from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
+from spanhouse.exporter.plain import ids_are_good, is_dense, is_within
+from spanhouse.exporter.status import InvalidRequestError, TooLargeError
+from spanhouse.exporter.wire import Flat, Frame
 
 _NO_TRACE_ID: Final = bytes(16)
 _NO_SPAN_ID: Final = bytes(8)
+_DEFAULT_LIMITS: Final = Limits()
+
+_LARGE_BYTES: Final = 4 * 2**20
+_one_large_request: Final = threading.Lock()
+"""A parsed request takes several times its bytes. So of the large ones one is parsed at a time, whichever thread it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +42,11 @@ class CheckedRequest:
     """A request that the engine can take.
 
     Attributes:
-        body: serialised ``ExportTraceServiceRequest`` without the rejected spans; several of them joined are one request.
+        body: serialised ``ExportTraceServiceRequest`` without the rejected spans; several of them joined are one request. The same
+            request gives the same bytes each time.
         spans: how many spans ``body`` holds.
         rejected: how many spans were left out.
-        reason: why, for ``partial_success``; '' if none was.
+        reason: why, and what was cut, for ``partial_success``; '' if the request is stored whole.
     """
 
     body: bytes
@@ -38,88 +55,40 @@ class CheckedRequest:
     reason: str = ""
 
 
-def check(body: bytes) -> CheckedRequest:
-    """Check a serialised request.
+def check(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> CheckedRequest:
+    """Check a serialised request, and count what it loses.
 
     Raises:
         InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
+        TooLargeError: it holds more tiny values than memory is given to.
     """
-    request = _parse(body)
-    scopes = [scope for resource in request.resource_spans for scope in resource.scope_spans]
-    spans = sum(len(scope.spans) for scope in scopes)
-    bad_ids = not all(map(_has_ids, (span for scope in scopes for span in scope.spans)))
-    nested = may_hold_nested(body)
-    if not bad_ids and not nested:
-        return CheckedRequest(body, spans)
-    return _rewrite(request, spans)
+    with _room_for(body), _decoding():
+        if is_dense(body, limits.values):
+            raise TooLargeError(f"the request holds more than {limits.values} values of at most 8 bytes: send smaller batches")
+        frame = Frame.FromString(body)
+        spans = _spans(frame)
+        extra = len(spans) - limits.spans
+        if extra > 0:
+            body = _first_spans(frame, limits.spans)
+        else:
+            if _is_plain(body, frame, spans, limits):
+                return CheckedRequest(body, len(spans))
+            del frame, spans
+        request = ExportTraceServiceRequest.FromString(body)
+        request.DiscardUnknownFields()
+        checked = _check_canonical(request, body, limits)
+    if extra > 0:
+        checked.reject("spans", f"more than {limits.spans} spans in a request: send smaller batches", extra)
+    return checked.result()
 
 
-def canonical(body: bytes) -> CheckedRequest:
+def canonical(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> CheckedRequest:
     """The request as protobuf itself would write it, every nested value rewritten: for one that ``check`` passed and the engine refused.
 
     Raises:
         InvalidRequestError: as ``check``.
     """
-    request = _parse(body)
+    with _decoding():
+        request = ExportTraceServiceRequest.FromString(body)
     request.DiscardUnknownFields()
-    return _rewrite(request, sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans))
-
-
-def _parse(body: bytes) -> ExportTraceServiceRequest:
-    try:
-        return ExportTraceServiceRequest.FromString(body)
-    except DecodeError:
-        raise InvalidRequestError("the body is not an OTLP ExportTraceServiceRequest in protobuf") from None
-
-
-def _has_ids(span: Span) -> bool:
-    trace_id, span_id, parent = span.trace_id, span.span_id, span.parent_span_id
-    return len(trace_id) == 16 and len(span_id) == 8 and len(parent) in {0, 8} and trace_id != _NO_TRACE_ID and span_id != _NO_SPAN_ID
-
-
-def _rewrite(request: ExportTraceServiceRequest, spans: int) -> CheckedRequest:
-    """Leave out the spans that cannot be stored and flatten nested values."""
-    reasons: list[str] = []
-    for resource in request.resource_spans:
-        resource_is_flat = _flatten(resource.resource.attributes)
-        for scope in resource.scope_spans:
-            shared_is_flat = _flatten(scope.scope.attributes) and resource_is_flat
-            problems = [_problem(span, shared_is_flat) for span in scope.spans]
-            if any(problems):
-                kept = [Span.FromString(span.SerializeToString()) for span, problem in zip(scope.spans, problems, strict=True) if not problem]
-                del scope.spans[:]
-                scope.spans.extend(kept)
-                reasons += filter(None, problems)
-    if not reasons:
-        return CheckedRequest(request.SerializeToString(), spans)
-    return CheckedRequest(request.SerializeToString(), spans - len(reasons), len(reasons), f"{len(reasons)} spans rejected; first: {reasons[0]}")
-
-
-def _problem(span: Span, shared_is_flat: bool) -> str:
-    """Why the span cannot be stored, '' if it can. Flattens its attributes."""
-    if len(span.trace_id) != 16 or span.trace_id == _NO_TRACE_ID:
-        return f"span {span.name[:100]!r}: trace_id must be 16 bytes and not all zero"
-    if len(span.span_id) != 8 or span.span_id == _NO_SPAN_ID:
-        return f"span {span.name[:100]!r}: span_id must be 8 bytes and not all zero"
-    if len(span.parent_span_id) not in {0, 8}:
-        return f"span {span.name[:100]!r}: parent_span_id must be 8 bytes or absent"
-    if not shared_is_flat or not all(map(_flatten, _attribute_lists(span))):
-        return f"span {span.name[:100]!r}: an attribute is nested deeper than {MAX_DEPTH} levels"
-    return ""
-
-
-def _attribute_lists(span: Span) -> Iterator[Iterable[KeyValue]]:
-    yield span.attributes
-    for event in span.events:
-        yield event.attributes
-    for link in span.links:
-        yield link.attributes
-
-
-def _flatten(attributes: Iterable[KeyValue]) -> bool:
-    """Flatten in place; False if a value is too deep."""
-    try:
-        flatten(attributes)
-    except TooDeepError:
-        return False
-    return True
+    return _Rewrite(request, limits).result()

@@ -16,7 +16,7 @@ def run(arguments: Namespace) -> int:
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from spanhouse.exporter.app import run as serve
-    from spanhouse.exporter.config import ConfigError, ServeConfig
+    from spanhouse.exporter.config import Ack, ConfigError, ServeConfig
 
     config = ServeConfig(
         store=given_store(arguments.store),
@@ -24,6 +24,10 @@ def run(arguments: Namespace) -> int:
         http=arguments.http,
         clickhouse_http=arguments.clickhouse_http,
         console=arguments.console,
+        spool=arguments.spool,
+        spool_bytes=arguments.spool_bytes,
+        spool_free_bytes=arguments.spool_free_bytes,
+        ack=Ack(arguments.ack),
         token_file=arguments.token_file,
     )
     try:

@@ -56,6 +56,17 @@ SERVE: Final = Verb(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
         Option(name="console", metavar=_ADDRESS, default="off", help="takes off only: nothing is served there by this version"),
+        Option(
+            name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
+        ),
+        Option(name="spool-bytes", kind=int, metavar="N", default=16 * 2**30, help="refuse requests, to be sent again, when so much waits"),
+        Option(name="spool-free-bytes", kind=int, metavar="N", default=2**30, help="or when the spool's disk has no more than this left"),
+        Option(
+            name="ack",
+            choices=("spool", "store"),
+            default="spool",
+            help="acknowledge a request when it is in the spool or, for a machine without a disk of its own, in the store",
+        ),
         Option(name="token-file", kind=Path, metavar="FILE", help="who may do what, one name:sha256-of-token[:rights] a line"),
         CONFIG,
     ),

@@ -1,0 +1,263 @@
+"""The spool's writing end: requests are appended to the open segment; a sealed segment waits for the drain."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, TextIO
+
+from spanhouse.exporter.directory import own, sync
+from spanhouse.exporter.metrics import SPOOL_BYTES, SYNC_SECONDS
+from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.spool import record
+from spanhouse.exporter.spool.stored import forget
+from spanhouse.exporter.status import ExportError, UnavailableError
+from spanhouse.schema.store import StoreError
+
+_log = logging.getLogger(__name__)
+
+OPEN: Final = ".open"
+SEALED: Final = ".sealed"
+_LOCK_FILE: Final = "spanhouse.lock"
+_STORE_FILE: Final = "store"
+
+_MEASURE_SECONDS: Final = 0.25
+_VECTORS: Final = 512
+"""Records in one system call, which takes up to 1024 buffers (IOV_MAX)."""
+_RETRY_SECONDS: Final = 5.0
+
+# Not on every platform.
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolLimits:
+    """Bounds of the spool and of its segments.
+
+    Attributes:
+        spool_bytes: requests are refused when the whole directory holds this much, dead letters included.
+        free_bytes: or when the disk has no more than this left.
+        segment_spans, segment_bytes: a segment is sealed when it holds this much; a single larger request makes one of its own.
+        linger_seconds: or, if the drain has nothing else to do, when its first request has waited this long,
+        pause_seconds: and the last segment was sealed this long ago: an insert costs tens of milliseconds before its first span.
+    """
+
+    spool_bytes: int
+    free_bytes: int
+    segment_spans: int
+    segment_bytes: int
+    linger_seconds: float
+    pause_seconds: float = 1.0
+
+
+class SpoolLog:
+    """The segments of one directory. Appends and seals are for any thread.
+
+    Args:
+        directory: made if it is not there, and owned until ``close``.
+        store: name of the store that its requests are for.
+        limits: its bounds.
+
+    Attributes:
+        found: names of the segments that an earlier process left; the store may have some of them already.
+
+    Raises:
+        StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
+    """
+
+    def __init__(self, directory: Path, store: str, limits: SpoolLimits) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._owner = _own(directory)
+        self._segment: _OpenSegment | None = None
+        self._sealed_at = 0.0
+        self._full = ""
+        self._measured_at = self._measured = self._appended = 0.0
+        try:
+            for left in directory.glob(f"*{OPEN}"):
+                left.rename(left.with_suffix(SEALED))
+            self.found = frozenset(path.name for path in self.sealed())
+            self._claim(store)
+        except BaseException:
+            self._owner.close()
+            raise
+        self._number = max((int(Path(name).stem) for name in self.found), default=0)
+
+    def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
+        """Write the requests and wait until the disk has them.
+
+        Returns:
+            For each request None, or why it was not taken. All of them share one fate.
+        """
+        try:
+            with self._lock:
+                self._check_room(sum(len(request.body) for request in requests))
+                self._append(requests)
+        except UnavailableError as error:
+            return [error] * len(requests)
+        except OSError as error:
+            _log.error("the spool can't be written: %s: %s", self._directory, error.strerror)
+            return [UnavailableError(f"the spool can't be written: {error.strerror}; try again", _RETRY_SECONDS)] * len(requests)
+        return [None] * len(requests)
+
+    def sealed(self) -> list[Path]:
+        """The segments that wait for the drain, oldest first."""
+        return sorted(self._directory.glob(f"*{SEALED}"))
+
+    def seal(self, *, now: bool = False) -> None:
+        """Seal the open segment if it is time, or at once."""
+        with self._lock:
+            segment = self._segment
+            if segment is None:
+                return
+            at = time.monotonic()
+            due = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
+            if now or (due and not self.sealed()):
+                self._seal(segment)
+
+    def full(self) -> str:
+        """Why requests are refused; '' if there is room."""
+        with self._lock:
+            try:
+                self._check_room(0)
+            except (UnavailableError, OSError) as error:
+                return str(error)
+            return ""
+
+    def close(self) -> None:
+        """Seal what is open and give the directory free."""
+        self.seal(now=True)
+        self._owner.close()
+
+    def _claim(self, store: str) -> None:
+        """Requests must not end in another store than they were acknowledged for."""
+        name = self._directory / _STORE_FILE
+        before = name.read_text(encoding="utf-8") if name.exists() else store
+        if before != store:
+            if self.found:
+                raise StoreError(
+                    f"spool {self._directory} holds requests for store {before}: serve that store until they are stored, or choose another --spool"
+                )
+            forget(self._directory)
+        name.write_text(store, encoding="utf-8")
+
+    def _append(self, requests: Sequence[CheckedRequest]) -> None:
+        received_ns = time.time_ns()
+        buffers: list[bytes] = []
+        for request in requests:
+            buffers += (record.header(request.body, request.spans, received_ns), request.body)
+        segment = self._segment or self._open()
+        begun = time.perf_counter()
+        try:
+            segment.write(buffers)
+        except OSError:
+            # What the disk has after a failed write or fsync is not known: this segment ends where it was last known to be whole.
+            self._seal(segment)
+            raise
+        SYNC_SECONDS.observe(time.perf_counter() - begun)
+        self._appended += sum(map(len, buffers))
+        segment.spans += sum(request.spans for request in requests)
+        if segment.spans >= self._limits.segment_spans or segment.size >= self._limits.segment_bytes:
+            self._seal(segment)
+
+    def _open(self) -> _OpenSegment:
+        self._number += 1
+        self._segment = _OpenSegment.create(self._directory / f"{self._number:012}{OPEN}")
+        sync(self._directory)
+        return self._segment
+
+    def _seal(self, segment: _OpenSegment) -> None:
+        self._segment = None
+        self._sealed_at = time.monotonic()
+        segment.close()
+        if segment.size:
+            segment.path.rename(segment.path.with_suffix(SEALED))
+        else:
+            segment.path.unlink(missing_ok=True)
+
+    def _check_room(self, size: int) -> None:
+        disk = os.statvfs(self._directory)
+        held = self._bytes() + size
+        full = ""
+        if held > self._limits.spool_bytes:
+            full = f"the spool is full ({self._limits.spool_bytes} bytes wait to be stored)"
+        elif disk.f_bavail * disk.f_frsize - size < self._limits.free_bytes:
+            full = f"the spool's disk is full (less than {self._limits.free_bytes} bytes are free)"
+        if full != self._full:
+            _log.warning("requests are refused: %s", full) if full else _log.warning("requests are taken again: the spool has room")
+            self._full = full
+        if full:
+            raise UnavailableError(f"{full}; try again", _RETRY_SECONDS)
+
+    def _bytes(self) -> int:
+        """Bytes in the directory: what the files were at the last look, and what was appended since."""
+        now = time.monotonic()
+        if now - self._measured_at > _MEASURE_SECONDS:
+            self._measured_at, self._appended = now, 0
+            self._measured = sum(_size(Path(folder) / name) for folder, _, names in os.walk(self._directory) for name in names)
+            SPOOL_BYTES.set(self._measured)
+        return int(self._measured + self._appended)
+
+
+@dataclass(slots=True)
+class _OpenSegment:
+    """The file that is written.
+
+    Attributes:
+        size: bytes that are known to be on the disk.
+        begun: when its first request came, monotonic.
+    """
+
+    path: Path
+    descriptor: int
+    begun: float
+    size: int = 0
+    spans: int = 0
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        return cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), time.monotonic())
+
+    def write(self, buffers: Sequence[bytes]) -> None:
+        try:
+            for begin in range(0, len(buffers), 2 * _VECTORS):
+                _write_all(self.descriptor, buffers[begin : begin + 2 * _VECTORS])
+            _sync_data(self.descriptor)
+        except OSError:
+            os.ftruncate(self.descriptor, self.size)
+            raise
+        self.size += sum(map(len, buffers))
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def _write_all(descriptor: int, buffers: Sequence[bytes]) -> None:
+    written = os.writev(descriptor, buffers)
+    if written == sum(map(len, buffers)):
+        return
+    rest = memoryview(b"".join(buffers))[written:]
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # the drain removes segments
+        return 0
+
+
+def _own(directory: Path) -> TextIO:
+    try:
+        return own(directory, _LOCK_FILE)
+    except BlockingIOError:
+        raise StoreError(f"spool {directory} belongs to another process; stop it, or choose another --spool") from None
+    except OSError as error:
+        raise StoreError(f"spool {directory}: {(error.strerror or str(error)).lower()}") from None

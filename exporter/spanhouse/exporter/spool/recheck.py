@@ -1,0 +1,77 @@
+"""What of a segment the store already has: asked for segments that an earlier process left.
+
+That process may have ended between an insert and the removal of its segment. The engine's own memory of past inserts does not help
+after a power loss, since nothing syncs it; so the spans themselves are looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from spanhouse.exporter.spool.record import Buffer
+from spanhouse.schema.rollups import rebuild_statements
+
+_TRACES: Final = 2_000
+"""Trace ids in one question; parameters of a server's statement travel in its URL."""
+_HOUR_NS: Final = 3600 * 10**9
+_LAST_NS: Final = 2**63 - 1
+"""The last time that the engine stores; later ones are clamped to it."""
+
+_STORED: Final = """SELECT DISTINCT TraceId, SpanId FROM otel_traces
+WHERE intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000) BETWEEN {first:Int64} AND {last:Int64} AND TraceId IN {trace_ids:Array(String)}"""
+
+_SpanId = tuple[str, str]
+
+
+def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
+    """The requests without the spans that the store has, one body for each; the bodies as they are if it has none of them.
+
+    Where it has some, their traces' rollups are written again: the insert may have ended between the spans and these.
+    """
+    requests = [ExportTraceServiceRequest.FromString(bytes(body)) for body in bodies]
+    spans = [span for request in requests for span in _spans(request)]
+    stored = _stored(client, spans)
+    if not stored:
+        return bodies
+    _rebuild(client, sorted({trace_id for trace_id, _ in stored}))
+    return [_without(request, stored).SerializeToString() for request in requests]
+
+
+def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
+    return (span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans)
+
+
+def _id(span: Span) -> _SpanId:
+    return span.trace_id.hex(), span.span_id.hex()
+
+
+def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
+    if not spans:
+        return set()
+    stored: set[_SpanId] = set()
+    hours = [min(span.start_time_unix_nano, _LAST_NS) // _HOUR_NS for span in spans]
+    trace_ids = sorted({span.trace_id.hex() for span in spans})
+    for begin in range(0, len(trace_ids), _TRACES):
+        parameters = {"first": min(hours), "last": max(hours), "trace_ids": trace_ids[begin : begin + _TRACES]}
+        stored.update((str(trace_id), str(span_id)) for trace_id, span_id in client.query(_STORED, parameters=parameters).result_rows)
+    return stored & {_id(span) for span in spans}
+
+
+def _rebuild(client: Client, trace_ids: Sequence[str]) -> None:
+    for begin in range(0, len(trace_ids), _TRACES):
+        for statement in rebuild_statements():
+            client.command(statement, parameters={"trace_ids": trace_ids[begin : begin + _TRACES]})
+
+
+def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> ExportTraceServiceRequest:
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for index in reversed(range(len(scope.spans))):
+                if _id(scope.spans[index]) in stored:
+                    del scope.spans[index]
+    return request

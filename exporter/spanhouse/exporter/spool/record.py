@@ -1,0 +1,118 @@
+"""The form of a record: a header, then a serialised OTLP request.
+
+The header is a protobuf field that OTLP does not have, so a run of records is itself a serialised OTLP request: what follows
+one another is merged, and unknown fields are skipped (protobuf encoding, "Last One Wins" and "Unknown Fields").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from mmap import mmap
+from typing import Final
+
+Buffer = bytes | memoryview
+
+_HEADER: Final = struct.Struct("<2s4sIIQ16sI")
+"""Tag and length of field 15; magic with the format's version; bytes and spans of the body; when it was received (Unix time, ns);
+its digest; CRC-32 of all before."""
+_TAG: Final = bytes((15 << 3 | 2, _HEADER.size - 2))
+_MAGIC: Final = b"spn1"
+_START: Final = _TAG + _MAGIC
+
+HEADER_BYTES: Final = _HEADER.size
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record's place in its segment and what its header says.
+
+    Attributes:
+        begin, end: where its header begins and its body ends.
+        spans: spans in the body.
+        received_ns: when it was acknowledged, Unix time in nanoseconds.
+        digest: identity of the request, see ``digest``.
+    """
+
+    begin: int
+    end: int
+    spans: int
+    received_ns: int
+    digest: bytes
+
+    @property
+    def body(self) -> slice:
+        """Where the request stands."""
+        return slice(self.begin + HEADER_BYTES, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a segment that are no record.
+
+    Attributes:
+        torn: they are the segment's end, as a write leaves that was cut off before it was acknowledged.
+    """
+
+    begin: int
+    end: int
+    torn: bool
+
+
+def digest(body: Buffer) -> bytes:
+    """Identity of a request: half of the SHA-256 of its bytes. It is also the record's checksum."""
+    return hashlib.sha256(body).digest()[:16]
+
+
+def header(body: Buffer, spans: int, received_ns: int) -> bytes:
+    """The header that goes before a body."""
+    packed = _HEADER.pack(_TAG, _MAGIC, len(body), spans, received_ns, digest(body), 0)[:-4]
+    return packed + struct.pack("<I", zlib.crc32(packed))
+
+
+def read(data: bytes | mmap) -> tuple[list[Record], list[Damage]]:
+    """The records of a segment whose digests are right, and what stands between and after them."""
+    records: list[Record] = []
+    damages: list[Damage] = []
+    for found in _read(data):
+        if isinstance(found, Record):
+            records.append(found)
+        else:
+            damages.append(found)
+    return records, damages
+
+
+def _read(data: bytes | mmap) -> Iterator[Record | Damage]:
+    view = memoryview(data)
+    at = 0
+    while at < len(data):
+        record = _record(data, at)
+        if record is not None and record.end <= len(data):
+            whole = digest(view[record.body]) == record.digest
+            yield record if whole else Damage(at, record.end, torn=False)
+            at = record.end
+            continue
+        following = _next_header(data, at + 1)
+        yield Damage(at, len(data) if following is None else following, torn=following is None)
+        at = len(data) if following is None else following
+
+
+def _record(data: bytes | mmap, at: int) -> Record | None:
+    """The record whose header stands here; None if none does. Its end may lie beyond the data."""
+    packed = data[at : at + HEADER_BYTES]
+    if len(packed) < HEADER_BYTES or not packed.startswith(_START):
+        return None
+    _, _, size, spans, received_ns, found_digest, checksum = _HEADER.unpack(packed)
+    if zlib.crc32(packed[:-4]) != checksum:
+        return None
+    return Record(at, at + HEADER_BYTES + size, spans, received_ns, found_digest)
+
+
+def _next_header(data: bytes | mmap, begin: int) -> int | None:
+    at = data.find(_START, begin)
+    while at >= 0 and _record(data, at) is None:
+        at = data.find(_START, at + 1)
+    return at if at >= 0 else None
