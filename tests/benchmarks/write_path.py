@@ -60,6 +60,17 @@ def over_http(serve: Serve) -> Send:
     return send
 
 
+def wait_until_quiet(pid: int) -> None:
+    """Wait until background merges have come to rest: less than a tenth of a core over a second."""
+    before = cpu_seconds(pid)
+    while True:
+        time.sleep(1)
+        now = cpu_seconds(pid)
+        if now - before < 0.1:
+            return
+        before = now
+
+
 def stored(serve: Serve) -> int:
     client = clickhouse_connect.get_client(dsn=serve.dsn)
     count = int(client.command("SELECT count() FROM otel_traces"))  # type: ignore[arg-type]
@@ -74,10 +85,13 @@ def measure(name: str, connect: Callable[[Serve], Send], spans: int, bodies: Seq
         before, begun = cpu_seconds(serve.process.pid), time.monotonic()
         with ThreadPoolExecutor(_CLIENTS) as clients:
             list(clients.map(send, bodies))
-        seconds, used = time.monotonic() - begun, cpu_seconds(serve.process.pid) - before
+        acknowledged = time.monotonic() - begun
+        serve.drained()
+        wait_until_quiet(serve.process.pid)
+        used = cpu_seconds(serve.process.pid) - before
+        assert stored(serve) == spans * len(bodies) + 8
         total = spans * len(bodies)
-        assert stored(serve) == total + 8
-        print(f"| {name} | {total} | {used / total * 1e6:.1f} | {total / seconds:,.0f} | {anonymous_megabytes(serve.process.pid):.0f} |", flush=True)
+        print(f"| {name} | {total} | {used / total * 1e6:.1f} | {total / acknowledged:,.0f} | {anonymous_megabytes(serve.process.pid):.0f} |", flush=True)
 
 
 def main() -> None:
