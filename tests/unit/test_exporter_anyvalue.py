@@ -7,14 +7,26 @@ import math
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.otlp import any_value, key_values, request, span
 
-from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError, flatten, may_hold_nested, to_json
+from spanhouse.exporter.anyvalue import MAX_DEPTH, MAX_JSON_GROWTH, TooDeepError, to_json
+from spanhouse.exporter.cut import flatten
+from spanhouse.exporter.wire import Flat
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+
+
+def is_flat(made: ExportTraceServiceRequest) -> bool:
+    body = made.SerializeToString()
+    try:
+        return bool(Flat.FromString(body).SerializeToString() == body)
+    except DecodeError:
+        return False
 
 
 def nest(levels: int, *, leaf: Any = "x", as_map: bool = True) -> Any:
@@ -74,8 +86,15 @@ def test_the_text_reads_back_as_the_value(value: Any) -> None:
     assert json.loads(to_json(any_value(value)), parse_int=float) == plain(value)
 
 
+@given(_values)
+def test_the_text_is_never_longer_than_said(value: Any) -> None:
+    made = any_value(value)
+    assert len(to_json(made).encode()) <= MAX_JSON_GROWTH * max(1, made.ByteSize())
+    assert to_json(made, stop_bytes=3).startswith(to_json(made)[:4])
+
+
 @given(st.lists(_values, max_size=3), st.lists(_values, max_size=2), st.text(max_size=300))
-def test_the_scan_never_overlooks_a_nested_value(values: list[Any], of_resource: list[Any], name: str) -> None:
+def test_the_flat_reading_finds_every_nested_value_and_no_other_a_nested_value(values: list[Any], of_resource: list[Any], name: str) -> None:
     def nested(value: Any) -> bool:
         return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, list | dict) for item in value))
 
@@ -83,19 +102,18 @@ def test_the_scan_never_overlooks_a_nested_value(values: list[Any], of_resource:
         [span(name, attributes={f"k{number}": value for number, value in enumerate(values)})],
         resource={f"r{number}": value for number, value in enumerate(of_resource)},
     )
-    if any(map(nested, [*values, *of_resource])):
-        assert may_hold_nested(made.SerializeToString())
+    assert is_flat(made) is not any(map(nested, [*values, *of_resource]))
 
 
-def test_the_scan_finds_containers_behind_lengths_of_every_size() -> None:
+def test_the_flat_reading_finds_containers_behind_lengths_of_every_size() -> None:
     for size in (0, 1, 120, 130, 16_000, 17_000, 2_100_000):
         for value in ({"k": "x" * size}, ["x", ["x" * size]], ["x" * size, {}]):
-            assert may_hold_nested(request([span(attributes={"a": value})]).SerializeToString())
+            assert not is_flat(request([span(attributes={"a": value})]))
 
 
-def test_usual_requests_are_not_flagged() -> None:
+def test_usual_requests_are_flat() -> None:
     attributes = {"s": "text", "i": 7, "f": 0.5, "b": True, "list": ["stop", "length"], "empty": [], "prompt": "2*2" * 500}
-    assert not may_hold_nested(request([span(attributes=attributes) for _ in range(200)]).SerializeToString())
+    assert is_flat(request([span(attributes=attributes) for _ in range(200)]))
 
 
 @pytest.mark.parametrize("as_map", [True, False])

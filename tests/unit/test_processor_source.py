@@ -37,6 +37,10 @@ def test_a_command_line_is_split_as_the_interpreter_splits_it(arguments: list[st
     assert (command.kind, command.target, command.arguments) == (kind, target, rest)
 
 
+def fields(entry: EntryPoint) -> tuple[str, str | None, str | None, str | None]:
+    return entry.kind, entry.name, entry.path, entry.directory
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with an application in several shapes, which is the current one."""
@@ -49,8 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_script_is_called_by_its_file_and_found_where_it_lies(project: Path) -> None:
-    assert entry_point_of([PYTHON, "app.py"]) == EntryPoint("script", "app.py", str(project / "app.py"), str(project))
-    assert entry_point_of([PYTHON, "job", "x"]) == EntryPoint("script", "job", str(project / "job"), str(project))
+    assert fields(entry_point_of([PYTHON, "app.py"])) == ("script", "app.py", str(project / "app.py"), str(project))
+    assert fields(entry_point_of([PYTHON, "job", "x"])) == ("script", "job", str(project / "job"), str(project))
 
 
 def test_a_script_behind_a_link_is_found_where_the_link_leads(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -74,7 +78,7 @@ def test_a_module_keeps_its_name(project: Path, module: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["-c", "print(1)"], ["-"], [], ["-m", "IPython"]])
 def test_code_from_the_command_line_or_a_prompt_has_no_name_and_works_in_the_current_directory(project: Path, arguments: list[str]) -> None:
-    assert entry_point_of([PYTHON, *arguments]) == EntryPoint("session", None, None, str(project))
+    assert fields(entry_point_of([PYTHON, *arguments])) == ("session", None, None, str(project))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_a_server_is_called_by_the_app_that_it_serves(project: Path, arguments: 
     "arguments", [["/venv/bin/streamlit", "run", "app.py"], ["/venv/bin/fastapi", "dev", "app.py"], ["/venv/bin/flask", "--app", "app.py", "run"]]
 )
 def test_a_server_of_a_file_is_called_by_that_file(project: Path, arguments: list[str]) -> None:
-    assert entry_point_of([PYTHON, *arguments]) == EntryPoint("script", "app.py", str(project / "app.py"), str(project))
+    assert fields(entry_point_of([PYTHON, *arguments])) == ("script", "app.py", str(project / "app.py"), str(project))
 
 
 def test_celery_takes_its_app_from_its_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +143,7 @@ def test_a_server_that_does_not_say_what_it_serves_has_no_name_and_works_where_i
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLASK_APP", raising=False)
-    assert entry_point_of([PYTHON, *arguments]) == EntryPoint("app", None, None, str(Path.cwd()))
+    assert fields(entry_point_of([PYTHON, *arguments])) == ("app", None, None, str(Path.cwd()))
 
 
 def test_a_users_own_file_is_no_server_whatever_its_name(project: Path) -> None:
@@ -184,18 +188,18 @@ def run_in(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> EntryPoint:
 
 def test_a_notebook_is_called_by_the_file_that_its_editor_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = run_in(Shell(kernel=True, __vsc_ipynb_file__=str(project / "src/study.ipynb")), monkeypatch)
-    assert entry == EntryPoint("notebook", "study.ipynb", str(project / "src/study.ipynb"), str(project / "src"))
+    assert fields(entry) == ("notebook", "study.ipynb", str(project / "src/study.ipynb"), str(project / "src"))
 
 
 @pytest.mark.parametrize("variable", ["__vsc_ipynb_file__", "IPYNB_FILE", "JPY_SESSION_NAME"])
 def test_a_notebook_is_called_by_the_file_that_a_variable_names(project: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     run_in(Shell(kernel=True), monkeypatch)
     monkeypatch.setenv(variable, "lab/study.ipynb")
-    assert entry_point() == EntryPoint("notebook", "study.ipynb", "lab/study.ipynb", str(project))
+    assert fields(entry_point()) == ("notebook", "study.ipynb", "lab/study.ipynb", str(project))
 
 
 def test_a_notebook_that_nobody_names_is_still_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_in(Shell(kernel=True), monkeypatch) == EntryPoint("notebook", None, None, str(project))
+    assert fields(run_in(Shell(kernel=True), monkeypatch)) == ("notebook", None, None, str(project))
     assert entry_point_of([PYTHON, "-m", "ipykernel_launcher", "-f", "x.json"]).kind == "notebook"
 
 

@@ -1,37 +1,31 @@
 """From the bytes of an OTLP request to what may be stored: parsed, its ids and sizes checked, its nested values rewritten.
 
 All of it happens before the acknowledgement, so that a bad request gets its own error and costs its neighbours nothing.
-
-Nearly every request is stored byte for byte as it came, and then nothing here touches a single attribute: ``wire`` has the parser say that the
-bytes are plain, and numpy looks at the ids of all spans at once. The rest is read, put right and written again.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError
-from spanhouse.exporter.cut import Cutter
+from spanhouse.exporter.cut import Attributes, Cutter
+from spanhouse.exporter.ids import id_problem
 from spanhouse.exporter.limits import Limits
 from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
-from spanhouse.exporter.plain import ids_are_good, is_dense, is_within
+from spanhouse.exporter.plain import is_dense, is_plain
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
-from spanhouse.exporter.wire import Flat, Frame
+from spanhouse.exporter.wire import Frame
 
-_NO_TRACE_ID: Final = bytes(16)
-_NO_SPAN_ID: Final = bytes(8)
 _DEFAULT_LIMITS: Final = Limits()
-
 _LARGE_BYTES: Final = 4 * 2**20
 _one_large_request: Final = threading.Lock()
 """A parsed request takes several times its bytes. So of the large ones one is parsed at a time, whichever thread it comes from."""
@@ -46,7 +40,7 @@ class CheckedRequest:
             request gives the same bytes each time.
         spans: how many spans ``body`` holds.
         rejected: how many spans were left out.
-        reason: why, and what was cut, for ``partial_success``; '' if the request is stored whole.
+        reason: why, and what was cut, for ``partial_success``; '' if all is stored.
     """
 
     body: bytes
@@ -56,39 +50,138 @@ class CheckedRequest:
 
 
 def check(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> CheckedRequest:
-    """Check a serialised request, and count what it loses.
+    """Check a serialised request, and count what is left out or cut.
 
     Raises:
         InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
         TooLargeError: it holds more tiny values than memory is given to.
     """
-    with _room_for(body), _decoding():
+    with _one_large_request if len(body) > _LARGE_BYTES else nullcontext(), _decoding():
         if is_dense(body, limits.values):
-            raise TooLargeError(f"the request holds more than {limits.values} values of at most 8 bytes: send smaller batches")
+            raise TooLargeError(f"the request holds more than {limits.values} values of a few bytes each: send smaller batches")
         frame = Frame.FromString(body)
-        spans = _spans(frame)
-        extra = len(spans) - limits.spans
-        if extra > 0:
-            body = _first_spans(frame, limits.spans)
-        else:
-            if _is_plain(body, frame, spans, limits):
-                return CheckedRequest(body, len(spans))
-            del frame, spans
-        request = ExportTraceServiceRequest.FromString(body)
-        request.DiscardUnknownFields()
-        checked = _check_canonical(request, body, limits)
-    if extra > 0:
-        checked.reject("spans", f"more than {limits.spans} spans in a request: send smaller batches", extra)
-    return checked.result()
+        spans = _count(frame)
+        if spans > limits.spans:
+            rewrite = _Rewrite(limits)
+            rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
+            return rewrite(_first_spans(frame, limits.spans))
+        if is_plain(body, frame, limits):
+            return CheckedRequest(body, spans)
+        # Most often only written by another hand: with a zero that protobuf leaves out, say.
+        written = _canonical(body)
+        if written != body and is_plain(written, Frame.FromString(written), limits):
+            return CheckedRequest(written, spans)
+        return _Rewrite(limits)(written)
 
 
-def canonical(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> CheckedRequest:
-    """The request as protobuf itself would write it, every nested value rewritten: for one that ``check`` passed and the engine refused.
+def canonical(body: bytes) -> bytes:
+    """A request as protobuf itself would write it, without unknown fields: for one that ``check`` passed and the engine refused.
 
     Raises:
-        InvalidRequestError: as ``check``.
+        InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
     """
     with _decoding():
-        request = ExportTraceServiceRequest.FromString(body)
+        return _canonical(body)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except DecodeError:
+        raise InvalidRequestError("the body is not an OTLP ExportTraceServiceRequest in protobuf") from None
+
+
+def _canonical(body: bytes) -> bytes:
+    request = ExportTraceServiceRequest.FromString(body)
     request.DiscardUnknownFields()
-    return _Rewrite(request, limits).result()
+    return request.SerializeToString()
+
+
+def _count(request: Any) -> int:
+    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+
+
+def _first_spans(frame: Any, number: int) -> bytes:
+    """The request with its first spans only."""
+    for resource in frame.resource_spans:
+        for scope in resource.scope_spans:
+            del scope.spans[number:]
+            number -= len(scope.spans)
+    written: bytes = frame.SerializeToString()
+    return written
+
+
+class _Rewrite:
+    """Leaves out the spans that cannot be stored, flattens nested values and cuts what is beyond a limit."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._cutter = Cutter(limits)
+        self._rejected: Counter[str] = Counter()
+        self._first = ""
+
+    def reject(self, reason: str, words: str, spans: int = 1) -> None:
+        """Note that so many spans are left out."""
+        self._rejected[reason] += spans
+        self._first = self._first or words
+
+    def __call__(self, body: bytes) -> CheckedRequest:
+        request = ExportTraceServiceRequest.FromString(body)
+        for resource in request.resource_spans:
+            problem = self._shared(resource.resource.attributes, "resource")
+            for scope in resource.scope_spans:
+                self._scope(scope, problem or self._shared(scope.scope.attributes, "scope"))
+        self._count()
+        return CheckedRequest(request.SerializeToString(), _count(request), self._rejected.total(), self._reason())
+
+    def _shared(self, attributes: Attributes, where: str) -> tuple[str, str] | None:
+        """Why no span with these attributes of its resource or scope can be stored; None if they can."""
+        if len(attributes) > self._limits.attributes:
+            return "attributes", f"the {where} has {len(attributes)} attributes, more than the {self._limits.attributes} allowed"
+        try:
+            self._cutter.shared(attributes, where)
+        except TooDeepError:
+            return "depth", f"an attribute of the {where} is nested deeper than {MAX_DEPTH} levels"
+        return None
+
+    def _scope(self, scope: ScopeSpans, shared: tuple[str, str] | None) -> None:
+        kept = []
+        for span in scope.spans:
+            if problem := shared or self._problem(span):
+                self.reject(problem[0], f"span {span.name[:100]!r}: {problem[1]}")
+            else:
+                kept.append(span)
+        if len(kept) < len(scope.spans):
+            copies = [Span.FromString(span.SerializeToString()) for span in kept]
+            del scope.spans[:]
+            scope.spans.extend(copies)
+
+    def _problem(self, span: Span) -> tuple[str, str] | None:
+        """Why the span cannot be stored; None if it can, and then its attributes are flat and within the limits."""
+        match id_problem(span):
+            case "trace_id":
+                return "trace_id", "trace_id must be 16 bytes and not all zero"
+            case "span_id":
+                return "span_id", "span_id must be 8 bytes and not all zero"
+            case "parent_span_id":
+                return "parent_span_id", "parent_span_id must be 8 bytes or absent"
+        try:
+            self._cutter.span(span)
+        except TooDeepError:
+            return "depth", f"an attribute is nested deeper than {MAX_DEPTH} levels"
+        return None
+
+    def _reason(self) -> str:
+        told = []
+        if self._rejected:
+            told.append(f"{self._rejected.total()} spans rejected; first: {self._first}")
+        if self._cutter.cuts:
+            told.append(f"{self._cutter.cuts.total()} values cut; first: {self._cutter.first}")
+        return ". ".join(told)
+
+    def _count(self) -> None:
+        for reason, spans in self._rejected.items():
+            REJECTED_SPANS.labels(reason).inc(spans)
+        for limit, values in self._cutter.cuts.items():
+            CUT_VALUES.labels(limit).inc(values)

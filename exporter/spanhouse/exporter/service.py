@@ -72,7 +72,7 @@ class ExportService:
 
 def _response(checked: CheckedRequest) -> bytes:
     response = ExportTraceServiceResponse()
-    if checked.rejected:
+    if checked.reason:
         response.partial_success.rejected_spans = checked.rejected
         response.partial_success.error_message = checked.reason
     return response.SerializeToString()

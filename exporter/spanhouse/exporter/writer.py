@@ -172,7 +172,7 @@ def _code(error: DatabaseError) -> int | None:
 
 
 def _canonical(body: Buffer) -> bytes:
-    return canonical(bytes(body)).body
+    return canonical(bytes(body))
 
 
 def _unavailable(code: int | None) -> UnavailableError:

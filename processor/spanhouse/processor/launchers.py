@@ -10,17 +10,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from spanhouse.processor.source import Command
-
 
 class Launched:
-    """What a launcher runs.
+    """What a launcher or a platform runs.
 
     Attributes:
-        kind: ``session`` and ``notebook`` for launchers of those.
-        name: the application as the command line has it, ``package.module:attribute``.
+        kind: as of an entry point.
+        name: the application as the command line has it, ``package.module:attribute``; None if that is not told.
         module: the module to find its code by.
-        directory: where that module is searched first.
+        directory: where that module is searched first; without a module, where the code is, None for the current directory.
         path: the file, for launchers that take one.
     """
 
@@ -28,7 +26,7 @@ class Launched:
 
     def __init__(
         self,
-        kind: Literal["app", "session", "notebook"],
+        kind: Literal["app", "job", "notebook", "session"],
         name: str | None = None,
         *,
         module: str | None = None,
@@ -53,16 +51,10 @@ _VALUE_OPTIONS: Final = frozenset(
 )
 
 
-def app_of(command: Command) -> Launched | None:
-    """The application that ``command`` serves, None if the command is no launcher that is known here."""
-    if command.kind == "module":
-        name = command.target.partition(".")[0]
-    else:
-        directory, name = os.path.split(command.target)
-        if name == "__main__.py":
-            name = os.path.basename(directory)
-    launcher = _LAUNCHERS.get(name.lower().removesuffix(".exe"))
-    return launcher(command.arguments) if launcher else None
+def app_of(launcher: str, arguments: tuple[str, ...]) -> Launched | None:
+    """What the command ``launcher`` runs when it gets ``arguments``; None if it is no launcher that is known here."""
+    found = _LAUNCHERS.get(launcher.lower().removesuffix(".exe"))
+    return found(arguments) if found else None
 
 
 def _positional(arguments: tuple[str, ...]) -> Launched:

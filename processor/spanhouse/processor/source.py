@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from spanhouse.processor.files import read_file
+
+if TYPE_CHECKING:
+    from spanhouse.processor.launchers import Launched
 
 Kind: TypeAlias = Literal["script", "module", "app", "notebook", "job", "session"]
 
 
-class EntryPoint(NamedTuple):
+class EntryPoint:
     """What the process runs.
 
     Attributes:
@@ -26,11 +29,14 @@ class EntryPoint(NamedTuple):
         code: absolute path of the module that an installed script stands for, else None.
     """
 
-    kind: Kind
-    name: str | None
-    path: str | None
-    directory: str | None
-    code: str | None = None
+    __slots__ = ("code", "directory", "kind", "name", "path")
+
+    def __init__(self, kind: Kind, name: str | None, path: str | None, directory: str | None, *, code: str | None = None) -> None:
+        self.kind = kind
+        self.name = name
+        self.path = path
+        self.directory = directory
+        self.code = code
 
 
 class Command:
@@ -54,11 +60,11 @@ _HOST_VARIABLES = ("AWS_LAMBDA_FUNCTION_NAME", "DATABRICKS_RUNTIME_VERSION")
 def entry_point() -> EntryPoint:
     """The entry point of this process."""
     if any(variable in os.environ for variable in _HOST_VARIABLES):
-        from spanhouse.processor.hosts import entry_point_of_host  # start-up: most processes are on neither
+        from spanhouse.processor.hosts import app_of_host  # start-up: most processes are on neither
 
-        named = entry_point_of_host(os.environ)
-        if named:
-            return named
+        hosted = app_of_host(os.environ)
+        if hosted:
+            return _launched(hosted)
     if "IPython" in sys.modules:
         from spanhouse.processor.notebook import notebook_path  # start-up: most processes have none
 
@@ -84,16 +90,9 @@ def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None)
         return _script(command.target, main_file)
     from spanhouse.processor.launchers import app_of  # start-up: often not needed, as above
 
-    launched = app_of(command)
-    if launched is not None:
-        if launched.kind == "session":
-            return _session()
-        if launched.kind == "notebook":
-            return notebook(None)
-        if launched.path is not None:
-            return _script(launched.path, None)
-        path = locate_module(launched.module, launched.directory) if launched.module else None
-        return EntryPoint("app", launched.name, path, code_directory(path) if launched.module else launched.directory)
+    app = app_of(_launcher(command), command.arguments)
+    if app is not None:
+        return _launched(app)
     if command.kind == "module":
         path = os.path.realpath(main_file) if main_file else locate_module(command.target, os.getcwd())
         return EntryPoint("module", command.target, path, code_directory(path))
@@ -184,6 +183,21 @@ def _command_line() -> Sequence[str]:
     return command_line
 
 
+def _launcher(command: Command) -> str:
+    """The name that a launcher would have: of the package for ``-m``, of the file or, for ``__main__.py``, of its directory."""
+    if command.kind == "module":
+        return command.target.partition(".")[0]
+    directory, name = os.path.split(command.target)
+    return os.path.basename(directory) if name == "__main__.py" else name
+
+
+def _launched(app: Launched) -> EntryPoint:
+    if app.path is not None:
+        return _script(app.path, None)
+    path = locate_module(app.module, app.directory) if app.module else None
+    return EntryPoint(app.kind, app.name, path, code_directory(path) if app.module else app.directory or os.getcwd())
+
+
 def _session() -> EntryPoint:
     return EntryPoint("session", None, None, os.getcwd())
 
@@ -196,7 +210,7 @@ def _script(target: str, main_file: str | None) -> EntryPoint:
         module = _console_script_module(path)
         code = locate_module(module, None) if module else None
         directory = code_directory(code)
-    return EntryPoint("script", os.path.basename(path), path, directory, code)
+    return EntryPoint("script", os.path.basename(path), path, directory, code=code)
 
 
 def _console_script_module(path: str) -> str | None:

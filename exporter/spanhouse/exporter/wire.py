@@ -1,0 +1,72 @@
+"""Two readings of an OTLP trace request that say fast whether it can be stored as it is. Both are protobuf's own parser with a changed schema.
+
+``Frame`` stops at the spans, so that their number, sizes and ids are known without a Python object for each.
+
+``Flat`` is the whole request, but for one thing: where a nested value would stand (a map, or an array or map inside an array), the schema has
+``repeated bool``, unpacked. A parser takes the packed form for that too, which is what the bytes of the nested value look like to it, and a
+writer never gives those bytes back. So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Nor does it hold a
+field that is given twice, a second value in a oneof, an overlong number, or anything else that a reader other than protobuf might take otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+_REQUEST: Final = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest"
+_COMMON: Final = ".opentelemetry.proto.common.v1."
+_FILES: Final = (common_pb2, resource_pb2, trace_pb2, trace_service_pb2)
+
+
+def _flat_common(file: FileDescriptorProto) -> None:
+    """Change common.proto: no maps, and arrays of elements that are neither array nor map."""
+    messages = {message.name: message for message in file.message_type}
+    element = file.message_type.add()
+    element.CopyFrom(messages["AnyValue"])
+    element.name = "Element"
+    messages["ArrayValue"].field[0].type_name = f"{_COMMON}Element"
+    _forbid(messages["AnyValue"], "kvlist_value")
+    _forbid(element, "kvlist_value")
+    _forbid(element, "array_value")
+
+
+def _forbid(message: DescriptorProto, name: str) -> None:
+    (field,) = (field for field in message.field if field.name == name)
+    field.ClearField("oneof_index")
+    field.ClearField("type_name")
+    field.label, field.type = FieldDescriptorProto.LABEL_REPEATED, FieldDescriptorProto.TYPE_BOOL
+    field.options.packed = False
+
+
+def _opaque(file: FileDescriptorProto, message: str, *fields: str) -> None:
+    """Have message fields read as bytes, whatever is in them."""
+    for field in next(one for one in file.message_type if one.name == message).field:
+        if field.name in fields:
+            field.ClearField("type_name")
+            field.type = FieldDescriptorProto.TYPE_BYTES
+
+
+def _request_class(*, flat: bool) -> Any:
+    pool = descriptor_pool.DescriptorPool()
+    for module in _FILES:
+        file = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(file)
+        if flat and module is common_pb2:
+            _flat_common(file)
+        if not flat and module is trace_pb2:
+            _opaque(file, "ResourceSpans", "resource")
+            _opaque(file, "ScopeSpans", "scope", "spans")
+        pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(_REQUEST))
+
+
+Flat: Final = _request_class(flat=True)
+"""``ExportTraceServiceRequest`` without nested values."""
+Frame: Final = _request_class(flat=False)
+"""``ExportTraceServiceRequest`` with resource, scope and spans as bytes."""
