@@ -91,7 +91,10 @@ def measure(name: str, connect: Callable[[Serve], Send], spans: int, bodies: Seq
         used = cpu_seconds(serve.process.pid) - before
         assert stored(serve) == spans * len(bodies) + 8
         total = spans * len(bodies)
-        print(f"| {name} | {total} | {used / total * 1e6:.1f} | {total / acknowledged:,.0f} | {anonymous_megabytes(serve.process.pid):.0f} |", flush=True)
+        print(
+            f"| {name} | {total} | {used / total * 1e6:.1f} | {total / acknowledged:,.0f} | {anonymous_megabytes(serve.process.pid):.0f} |",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -42,6 +42,9 @@ _FILTER: Final = Argument(name="filter", help="MLflow filter string; left out, i
 _READ: Final = (STORE, CONFIG)
 _OWN_STORE: Final = replace(STORE, shown_default="the embedded store of this user")
 _ADDRESS: Final = "HOST:PORT"
+_SPOOL: Final = Option(
+    name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
+)
 
 SERVE: Final = Verb(
     name="serve",
@@ -159,6 +162,14 @@ VERBS: Final = (
             CONFIG,
         ),
         examples=("spanhouse migrate --plan", "spanhouse migrate --store http://user:password@host:8123/spanhouse"),
+    ),
+    Verb(
+        name="replay",
+        summary="try again to store what could not be stored",
+        module="replay",
+        extra="server",
+        options=(_SPOOL, _OWN_STORE, CONFIG),
+        examples=("spanhouse replay", "spanhouse replay --spool /var/lib/spanhouse/store-spool"),
     ),
     Verb(
         name="metadata",

@@ -41,7 +41,7 @@ class Aside:
         """
         name = record.digest.hex()
         _write(self._letters, name + LETTER, body)
-        _write(self._letters, name + REASON, _reason(reason, spans=record.spans, received=_iso(record.received_ns)))
+        _write(self._letters, name + REASON, _reason(reason, spans=record.spans, received_ns=record.received_ns))
         DEAD_LETTERS.labels(reason="unreadable").inc()
         _log.error("a request of %d spans can't be stored and is kept as dead letter %s: %s", record.spans, name, reason)
 

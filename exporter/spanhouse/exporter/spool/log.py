@@ -87,7 +87,7 @@ class SpoolLog:
         except BaseException:
             self._owner.close()
             raise
-        self._number = max((int(Path(name).stem) for name in self.found), default=0)
+        self._number = max((int(stem) for name in self.found if (stem := Path(name).stem).isdigit()), default=0)
 
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
         """Write the requests and wait until the disk has them.

@@ -1,0 +1,52 @@
+"""Dead letters go into the spool again, as sealed segments: a running server stores them at once, another one when it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from spanhouse.exporter.directory import sync
+from spanhouse.exporter.spool import record
+from spanhouse.exporter.spool.aside import DEAD_LETTERS_FOLDER, LETTER, REASON
+from spanhouse.exporter.spool.log import SEALED
+
+_MOVING: Final = ".moving"
+
+
+def replay(directory: Path) -> int:
+    """Move every dead letter of a spool back into it. What the store still can't read becomes a dead letter again.
+
+    Args:
+        directory: the spool's. A server may be using it.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        OSError: the directory can't be written. What was not moved is still a dead letter.
+    """
+    folder = directory / DEAD_LETTERS_FOLDER
+    # Under another name, since the server may write a letter again before its former self is gone.
+    for letter in folder.glob(f"*{LETTER}"):
+        letter.rename(letter.with_suffix(_MOVING))
+    moving = sorted(folder.glob(f"*{_MOVING}"))
+    for letter in moving:
+        _enter(directory, letter)
+        letter.unlink()
+    return len(moving)
+
+
+def _enter(directory: Path, letter: Path) -> None:
+    reason = letter.with_suffix(REASON)
+    said = json.loads(reason.read_text(encoding="utf-8")) if reason.exists() else {}
+    reason.unlink(missing_ok=True)
+    body = letter.read_bytes()
+    draft = directory / f"replay-{letter.stem}.draft"
+    with draft.open("wb") as file:
+        file.write(record.header(body, said.get("spans", 0), said.get("received_ns", 0)) + body)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(draft.with_suffix(SEALED))
+    sync(directory)

@@ -1,0 +1,66 @@
+"""What the store could not read is kept, and stored by a version that can read it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.otlp import request, span
+from tests.support.store import TestStore
+
+from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.spool.drain import Drain
+from spanhouse.exporter.spool.log import SpoolLimits, SpoolLog
+from spanhouse.exporter.spool.replay import replay
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.status import ExportError, InvalidRequestError
+from spanhouse.exporter.writer import Batch, Writer
+
+LIMITS = SpoolLimits(spool_bytes=2**30, free_bytes=0, segment_spans=100, segment_bytes=2**20, linger_seconds=0, pause_seconds=0)
+
+
+class OldWriter(Writer):
+    """Stands for a version whose engine can't read one kind of request."""
+
+    def insert(self, batch: Batch) -> list[ExportError | None]:
+        outcomes = super().insert(batch.only([index for index, body in enumerate(batch.bodies) if b"newer" not in bytes(body)]))
+        return [
+            InvalidRequestError("the engine can't read this request") if b"newer" in bytes(body) else next(iter(outcomes)) for body in batch.bodies
+        ]
+
+
+def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: bytes) -> None:
+    log = SpoolLog(directory, "test", LIMITS)
+    assert not any(log.append([CheckedRequest(body, 1) for body in requests])) if requests else True
+    Drain(log, directory, writer(store.client, StoredRequests(directory)), store.client).stop(60)
+    log.close()
+
+
+def names(store: TestStore) -> list[str]:
+    return sorted(row["SpanName"] for row in store.rows("SELECT SpanName FROM otel_traces"))
+
+
+def test_a_dead_letter_is_stored_once_when_it_is_replayed(store: TestStore, tmp_path: Path) -> None:
+    bodies = [request([span(name)]).SerializeToString() for name in ("old", "newer")]
+    drain(tmp_path, store, OldWriter, *bodies)
+    (letter,) = (tmp_path / "dead-letters").glob("*.otlp")
+    assert letter.read_bytes() == bodies[1]
+    assert "can't read" in letter.with_suffix(".json").read_text()
+    assert names(store) == ["old"]
+
+    said = subprocess.run([sys.executable, "-m", "spanhouse.cli", "replay", "--spool", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert f"{tmp_path}: 1;" in said.stdout, said.stderr
+    assert list((tmp_path / "dead-letters").iterdir()) == []
+    for _ in range(2):
+        drain(tmp_path, store, Writer)
+    assert names(store) == ["newer", "old"]
+
+
+def test_a_letter_that_still_cannot_be_stored_returns(store: TestStore, tmp_path: Path) -> None:
+    body = request([span("newer")]).SerializeToString()
+    drain(tmp_path, store, OldWriter, body)
+    assert replay(tmp_path) == 1
+    drain(tmp_path, store, OldWriter)
+    (letter,) = (tmp_path / "dead-letters").glob("*.otlp")
+    assert letter.read_bytes() == body
