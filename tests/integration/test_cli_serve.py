@@ -28,6 +28,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         call = urllib.request.Request(f"http://{serve.http}/v1/traces", body, {"Content-Type": "application/x-protobuf"})
         with urllib.request.urlopen(call) as answer:  # noqa: S310
             assert answer.status == 200
+        serve.drained()
         yield serve
 
 

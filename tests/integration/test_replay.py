@@ -13,6 +13,7 @@ from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool.drain import Drain
 from spanhouse.exporter.spool.log import SpoolLimits, SpoolLog
 from spanhouse.exporter.spool.replay import replay
+from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError, InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
@@ -31,10 +32,13 @@ class OldWriter(Writer):
 
 
 def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: bytes) -> None:
-    log = SpoolLog(directory, "test", LIMITS)
-    assert not any(log.append([CheckedRequest(body, 1) for body in requests])) if requests else True
-    Drain(log, directory, writer(store.client, StoredRequests(directory)), store.client).stop(60)
+    root = SpoolRoot(directory, "test")
+    log = SpoolLog(directory, 0, LIMITS)
+    if requests:
+        assert not any(log.append([CheckedRequest(body, 1) for body in requests]))
     log.close()
+    Drain(root, writer(store.client, StoredRequests(directory)), store.client).stop(60)
+    root.close()
 
 
 def names(store: TestStore) -> list[str]:

@@ -61,7 +61,7 @@ class Serve:
     def drained(self, seconds: float = 60) -> None:
         """Wait until everything that was acknowledged is in the store."""
         deadline = time.monotonic() + seconds
-        while waiting := [path.name for path in self.spool.iterdir() if path.suffix in {".open", ".sealed"}]:
+        while waiting := [path.name for path in self.spool.rglob("*") if path.suffix in {".open", ".sealed"}]:
             assert time.monotonic() < deadline, f"still in the spool after {seconds} s: {waiting}\n{self.log.read_text()}"
             time.sleep(0.01)
 

@@ -7,31 +7,25 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import uvloop
 
-from spanhouse.exporter.batch import Batcher
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
-from spanhouse.exporter.config import OFF, Ack, Address, ServeConfig
+from spanhouse.exporter.config import OFF, Address, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.grpc_server import GrpcServer
 from spanhouse.exporter.http_server import OtlpHttp
 from spanhouse.exporter.listener import HttpListener
 from spanhouse.exporter.service import ExportService
-from spanhouse.exporter.spool.drain import Drain
-from spanhouse.exporter.spool.log import SpoolLog
-from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.sink import acknowledging
 from spanhouse.exporter.tokens import Right, TokenFile
-from spanhouse.exporter.writer import Batch, Writer
 from spanhouse.schema import serving
 from spanhouse.schema.serving import Serving
 
 _log = logging.getLogger(__name__)
-
-_NO_LIMIT: Final = 2**62
 
 
 def run(config: ServeConfig) -> None:
@@ -57,7 +51,7 @@ async def _serve(config: ServeConfig) -> None:
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store))
-        service = ExportService(await stack.enter_async_context(_sink(config, store)), config.max_request_bytes)
+        service = ExportService(await stack.enter_async_context(acknowledging(config, store)), config.max_request_bytes)
         clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, tokens))
         listeners = await stack.enter_async_context(_listening(config, service, clickhouse_http, tokens))
         at = {option: str(listener.address) for option, listener in listeners.items()}
@@ -74,32 +68,6 @@ async def _serve(config: ServeConfig) -> None:
         print(f"spanhouse ready {ready}", flush=True)  # noqa: T201 the ready line
         await stop.wait()
         _log.info("stopping")
-
-
-@asynccontextmanager
-async def _sink(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
-    """What acknowledges requests: the spool, with the drain behind it, or the store itself."""
-    with ExitStack() as stack:
-        if config.ack is Ack.SPOOL:
-            log = stack.enter_context(closing(SpoolLog(config.spool_directory, str(config.store), config.spool_limits)))
-            writer = Writer(store.client, StoredRequests(config.spool_directory))
-            drain = Drain(log, config.spool_directory, writer, store.client)
-            stack.callback(drain.stop, config.stop_seconds)
-            batcher = Batcher(log.append, linger_seconds=0, max_spans=_NO_LIMIT, max_bytes=config.batch_bytes, waiting_bytes=config.waiting_bytes)
-        else:
-            writer = Writer(store.client, StoredRequests(None))
-            batcher = Batcher(
-                lambda requests: writer.insert(Batch.of(requests)),
-                linger_seconds=config.batch_linger_seconds,
-                max_spans=config.batch_spans,
-                max_bytes=config.batch_bytes,
-                waiting_bytes=config.waiting_bytes,
-            )
-        try:
-            yield batcher
-        finally:
-            await batcher.close()
-            await asyncio.to_thread(stack.close)
 
 
 @asynccontextmanager

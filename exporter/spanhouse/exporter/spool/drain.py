@@ -13,8 +13,8 @@ from clickhouse_connect.driver.client import Client
 
 from spanhouse.exporter.metrics import BATCH_SPANS, LAG_SECONDS, SPOOL_AGE_SECONDS
 from spanhouse.exporter.spool.aside import Aside
-from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.recheck import missing
+from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.segment import Segment
 from spanhouse.exporter.status import ExportError, InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
@@ -22,7 +22,7 @@ from spanhouse.exporter.writer import Batch, Writer
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.05
-"""How often an idle drain looks for a segment to seal or to store."""
+"""How often an idle drain looks for a segment."""
 _LAST_SECONDS: Final = 1.0
 """What an insert that is under way at the deadline may take on top."""
 _BACK_OFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
@@ -33,8 +33,7 @@ class Drain:
     """A thread that empties the spool into the store.
 
     Args:
-        log: the spool.
-        directory: the spool's directory.
+        root: the spool.
         writer: stores batches.
         client: the writer's connection, for questions about segments that an earlier process left.
 
@@ -42,10 +41,10 @@ class Drain:
         trouble: why the oldest segment is not stored yet although it was tried; '' if nothing is wrong.
     """
 
-    def __init__(self, log: SpoolLog, directory: Path, writer: Writer, client: Client) -> None:
+    def __init__(self, root: SpoolRoot, writer: Writer, client: Client) -> None:
         self.trouble = ""
-        self._log = log
-        self._aside = Aside(directory)
+        self._root = root
+        self._aside = Aside(root.path)
         self._writer = writer
         self._client = client
         # Segments of another process may be in the store already, and the engine may remember their inserts or not.
@@ -67,8 +66,7 @@ class Drain:
         failures = 0
         while True:
             stopping = self._stopping.is_set()
-            self._log.seal(now=stopping)
-            segments = self._log.sealed()
+            segments = self._root.sealed()
             if stopping and (not segments or self.trouble or time.monotonic() >= self._deadline):
                 break
             if not segments:
@@ -115,7 +113,7 @@ class Drain:
     def _batch(self, segment: Segment) -> Batch:
         bodies = [segment.body(record) for record in segment.records]
         digests = [record.digest for record in segment.records]
-        if segment.path.name in self._log.found:
+        if segment.path in self._root.left:
             return Batch(bodies=missing(self._client, bodies), digests=digests, salt=self._salt)
         return Batch(bodies=bodies, digests=digests, file=None if segment.damages else segment.path)
 

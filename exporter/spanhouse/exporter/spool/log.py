@@ -9,22 +9,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TextIO
+from typing import Final, Self
 
 from spanhouse.exporter.directory import own, sync
 from spanhouse.exporter.metrics import SPOOL_BYTES, SYNC_SECONDS
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool import record
-from spanhouse.exporter.spool.stored import forget
 from spanhouse.exporter.status import ExportError, UnavailableError
-from spanhouse.schema.store import StoreError
 
 _log = logging.getLogger(__name__)
 
 OPEN: Final = ".open"
 SEALED: Final = ".sealed"
 _LOCK_FILE: Final = "spanhouse.lock"
-_STORE_FILE: Final = "store"
 
 _MEASURE_SECONDS: Final = 0.25
 _VECTORS: Final = 512
@@ -40,7 +37,7 @@ class SpoolLimits:
     """Bounds of the spool and of its segments.
 
     Attributes:
-        spool_bytes: requests are refused when the whole directory holds this much, dead letters included.
+        spool_bytes: requests are refused when the whole spool holds this much, dead letters included.
         free_bytes: or when the disk has no more than this left.
         segment_spans, segment_bytes: a segment is sealed when it holds this much; a single larger request makes one of its own.
         linger_seconds: or, if the drain has nothing else to do, when its first request has waited this long,
@@ -56,38 +53,30 @@ class SpoolLimits:
 
 
 class SpoolLog:
-    """The segments of one directory. Appends and seals are for any thread.
+    """The segments of one receive process. Appends and seals are for any thread.
 
     Args:
-        directory: made if it is not there, and owned until ``close``.
-        store: name of the store that its requests are for.
-        limits: its bounds.
-
-    Attributes:
-        found: names of the segments that an earlier process left; the store may have some of them already.
+        root: the spool's directory.
+        receiver: number of the receive process; its segments have a folder of this name.
+        limits: bounds of the whole spool and of a segment.
 
     Raises:
-        StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
+        OSError: the folder can't be made, or another process owns it.
     """
 
-    def __init__(self, directory: Path, store: str, limits: SpoolLimits) -> None:
-        self._directory = directory
+    def __init__(self, root: Path, receiver: int, limits: SpoolLimits) -> None:
+        self._root = root
+        self._directory = root / str(receiver)
         self._limits = limits
         self._lock = threading.Lock()
-        self._owner = _own(directory)
+        self._owner = own(self._directory, _LOCK_FILE)
         self._segment: _OpenSegment | None = None
         self._sealed_at = 0.0
         self._full = ""
         self._measured_at = self._measured = self._appended = 0.0
-        try:
-            for left in directory.glob(f"*{OPEN}"):
-                left.rename(left.with_suffix(SEALED))
-            self.found = frozenset(path.name for path in self.sealed())
-            self._claim(store)
-        except BaseException:
-            self._owner.close()
-            raise
-        self._number = max((int(stem) for name in self.found if (stem := Path(name).stem).isdigit()), default=0)
+        for left in self._directory.glob(f"*{OPEN}"):  # of a receive process that was killed
+            left.rename(left.with_suffix(SEALED))
+        self._number = max((int(path.stem) for path in self._sealed()), default=0)
 
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
         """Write the requests and wait until the disk has them.
@@ -106,19 +95,16 @@ class SpoolLog:
             return [UnavailableError(f"the spool can't be written: {error.strerror}; try again", _RETRY_SECONDS)] * len(requests)
         return [None] * len(requests)
 
-    def sealed(self) -> list[Path]:
-        """The segments that wait for the drain, oldest first."""
-        return sorted(self._directory.glob(f"*{SEALED}"))
-
     def seal(self, *, now: bool = False) -> None:
         """Seal the open segment if it is time, or at once."""
         with self._lock:
+            self._bytes()  # the drain takes from them
             segment = self._segment
             if segment is None:
                 return
             at = time.monotonic()
             due = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
-            if now or (due and not self.sealed()):
+            if now or (due and not self._sealed()):
                 self._seal(segment)
 
     def full(self) -> str:
@@ -131,21 +117,12 @@ class SpoolLog:
             return ""
 
     def close(self) -> None:
-        """Seal what is open and give the directory free."""
+        """Seal what is open and give the folder free."""
         self.seal(now=True)
         self._owner.close()
 
-    def _claim(self, store: str) -> None:
-        """Requests must not end in another store than they were acknowledged for."""
-        name = self._directory / _STORE_FILE
-        before = name.read_text(encoding="utf-8") if name.exists() else store
-        if before != store:
-            if self.found:
-                raise StoreError(
-                    f"spool {self._directory} holds requests for store {before}: serve that store until they are stored, or choose another --spool"
-                )
-            forget(self._directory)
-        name.write_text(store, encoding="utf-8")
+    def _sealed(self) -> list[Path]:
+        return list(self._directory.glob(f"*{SEALED}"))
 
     def _append(self, requests: Sequence[CheckedRequest]) -> None:
         received_ns = time.time_ns()
@@ -182,7 +159,7 @@ class SpoolLog:
             segment.path.unlink(missing_ok=True)
 
     def _check_room(self, size: int) -> None:
-        disk = os.statvfs(self._directory)
+        disk = os.statvfs(self._root)
         held = self._bytes() + size
         full = ""
         if held > self._limits.spool_bytes:
@@ -196,11 +173,11 @@ class SpoolLog:
             raise UnavailableError(f"{full}; try again", _RETRY_SECONDS)
 
     def _bytes(self) -> int:
-        """Bytes in the directory: what the files were at the last look, and what was appended since."""
+        """Bytes in the spool: what the files were at the last look, and what was appended since."""
         now = time.monotonic()
         if now - self._measured_at > _MEASURE_SECONDS:
             self._measured_at, self._appended = now, 0
-            self._measured = sum(_size(Path(folder) / name) for folder, _, names in os.walk(self._directory) for name in names)
+            self._measured = sum(_size(Path(folder) / name) for folder, _, names in os.walk(self._root) for name in names)
             SPOOL_BYTES.set(self._measured)
         return int(self._measured + self._appended)
 
@@ -252,12 +229,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # the drain removes segments
         return 0
-
-
-def _own(directory: Path) -> TextIO:
-    try:
-        return own(directory, _LOCK_FILE)
-    except BlockingIOError:
-        raise StoreError(f"spool {directory} belongs to another process; stop it, or choose another --spool") from None
-    except OSError as error:
-        raise StoreError(f"spool {directory}: {(error.strerror or str(error)).lower()}") from None

@@ -1,0 +1,85 @@
+"""What acknowledges requests: the spool, with the drain behind it, or the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Final
+
+from spanhouse.exporter.batch import Batcher
+from spanhouse.exporter.config import Ack, ServeConfig
+from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.spool.drain import Drain
+from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.spool.root import SpoolRoot
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.writer import Batch, Writer
+
+_NO_LIMIT: Final = 2**62
+_SEAL_SECONDS: Final = 0.05
+"""How often it is seen to whether the open segment is due."""
+
+
+@asynccontextmanager
+async def acknowledging(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+    """The sink of a server that is one process."""
+    if config.ack is Ack.STORE:
+        async with _into_store(config, store) as sink:
+            yield sink
+        return
+    async with draining(config, store), spooling(config, receiver=0) as sink:
+        yield sink
+
+
+@asynccontextmanager
+async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
+    """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
+    with _root(config) as root:
+        drain = Drain(root, Writer(store.client, StoredRequests(root.path)), store.client)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(drain.stop, config.stop_seconds)
+
+
+@contextmanager
+def _root(config: ServeConfig) -> Iterator[SpoolRoot]:
+    with closing(SpoolRoot(config.spool_directory, str(config.store))) as root:
+        yield root
+
+
+@asynccontextmanager
+async def spooling(config: ServeConfig, receiver: int) -> AsyncIterator[Batcher]:
+    """The spool's writing end. Requests that wait share one fsync."""
+    log = SpoolLog(config.spool_directory, receiver, config.spool_limits)
+    batcher = Batcher(log.append, linger_seconds=0, max_spans=_NO_LIMIT, max_bytes=config.batch_bytes, waiting_bytes=config.waiting_bytes)
+    sealing = asyncio.create_task(_seal(log))
+    try:
+        yield batcher
+    finally:
+        sealing.cancel()
+        await batcher.close()
+        await asyncio.to_thread(log.close)
+
+
+async def _seal(log: SpoolLog) -> None:
+    while True:
+        await asyncio.to_thread(log.seal)
+        await asyncio.sleep(_SEAL_SECONDS)
+
+
+@asynccontextmanager
+async def _into_store(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+    writer = Writer(store.client, StoredRequests(None))
+    batcher = Batcher(
+        lambda requests: writer.insert(Batch.of(requests)),
+        linger_seconds=config.batch_linger_seconds,
+        max_spans=config.batch_spans,
+        max_bytes=config.batch_bytes,
+        waiting_bytes=config.waiting_bytes,
+    )
+    try:
+        yield batcher
+    finally:
+        await batcher.close()
