@@ -58,8 +58,8 @@ class Cutter:
         if dropped := self._drop(span.links, "links", where):
             span.dropped_links_count = min(span.dropped_links_count + dropped, _MAX_UINT32)
         self._cut(span.attributes, where, "", cut)
-        for kind, parts in (("events", span.events), ("links", span.links)):
-            for index, part in enumerate(parts):
+        for kind in ("events", "links"):
+            for index, part in enumerate(getattr(span, kind)):
                 count = len(part.attributes)
                 if dropped := self._drop(part.attributes, "attributes", where):
                     part.dropped_attributes_count = min(part.dropped_attributes_count + dropped, _MAX_UINT32)

@@ -41,4 +41,4 @@ def ids_are_good(spans: Sequence[bytes]) -> bool:
     good = (head["trace_id_tag"] == _TRACE_ID_TAG) & head["trace_id"].any(axis=1) & (head["span_id_tag"] == _SPAN_ID_TAG) & (head["span_id"] != 0)
     good &= (next_tag > _PARENT_TAG) | ((next_tag == _PARENT_TAG) & (head["next_length"] == 8))
     # The others may only have a trace state, which stands before the parent.
-    return not any(id_problem(Span.FromString(spans[index])) for index in np.flatnonzero(~good))
+    return not any(id_problem(Span.FromString(spans[index])) for index in np.flatnonzero(~good).tolist())

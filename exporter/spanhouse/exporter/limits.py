@@ -24,6 +24,7 @@ class Limits:
         value_bytes: bytes of an attribute's value: of a text its UTF-8, of an array or map its JSON text. Prompts of a MiB are usual.
         values: attributes, array elements, events and the like that take at most 8 bytes each, in one request. A million of them are
             2 MB on the wire and a hundred times that in memory.
+        json_bytes: size of a request in JSON, decompressed. Python's text takes up to four times that.
         json_values: values of all kinds in a request in JSON, whose parser needs memory for each.
     """
 
@@ -34,7 +35,8 @@ class Limits:
     key_bytes: int = 4096
     value_bytes: int = 4 * 2**20
     values: int = 2_000_000
-    json_values: int = 2_000_000
+    json_bytes: int = 32 * 2**20
+    json_values: int = 1_500_000
 
     def small_bytes(self) -> int:
         """Up to this size a serialised span, resource or scope is within every limit: an attribute, event or link takes two bytes at least."""

@@ -6,11 +6,12 @@ UNAVAILABLE or 503, and must not after INVALID_ARGUMENT, RESOURCE_EXHAUSTED with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import RetryInfo
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 
@@ -35,21 +36,36 @@ class ExportError(Exception):
 
     def status(self) -> Status:
         """The google.rpc.Status that both transports send, with RetryInfo where the client should try again."""
-        details = []
+        status = Status(code=self.grpc_code, message=self.message)
+        for detail in self.details():
+            status.details.add().Pack(detail)
+        return status
+
+    def details(self) -> Iterator[Message]:
+        """What the status says for programs."""
         if self.retry_seconds is not None:
             info = RetryInfo()
             info.retry_delay.FromMilliseconds(round(self.retry_seconds * 1000))
-            packed = AnyMessage()
-            packed.Pack(info)
-            details.append(packed)
-        return Status(code=self.grpc_code, message=self.message, details=details)
+            yield info
 
 
+@dataclass
 class InvalidRequestError(ExportError):
-    """The bytes are not an OTLP trace request."""
+    """The bytes are not an OTLP trace request.
+
+    Attributes:
+        field: path of the field that is wrong, if it is known.
+    """
+
+    field: str = ""
 
     grpc_code = 3
     http_status = 400
+
+    def details(self) -> Iterator[Message]:
+        """Which field is wrong."""
+        yield from super().details()
+        yield BadRequest(field_violations=[BadRequest.FieldViolation(field=self.field, description=self.message)])
 
 
 class UnsupportedMediaTypeError(ExportError):
