@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from spanhouse.exporter.limits import Limits
 from spanhouse.exporter.request import CheckedRequest, check
 from spanhouse.exporter.status import ExportError, TooLargeError, UnavailableError
 
@@ -45,10 +46,12 @@ class ExportService:
     Attributes:
         sink: where checked requests go.
         max_request_bytes: larger requests are refused.
+        limits: on what a request may hold.
     """
 
     sink: Sink
     max_request_bytes: int
+    limits: Limits = Limits()
 
     async def export(self, body: bytes) -> Acknowledgement:
         """Store the spans of a serialised ``ExportTraceServiceRequest``.
@@ -59,7 +62,7 @@ class ExportService:
         if len(body) > self.max_request_bytes:
             raise TooLargeError(f"the request has {len(body)} bytes, more than the {self.max_request_bytes} allowed: send smaller batches")
         try:
-            checked = check(body) if len(body) <= _SMALL_BYTES else await asyncio.to_thread(check, body)
+            checked = check(body, self.limits) if len(body) <= _SMALL_BYTES else await asyncio.to_thread(check, body, self.limits)
             if checked.spans:
                 await self.sink.add(checked)
         except ExportError:
