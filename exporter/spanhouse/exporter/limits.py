@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from spanhouse.exporter.anyvalue import MAX_JSON_GROWTH
 
@@ -41,3 +42,6 @@ class Limits:
     def small_bytes(self) -> int:
         """Up to this size a serialised span, resource or scope is within every limit: an attribute, event or link takes two bytes at least."""
         return min(2 * self.attributes, 2 * self.events, 2 * self.links, self.key_bytes, self.value_bytes // MAX_JSON_GROWTH)
+
+
+DEFAULT_LIMITS: Final = Limits()

@@ -24,7 +24,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
 
 _MAX_MESSAGES_DEEP: Final = 100
@@ -37,7 +37,6 @@ _SEPARATOR: Final = np.zeros(256, bool)
 _SEPARATOR[list(b",[{")] = True
 _SCANNED_BYTES: Final = 2**20
 _SHOWN_PATH: Final = 200
-_DEFAULT_LIMITS: Final = Limits()
 
 
 class _FieldError(ValueError):
@@ -48,7 +47,7 @@ class _FieldError(ValueError):
         self.path: list[str] = []
 
 
-def to_protobuf(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> bytes:
+def to_protobuf(body: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """A serialised ``ExportTraceServiceRequest`` from one in JSON. The same text gives the same bytes each time.
 
     It takes many times the body's bytes for a moment: not for several large ones at once.

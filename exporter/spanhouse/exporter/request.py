@@ -19,13 +19,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError
 from spanhouse.exporter.cut import Attributes, Cutter
 from spanhouse.exporter.ids import id_problem
-from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
 from spanhouse.exporter.plain import is_dense, is_plain
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
 from spanhouse.exporter.wire import Frame
 
-_DEFAULT_LIMITS: Final = Limits()
 _LARGE_BYTES: Final = 4 * 2**20
 _one_large_request: Final = threading.Lock()
 """A parsed request takes several times its bytes. So of the large ones one is parsed at a time, whichever thread it comes from."""
@@ -49,7 +48,7 @@ class CheckedRequest:
     reason: str = ""
 
 
-def check(body: bytes, limits: Limits = _DEFAULT_LIMITS) -> CheckedRequest:
+def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
     """Check a serialised request, and count what is left out or cut.
 
     Raises:

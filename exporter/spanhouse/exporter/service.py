@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.request import CheckedRequest, check
 from spanhouse.exporter.status import ExportError, TooLargeError, UnavailableError
 
@@ -51,7 +51,7 @@ class ExportService:
 
     sink: Sink
     max_request_bytes: int
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
 
     async def export(self, body: bytes) -> Acknowledgement:
         """Store the spans of a serialised ``ExportTraceServiceRequest``.
