@@ -12,10 +12,13 @@ import grpc
 from tests.support.store import TestStore
 
 from spanhouse.exporter.batch import Batcher
+from spanhouse.exporter.bodies import Budget
 from spanhouse.exporter.config import Address
 from spanhouse.exporter.grpc_server import GrpcServer
+from spanhouse.exporter.health import Health
 from spanhouse.exporter.http_server import OtlpHttp
 from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.spool.stored import StoredRequests
@@ -52,10 +55,9 @@ class Receiver:
     async def _start(self, tokens: Tokens | None, max_request_bytes: int, budget_bytes: int) -> tuple[str, str]:
         self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
         service = ExportService(self._batcher, max_request_bytes)
-        otlp_http = OtlpHttp(service, lambda: tokens, budget_bytes=budget_bytes)
-        self.budget = otlp_http.budget
-        self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens)
-        self._http = HttpListener(otlp_http, Address("127.0.0.1", 0), "http")
+        self.budget = Budget(budget_bytes)
+        self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens, budget=self.budget, health=Health(Readiness()))
+        self._http = HttpListener(OtlpHttp(service, lambda: tokens, budget=self.budget), Address("127.0.0.1", 0), "http")
         await self._grpc.start()
         await self._http.start()
         return str(self._grpc.address), str(self._http.address)

@@ -6,21 +6,21 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import uvloop
 
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
-from spanhouse.exporter.config import OFF, Address, ServeConfig
+from spanhouse.exporter.config import OFF, ServeConfig
+from spanhouse.exporter.cors import parse_origins
 from spanhouse.exporter.engine import OpenStore
-from spanhouse.exporter.grpc_server import GrpcServer
-from spanhouse.exporter.http_server import OtlpHttp
-from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.listeners import listening
+from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.sink import acknowledging
+from spanhouse.exporter.tls import Certificates, TlsFiles
 from spanhouse.exporter.tokens import Right, TokenFile
 from spanhouse.schema import serving
 from spanhouse.schema.serving import Serving
@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 def run(config: ServeConfig) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP reads the token file again.
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the token file and the certificates again.
 
     Prints one line to standard output when all listeners take requests.
 
     Raises:
-        ConfigError: an option can't be used: an address is taken, the token file can't be read.
+        ConfigError: an option can't be used: an address is taken, the token file or a certificate can't be read.
         StoreError: the store can't be used.
     """
     config.validate()
@@ -44,8 +44,19 @@ def run(config: ServeConfig) -> None:
 async def _serve(config: ServeConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    readiness = Readiness()
     tokens = TokenFile(config.token_file)
-    loop.add_signal_handler(signal.SIGHUP, tokens.reload)
+    certificates = None
+    if config.tls_cert is not None and config.tls_key is not None:
+        certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
+    origins = parse_origins(config.cors_origins)
+
+    def reload() -> None:
+        tokens.reload()
+        if certificates is not None:
+            certificates.reload()
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
@@ -53,7 +64,8 @@ async def _serve(config: ServeConfig) -> None:
         store = stack.enter_context(OpenStore(config.store))
         service = ExportService(await stack.enter_async_context(acknowledging(config, store)), config.max_request_bytes)
         clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, tokens))
-        listeners = await stack.enter_async_context(_listening(config, service, clickhouse_http, tokens))
+        opened = listening(config, service, clickhouse_http, tokens=tokens, origins=origins, certificates=certificates, readiness=readiness)
+        listeners = await stack.enter_async_context(opened)
         at = {option: str(listener.address) for option, listener in listeners.items()}
         found = Serving(
             pid=os.getpid(),
@@ -61,12 +73,14 @@ async def _serve(config: ServeConfig) -> None:
             grpc=at.get("grpc", OFF),
             http=at.get("http", OFF),
             clickhouse_http=at.get("clickhouse-http", OFF),
+            clickhouse_scheme="https" if config.clickhouse_http_over_tls else "http",
             console=OFF,
         )
         stack.enter_context(_announced(found, files))
         ready = f"store={found.store} grpc={found.grpc} http={found.http} clickhouse-http={found.clickhouse_http} console={found.console}"
         print(f"spanhouse ready {ready}", flush=True)  # noqa: T201 the ready line
         await stop.wait()
+        readiness.set(STOPPING, "the server is about to end")
         _log.info("stopping")
 
 
@@ -83,34 +97,6 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncItera
     finally:
         await asyncio.to_thread(app.close)
         await asyncio.to_thread(reader.close)
-
-
-class _Listener(Protocol):
-    address: Address
-
-    async def start(self) -> None: ...
-
-    async def stop(self, grace_seconds: float) -> None: ...
-
-
-@asynccontextmanager
-async def _listening(
-    config: ServeConfig, service: ExportService, clickhouse_http: ClickHouseHttp | None, tokens: TokenFile
-) -> AsyncIterator[Mapping[str, _Listener]]:
-    """All listeners, by their option; stopped together, so that one client that stalls delays the end once."""
-    listeners: dict[str, _Listener] = {}
-    try:
-        if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
-            listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http")
-        if address := Address.parse(config.http, "--http"):
-            listeners["http"] = HttpListener(OtlpHttp(service, tokens, budget_bytes=config.waiting_bytes), address, "http")
-        if address := Address.parse(config.grpc, "--grpc"):
-            listeners["grpc"] = GrpcServer(service, address, tokens)
-        for listener in listeners.values():
-            await listener.start()
-        yield listeners
-    finally:
-        await asyncio.gather(*(listener.stop(config.stop_seconds) for listener in listeners.values()))
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:

@@ -74,7 +74,10 @@ class ServeConfig:
         http: OTLP over HTTP.
         clickhouse_http: the ClickHouse-compatible endpoint; for an embedded store only.
         console: web console and JSON API.
-        token_file: who may do what; without it every listener keeps to loopback addresses.
+        token_file: who may do what; without it every listener keeps to loopback addresses, OTLP's unless ``tls_client_ca`` is set.
+        tls_cert, tls_key: PEM files for TLS: always for OTLP, for the ClickHouse-compatible endpoint beyond loopback addresses.
+        tls_client_ca: PEM file of the CAs whose client certificates OTLP asks for.
+        cors_origins: web pages that may send OTLP over HTTP, as origins separated by commas; ``*`` for all.
         max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
         ack: when a request is acknowledged.
         spool: directory of the spool; by default ``STORE-spool`` beside an embedded store, else ``spool`` in the data directory.
@@ -92,6 +95,10 @@ class ServeConfig:
     clickhouse_http: str = "127.0.0.1:8123"
     console: str = OFF
     token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    cors_origins: str = ""
     max_request_bytes: int = 64 * 2**20
     ack: Ack = Ack.SPOOL
     spool: Path | None = None
@@ -111,12 +118,24 @@ class ServeConfig:
         """
         for option, text in self._listeners().items():
             address = Address.parse(text, f"--{option}")
-            if address is not None and not address.loopback and self.token_file is None:
-                raise ConfigError(f"--{option} {text}: listening beyond this machine needs --token-file; without one use 127.0.0.1:{address.port}")
+            known_by_certificate = option in {"grpc", "http"} and self.tls_client_ca is not None
+            if address is not None and not address.loopback and self.token_file is None and not known_by_certificate:
+                needed = "--token-file or --tls-client-ca" if option in {"grpc", "http"} else "--token-file"
+                raise ConfigError(f"--{option} {text}: listening beyond this machine needs {needed}; without it use 127.0.0.1:{address.port}")
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ConfigError("--tls-cert and --tls-key: a certificate and its private key go together; give both")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ConfigError("--tls-client-ca: client certificates need TLS; give --tls-cert and --tls-key, too")
         if self.grpc == self.http == OFF:
             raise ConfigError("--grpc and --http are both off: nothing could be received")
         if self.console != OFF:
             raise ConfigError("--console: nothing is served there by this version; leave it off")
+
+    @property
+    def clickhouse_http_over_tls(self) -> bool:
+        """Whether that endpoint speaks TLS. On this machine it does not, so that clients find and reach it without a certificate of its own."""
+        address = Address.parse(self.clickhouse_http, "--clickhouse-http")
+        return self.tls_cert is not None and address is not None and not address.loopback
 
     @property
     def spool_directory(self) -> Path:

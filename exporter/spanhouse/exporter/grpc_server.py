@@ -8,11 +8,16 @@ from typing import Final, TypeAlias
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2_grpc
 
 from spanhouse.exporter import metrics
+from spanhouse.exporter.bodies import Budget
 from spanhouse.exporter.config import Address, ConfigError
+from spanhouse.exporter.health import Health
+from spanhouse.exporter.reception import Reception
 from spanhouse.exporter.service import ExportService
-from spanhouse.exporter.status import ExportError, NotKeptError
+from spanhouse.exporter.status import ExportError, InvalidRequestError, NotKeptError
+from spanhouse.exporter.tls import Certificates
 from spanhouse.exporter.tokens import Right, Tokens
 
 _log = logging.getLogger(__name__)
@@ -20,16 +25,46 @@ _log = logging.getLogger(__name__)
 _COLLECTOR: Final = "/opentelemetry.proto.collector."
 _TRACES: Final = f"{_COLLECTOR}trace.v1.TraceService/Export"
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_LIMITS: Final = (
+    # A second server on the port has to fail, not to share it.
+    ("grpc.so_reuseport", 0),
+    # Calls beyond these wait with their sender; gRPC's protection from overload would refuse every second one of a client that has more to do.
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.http.overload_protection", 0),
+    # What a connection may send before somebody reads it. Left to itself gRPC raises this to megabytes a call.
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Connections end when nobody uses them, when their client is gone without a word, and at an age that lets a load balancer share them anew.
+    ("grpc.max_connection_idle_ms", 5 * 60_000),
+    ("grpc.max_connection_age_ms", 60 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may ask for a sign of life as often, calls or not, as exporters are commonly told to.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
 
 TokensNow = Callable[[], Tokens | None]
 """The tokens that hold now; None if everybody on this machine is let in."""
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+_Behaviour: TypeAlias = Callable[[object, _Context], Awaitable[bytes]]
 
 
 class GrpcServer:
     """The gRPC listener, bound when made.
+
+    Args:
+        service: stores requests.
+        address: where to listen; port 0 is any free one.
+        tokens: the tokens that hold now; None if everybody who gets here is let in.
+        budget: what all requests together may hold in memory.
+        health: answers ``grpc.health.v1``.
+        certificates: for TLS; None speaks without.
+        max_connections: more are closed at once.
 
     Attributes:
         address: where it listens, the port filled in.
@@ -38,20 +73,31 @@ class GrpcServer:
         ConfigError: the address can't be had.
     """
 
-    def __init__(self, service: ExportService, address: Address, tokens: TokensNow) -> None:
+    def __init__(
+        self,
+        service: ExportService,
+        address: Address,
+        tokens: TokensNow,
+        *,
+        budget: Budget,
+        health: Health,
+        certificates: Certificates | None = None,
+        max_connections: int = 1000,
+    ) -> None:
         self._service = service
         self._tokens = tokens
-        self._server = grpc.aio.server(
-            options=[
-                # A second server on the port has to fail, not to share it.
-                ("grpc.so_reuseport", 0),
-                # The service itself refuses what is too large, with a message; gRPC stops what is far too large.
-                ("grpc.max_receive_message_length", service.max_request_bytes + 1024),
-            ]
-        )
+        self._budget = budget
+        self._reception = Reception()
+        # What the service refuses it says itself; gRPC stops what is far too large.
+        largest = ("grpc.max_receive_message_length", service.max_request_bytes + 1024)
+        self._server = grpc.aio.server(options=[*_LIMITS, largest, ("grpc.max_allowed_incoming_connections", max_connections)])
         self._server.add_generic_rpc_handlers((_Handlers(self._export, self._refuse),))
+        health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
         try:
-            port = self._server.add_insecure_port(str(address))
+            if certificates is None:
+                port = self._server.add_insecure_port(str(address))
+            else:
+                port = self._server.add_secure_port(str(address), certificates.grpc())
         except RuntimeError:
             raise ConfigError(f"--grpc {address}: the address is in use or not of this machine; choose another port, or 0 for any") from None
         self.address = Address(address.host, port)
@@ -64,12 +110,18 @@ class GrpcServer:
         """Refuse new calls and let those under way finish for so long."""
         await self._server.stop(grace_seconds)
 
-    async def _export(self, body: bytes, context: _Context) -> bytes:
+    async def _export(self, _: object, context: _Context) -> bytes:
         try:
             if (tokens := self._tokens()) is not None:
                 metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
                 tokens.require(Right.INGEST, metadata.get)
-            done = await self._service.export(body)
+            # Read here and not by gRPC, so that a message takes no memory before its sender is known and its turn has come.
+            body = await self._reception(context.read)
+            if not isinstance(body, bytes):
+                raise InvalidRequestError("the call holds no message")
+            with self._budget.request() as take:
+                take(len(body))
+                done = await self._service.export(body)
         except ExportError as error:
             metrics.refused("grpc", error)
             await _abort(context, error)
@@ -77,7 +129,7 @@ class GrpcServer:
         metrics.acknowledged("grpc", done.spans)
         return done.response
 
-    async def _refuse(self, _: bytes, context: _Context) -> bytes:
+    async def _refuse(self, _: object, context: _Context) -> bytes:
         error = NotKeptError("only traces are kept here: send logs and metrics elsewhere")
         metrics.refused("grpc", error)
         await _abort(context, error)
@@ -91,11 +143,14 @@ async def _abort(context: _Context, error: ExportError) -> None:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    """Raw bytes for OTLP's three services; gRPC itself answers UNIMPLEMENTED for all else."""
+    """Raw bytes for OTLP's three services; gRPC itself answers UNIMPLEMENTED for all else.
 
-    def __init__(self, export: Callable[[bytes, _Context], Awaitable[bytes]], refuse: Callable[[bytes, _Context], Awaitable[bytes]]) -> None:
-        self._export: _Handler = grpc.unary_unary_rpc_method_handler(export)
-        self._refuse: _Handler = grpc.unary_unary_rpc_method_handler(refuse)
+    Their calls are unary. A server may take such a call as a stream of one message, and so choose when to read it.
+    """
+
+    def __init__(self, export: _Behaviour, refuse: _Behaviour) -> None:
+        self._export: _Handler = grpc.stream_unary_rpc_method_handler(export)
+        self._refuse: _Handler = grpc.stream_unary_rpc_method_handler(refuse)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
         """The handler of a call."""

@@ -27,23 +27,20 @@ _GZIP: Final = 31
 class OtlpHttp:
     """``POST /v1/traces`` with protobuf bodies, plain or gzip.
 
-    Attributes:
-        budget: what the bodies under way take.
-
     Every answer, errors too, is protobuf: an ``ExportTraceServiceResponse`` or a ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
     """
 
-    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None], *, budget_bytes: int) -> None:
+    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None], *, budget: Budget) -> None:
         """Make the application.
 
         Args:
             service: stores requests.
             tokens: the tokens that hold now; None if everybody on this machine is let in.
-            budget_bytes: what all bodies together may take, decompressed.
+            budget: what all requests together may hold in memory.
         """
         self._service = service
         self._tokens = tokens
-        self.budget = Budget(budget_bytes)
+        self._budget = budget
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -53,7 +50,7 @@ class OtlpHttp:
                 tokens.require(Right.INGEST, headers.get)
             _check_target(scope["method"], scope["path"])
             _check_content_type(headers.get("content-type", ""))
-            with self.budget.request() as take:
+            with self._budget.request() as take:
                 body = await self._read(headers, receive, take)
                 if body is None:
                     return

@@ -71,7 +71,7 @@ def _findings(store: Store, *, given: bool) -> Iterator[Finding]:
     elif server.clickhouse_http == OFF:
         yield Finding(Level.WARN, "store", f"{server.store}: not looked at, the server that owns it answers no queries (clickhouse-http is off)")
     else:
-        yield _tables(parse_store(f"http://{server.clickhouse_http}/{store.database}"), store)
+        yield _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
 
 
 def _packages() -> Iterator[Finding]:

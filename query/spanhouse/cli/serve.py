@@ -29,6 +29,10 @@ def run(arguments: Namespace) -> int:
         spool_free_bytes=arguments.spool_free_bytes,
         ack=Ack(arguments.ack),
         token_file=arguments.token_file,
+        tls_cert=arguments.tls_cert,
+        tls_key=arguments.tls_key,
+        tls_client_ca=arguments.tls_client_ca,
+        cors_origins=arguments.cors_origins,
     )
     try:
         config.validate()

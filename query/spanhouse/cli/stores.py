@@ -128,7 +128,7 @@ def _readable(dsn: str | None) -> str | None:
     store = given_store(dsn)
     owner = None if store.directory is None else serving.read_serving(serving.beside_store(store.directory))
     if owner is not None and owner.alive() and parse_store(owner.store).directory == store.directory and owner.clickhouse_http != "off":
-        return f"http://{owner.clickhouse_http}/{store.database}"
+        return f"{owner.clickhouse_url}/{store.database}"
     return store.dsn
 
 

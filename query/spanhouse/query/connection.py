@@ -94,7 +94,7 @@ class Connection:
         if self.store.directory is not None:
             serving = read_serving(beside_store(self.store.directory))
             if serving is not None and serving.alive() and serving.clickhouse_http != "off":
-                return StoreUnavailableError(f"store {self.store} belongs to a running server: use http://{serving.clickhouse_http}")
+                return StoreUnavailableError(f"store {self.store} belongs to a running server: use {serving.clickhouse_url}")
             return StoreUnavailableError(
                 f"store {self.store} cannot be opened: if another process has it open, use that one's address ({_first_line(error)})"
             )
@@ -136,7 +136,7 @@ def _served(serving: Serving) -> Store:
         StoreError: it has none.
     """
     if serving.clickhouse_http != "off":
-        return parse_store(f"http://{serving.clickhouse_http}/{parse_store(serving.store).database}")
+        return parse_store(f"{serving.clickhouse_url}/{parse_store(serving.store).database}")
     if not serving.store.startswith("chdb:"):
         raise StoreError(f"the running server keeps its traces in {serving.store}: name that store, with its user and password")
     raise StoreError(f"the running server (process {serving.pid}) serves no queries: start it without --clickhouse-http off")

@@ -22,6 +22,7 @@ class Serving:
         pid: its process id.
         store: its store's DSN, scrubbed.
         grpc, http, clickhouse_http, console: ``host:port`` of each listener, or ``off``.
+        clickhouse_scheme: ``http``, or ``https`` where that listener speaks TLS.
     """
 
     pid: int
@@ -30,6 +31,12 @@ class Serving:
     http: str
     clickhouse_http: str
     console: str
+    clickhouse_scheme: str = "http"
+
+    @property
+    def clickhouse_url(self) -> str:
+        """Address of the ClickHouse-compatible endpoint, to be used if that is not ``off``."""
+        return f"{self.clickhouse_scheme}://{self.clickhouse_http}"
 
     def alive(self) -> bool:
         """Whether the process still exists. That it listens is for the caller to find out, by connecting."""

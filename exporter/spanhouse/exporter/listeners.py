@@ -1,0 +1,96 @@
+"""Every listener, by its option."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from spanhouse.exporter.bodies import Budget
+from spanhouse.exporter.clickhouse_http import ClickHouseHttp
+from spanhouse.exporter.config import Address, ServeConfig
+from spanhouse.exporter.cors import Cors
+from spanhouse.exporter.grpc_server import GrpcServer
+from spanhouse.exporter.health import Health
+from spanhouse.exporter.http_server import OtlpHttp
+from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.operations import Operations
+from spanhouse.exporter.readiness import Readiness
+from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.tls import Certificates
+from spanhouse.exporter.tokens import TokenFile
+
+_CONNECTIONS: Final = 1000
+_OPEN_FILES: Final = 10_240
+"""What is asked for; macOS gives no process more."""
+
+
+class Listener(Protocol):
+    """What listens at an address."""
+
+    address: Address
+
+    async def start(self) -> None:
+        """Take requests."""
+        ...
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new requests and let those under way finish for so long."""
+        ...
+
+
+@asynccontextmanager
+async def listening(
+    config: ServeConfig,
+    service: ExportService,
+    clickhouse_http: ClickHouseHttp | None,
+    *,
+    tokens: TokenFile,
+    origins: frozenset[str],
+    certificates: Certificates | None,
+    readiness: Readiness,
+) -> AsyncIterator[Mapping[str, Listener]]:
+    """All listeners; stopped together, so that one client that stalls delays the end once.
+
+    Raises:
+        ConfigError: an address can't be had.
+    """
+    listeners: dict[str, Listener] = {}
+    budget = Budget(config.waiting_bytes)
+    connections = _connections_per_listener()
+    try:
+        if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
+            tls = certificates.queries if certificates is not None and config.clickhouse_http_over_tls else None
+            listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http", tls=tls, max_connections=connections)
+        if address := Address.parse(config.http, "--http"):
+            otlp = Cors(OtlpHttp(service, tokens, budget=budget), origins)
+            tls = None if certificates is None else certificates.otlp
+            listeners["http"] = HttpListener(Operations(otlp, readiness, tokens), address, "http", tls=tls, max_connections=connections)
+        if address := Address.parse(config.grpc, "--grpc"):
+            listeners["grpc"] = GrpcServer(
+                service,
+                address,
+                tokens,
+                budget=budget,
+                health=Health(readiness),
+                certificates=certificates,
+                max_connections=connections,
+            )
+        for listener in listeners.values():
+            await listener.start()
+        yield listeners
+    finally:
+        await asyncio.gather(*(listener.stop(config.stop_seconds) for listener in listeners.values()))
+
+
+def _connections_per_listener() -> int:
+    """As many as leave the engine and the spool most of the files that this process may open, after raising that number where it is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _CONNECTIONS
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(_CONNECTIONS, max(soft, wanted) // 8)
