@@ -14,9 +14,10 @@ from clickhouse_connect.driver.client import Client
 from spanhouse.exporter.metrics import BATCH_SPANS, LAG_SECONDS, SPOOL_AGE_SECONDS
 from spanhouse.exporter.spool.aside import Aside
 from spanhouse.exporter.spool.recheck import missing
+from spanhouse.exporter.spool.record import Record
 from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.segment import Segment
-from spanhouse.exporter.status import ExportError, InvalidRequestError
+from spanhouse.exporter.status import InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
 
 _log = logging.getLogger(__name__)
@@ -36,13 +37,15 @@ class Drain:
         root: the spool.
         writer: stores batches.
         client: the writer's connection, for questions about segments that an earlier process left.
+        batch_bytes: segments that together have no more than this share an insert.
 
     Attributes:
-        trouble: why the oldest segment is not stored yet although it was tried; '' if nothing is wrong.
+        trouble: why the oldest segments are not stored yet although they were tried; '' if nothing is wrong.
     """
 
-    def __init__(self, root: SpoolRoot, writer: Writer, client: Client) -> None:
+    def __init__(self, root: SpoolRoot, writer: Writer, client: Client, *, batch_bytes: int) -> None:
         self.trouble = ""
+        self._batch_bytes = batch_bytes
         self._root = root
         self._aside = Aside(root.path)
         self._writer = writer
@@ -64,28 +67,41 @@ class Drain:
 
     def _run(self) -> None:
         failures = 0
+        batch: Sequence[Path] = ()
         while True:
             stopping = self._stopping.is_set()
-            segments = self._root.sealed()
-            if stopping and (not segments or self.trouble or time.monotonic() >= self._deadline):
+            # A batch that failed is tried again as it was: the store may have it, and knows it by its content.
+            batch = batch or self._next_batch()
+            if stopping and (not batch or self.trouble or time.monotonic() >= self._deadline):
                 break
-            if not segments:
+            if not batch:
                 SPOOL_AGE_SECONDS.set(0)
                 self._stopping.wait(_LOOK_SECONDS)
-            elif self._try(segments[0]):
-                failures = 0
+            elif self._try(batch):
+                failures, batch = 0, ()
             else:
                 self._stopping.wait(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
                 failures += 1
-        if segments:
-            _log.warning("%d segments wait in the spool for the next start", len(segments))
+        if waiting := len(self._root.sealed()):
+            _log.warning("%d segments wait in the spool for the next start", waiting)
 
-    def _try(self, path: Path) -> bool:
-        """Store a segment. False if it has to be tried again."""
+    def _next_batch(self) -> Sequence[Path]:
+        """The oldest segments that fit into one insert: several small ones come from several receive processes, or from quiet times."""
+        batch: list[Path] = []
+        size = 0
+        for path in self._root.sealed():
+            size += path.stat().st_size if path.exists() else 0
+            if batch and (size > self._batch_bytes or (path in self._root.left) != (batch[0] in self._root.left)):
+                break
+            batch.append(path)
+        return batch
+
+    def _try(self, batch: Sequence[Path]) -> bool:
+        """Store segments. False if it has to be tried again."""
         try:
-            trouble = self._store(Segment.open(path))
-        except Exception as error:  # noqa: BLE001 whatever it is, the segment stays and is tried again
-            _log.exception("segment %s was not stored; it is tried again", path.name)
+            trouble = self._store([Segment.open(path) for path in batch if path.exists()])
+        except Exception as error:  # noqa: BLE001 whatever it is, the segments stay and are tried again
+            _log.exception("segments from %s on were not stored; they are tried again", batch[0].name)
             trouble = f"{type(error).__name__}: {error}"
         if trouble and trouble != self.trouble:
             _log.error("the store does not take spans, which wait in the spool: %s", trouble)
@@ -94,33 +110,34 @@ class Drain:
         self.trouble = trouble
         return not trouble
 
-    def _store(self, segment: Segment) -> str:
-        """Store a segment and remove it. Why that did not succeed, '' if it did."""
-        if segment.records:
-            oldest_ns = min(record.received_ns for record in segment.records)
+    def _store(self, segments: Sequence[Segment]) -> str:
+        """Store segments and remove them. Why that did not succeed, '' if it did."""
+        records = [(segment, record) for segment in segments for record in segment.records]
+        if records:
+            oldest_ns = min(record.received_ns for _, record in records)
             SPOOL_AGE_SECONDS.set(_seconds_since(oldest_ns))
-            outcomes = self._writer.insert(self._batch(segment))
+            outcomes = self._writer.insert(self._batch(segments, records))
             if troubles := [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, InvalidRequestError)]:
                 return str(troubles[0])
-            self._keep_unreadable(segment, outcomes)
+            for (segment, record), outcome in zip(records, outcomes, strict=True):
+                if outcome is not None:
+                    self._aside.dead_letter(segment.body(record), record, outcome.message)
             LAG_SECONDS.observe(_seconds_since(oldest_ns))
-            BATCH_SPANS.observe(sum(record.spans for record in segment.records))
-        for damage in segment.damages:
-            self._aside.quarantine(segment, damage)
-        segment.path.unlink()
+            BATCH_SPANS.observe(sum(record.spans for _, record in records))
+        for segment in segments:
+            for damage in segment.damages:
+                self._aside.quarantine(segment, damage)
+        for segment in segments:
+            segment.path.unlink(missing_ok=True)
         return ""
 
-    def _batch(self, segment: Segment) -> Batch:
-        bodies = [segment.body(record) for record in segment.records]
-        digests = [record.digest for record in segment.records]
-        if segment.path in self._root.left:
+    def _batch(self, segments: Sequence[Segment], records: Sequence[tuple[Segment, Record]]) -> Batch:
+        bodies = [segment.body(record) for segment, record in records]
+        digests = [record.digest for _, record in records]
+        if segments[0].path in self._root.left:
             return Batch(bodies=missing(self._client, bodies), digests=digests, salt=self._salt)
-        return Batch(bodies=bodies, digests=digests, file=None if segment.damages else segment.path)
-
-    def _keep_unreadable(self, segment: Segment, outcomes: Sequence[ExportError | None]) -> None:
-        for record, outcome in zip(segment.records, outcomes, strict=True):
-            if outcome is not None:
-                self._aside.dead_letter(segment.body(record), record, outcome.message)
+        whole = len(segments) == 1 and not segments[0].damages
+        return Batch(bodies=bodies, digests=digests, file=segments[0].path if whole else None)
 
 
 def _seconds_since(at_ns: int) -> float:
