@@ -7,12 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.support.application import App
 from tests.support.checkout import Checkout
 
-from spanhouse.processor import process
+from spanhouse.processor import configure, dirty, process
 from spanhouse.processor.capture import Capture
-from spanhouse.processor.dirty import is_dirty
 from spanhouse.processor.process import Process
 from spanhouse.processor.source import EntryPoint
 from spanhouse.schema import vocabulary
@@ -57,6 +60,22 @@ def test_the_answer_reaches_the_resource_of_spans_exported_later(checkout: Check
     assert started.capture().commit is not None
 
 
+@pytest.mark.usefixtures("checkout", "started")
+def test_the_answer_reaches_local_roots_where_nothing_of_ours_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+    monkeypatch.setattr(trace, "set_tracer_provider", lambda _: None)
+    exporter = InMemorySpanExporter()
+    provider = configure(export=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    join_checks()
+    with provider.get_tracer("tests").start_as_current_span("root", context=Context()):
+        pass
+    provider.shutdown()
+    (span,) = exporter.get_finished_spans()
+    assert DIRTY not in span.resource.attributes
+    assert dict(span.attributes or {}) == {DIRTY: "false"}
+
+
 @pytest.mark.usefixtures("checkout")
 def test_a_check_that_takes_more_than_its_time_leaves_the_key_out(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_BACKGROUND_SECONDS", -1.0)
@@ -68,7 +87,7 @@ def test_a_check_that_takes_more_than_its_time_leaves_the_key_out(started: Proce
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_that_is_forked_while_the_check_runs_does_it_again(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, release = threading.Event(), threading.Event()
-    check = is_dirty
+    check = dirty.is_dirty
     parent = os.getpid()
 
     def wait_in_the_parent(*arguments: object, **options: object) -> bool:
@@ -77,7 +96,7 @@ def test_a_child_that_is_forked_while_the_check_runs_does_it_again(started: Proc
             release.wait()
         return check(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(process, "is_dirty", wait_in_the_parent)
+    monkeypatch.setattr(dirty, "is_dirty", wait_in_the_parent)
     started.capture()
     entered.wait()
     reading, writing = os.pipe()

@@ -1,11 +1,17 @@
 """What an application loads: puts commit, branch, entry point, environment and model on its OpenTelemetry spans."""
 
-from spanhouse.processor.configuration import configure
-from spanhouse.processor.detector import MetadataResourceDetector
-from spanhouse.processor.model import set_active_model
-from spanhouse.processor.span_exporter import MetadataSpanExporter
-from spanhouse.processor.span_processor import MetadataSpanProcessor
-from spanhouse.processor.trace_metadata import trace_context, update_current_trace
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spanhouse.processor.configuration import configure
+    from spanhouse.processor.detector import MetadataResourceDetector
+    from spanhouse.processor.model import set_active_model
+    from spanhouse.processor.span_exporter import MetadataSpanExporter
+    from spanhouse.processor.span_processor import MetadataSpanProcessor
+    from spanhouse.processor.trace_metadata import trace_context, update_current_trace
 
 __all__ = [
     "MetadataResourceDetector",
@@ -16,3 +22,20 @@ __all__ = [
     "trace_context",
     "update_current_trace",
 ]
+
+_MODULES = {
+    "MetadataResourceDetector": "detector",
+    "MetadataSpanExporter": "span_exporter",
+    "MetadataSpanProcessor": "span_processor",
+    "configure": "configuration",
+    "set_active_model": "model",
+    "trace_context": "trace_metadata",
+    "update_current_trace": "trace_metadata",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for (PEP 562): an application, or the SDK that looks up an entry point, starts with what it uses."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

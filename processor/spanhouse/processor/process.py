@@ -13,15 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from opentelemetry import context as otel_context
 
 from spanhouse.processor.capture import Capture
-from spanhouse.processor.dirty import DirtyUnknownError, OutOfTimeError, index_bytes, is_dirty
 from spanhouse.processor.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
 from spanhouse.processor.resolve import Resolved, resolve, texts
 from spanhouse.processor.source import EntryPoint, entry_point
 from spanhouse.processor.values import Value, given, to_text
 from spanhouse.schema import vocabulary
 
-_SMALL_INDEX_BYTES = 64 << 10
-_START_UP_SECONDS = 0.0025
+# At most this much of a start goes into the check of the files, whose index tells beforehand how long that takes: some 80 bytes and 4
+# microseconds a file.
+_SMALL_INDEX_BYTES = 32 << 10
+_START_UP_SECONDS = 0.0015
 _BACKGROUND_SECONDS = 1.0
 _MODELS_KEPT = 4096
 _PROPAGATE = "SPANHOUSE_PROPAGATE"
@@ -55,7 +56,7 @@ class Process:
         version: grows with every change that was not there before, models included.
         models: what ``set_active_model`` set, the latest last.
         wrappers: how many exporters put metadata on resources.
-        detected: what the resource detector handed out.
+        detected: what a tracer provider's resource got from here.
         propagated: which metadata crosses to other services, see ``propagation``; None before anybody asked.
         configuring: held while providers are equipped.
     """
@@ -100,7 +101,8 @@ class Process:
         """The attributes for ``Resource.create``, whose argument overrides what the SDK reads from the environment."""
         otel = self.capture().otel
         values = self.values()
-        return {key: entry.value.text for key, entry in values.items() if key not in otel or entry.value.origin not in _SDK_ORIGINS}
+        self.detected = {key: entry.value.text for key, entry in values.items() if key not in otel or entry.value.origin not in _SDK_ORIGINS}
+        return self.detected
 
     def missing_from(self, provider: Mapping[str, object]) -> dict[str, str]:
         """What a tracer provider's resource lacks or has otherwise, the model of ``set_active_model`` left aside."""
@@ -150,7 +152,7 @@ class Process:
             self.version += 1
 
     def late_dirty(self) -> str | None:
-        """Whether the files are changed, where the answer came too late for the detector."""
+        """Whether the files are changed, where the answer came too late for the provider's resource."""
         if not self.detected or vocabulary.GIT_DIRTY.mlflow in self.detected or self._dirty is None:
             return None
         entry = self.values().get(vocabulary.GIT_DIRTY.mlflow)
@@ -164,21 +166,20 @@ class Process:
             self._check_in_background(self._capture)
 
     def _without_detected(self, provider: Mapping[str, object]) -> dict[str, object]:
-        """What somebody else than our detector put on a resource: that must not change by what the detector knew less of."""
+        """What somebody else put on a resource: that must not change by what was known less of here at that time."""
         return {key: value for key, value in provider.items() if key not in self.detected or to_text(value) != self.detected[key]}
 
     def _check_files(self, captured: Capture) -> None:
-        repository, commit = captured.repository, captured.commit
-        if repository is None or commit is None:
+        """Ask whether files are changed: at once where that is cheaper than a thread that does it, else in the background."""
+        if captured.repository is None or captured.commit is None:
             return
-        if index_bytes(repository) <= _SMALL_INDEX_BYTES:
+        from spanhouse.processor.dirty import OutOfTimeError, index_bytes  # start-up: often there is no repository
+
+        if index_bytes(captured.repository) <= _SMALL_INDEX_BYTES:
             try:
-                self._dirty = is_dirty(repository, commit, environ=os.environ, timeout_seconds=_START_UP_SECONDS)
+                self._dirty = _are_files_changed(captured, _START_UP_SECONDS)
             except OutOfTimeError:
                 pass
-            except Exception as error:  # noqa: BLE001 as in capture: any fault of the files makes the answer unknown
-                _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
-                return
             else:
                 return
         self._check_in_background(captured)
@@ -193,19 +194,38 @@ class Process:
             _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
 
     def _check_slowly(self, captured: Capture) -> None:
-        repository, commit = captured.repository, captured.commit
+        from spanhouse.processor.dirty import OutOfTimeError  # as above
+
         dirty = None
         try:
-            if repository is not None and commit is not None:
-                dirty = is_dirty(repository, commit, environ=os.environ, timeout_seconds=_BACKGROUND_SECONDS)
-        except DirtyUnknownError as error:
+            dirty = _are_files_changed(captured, _BACKGROUND_SECONDS)
+        except OutOfTimeError as error:
             _logger.debug("no %s: %s", vocabulary.GIT_DIRTY.mlflow, error)
-        except Exception as error:  # noqa: BLE001 as above
-            _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
         with self._lock:
             self._checking = False
             self._dirty = dirty
             self.version += 1
+
+
+def _are_files_changed(captured: Capture, seconds: float) -> bool | None:
+    """Whether tracked files differ from the commit; None where that cannot be said.
+
+    Raises:
+        OutOfTimeError: not within that time.
+    """
+    from spanhouse.processor.dirty import DirtyUnknownError, OutOfTimeError, is_dirty  # as above
+
+    if captured.repository is None or captured.commit is None:
+        return None
+    try:
+        return is_dirty(captured.repository, captured.commit, environ=os.environ, timeout_seconds=seconds)
+    except OutOfTimeError:
+        raise
+    except DirtyUnknownError as error:
+        _logger.debug("no %s: %s", vocabulary.GIT_DIRTY.mlflow, error)
+    except Exception as error:  # noqa: BLE001 as in capture: any fault of the files makes the answer unknown
+        _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
+    return None
 
 
 def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:
