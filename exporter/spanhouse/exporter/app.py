@@ -6,21 +6,21 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvloop
 
+from spanhouse.exporter.access import Access
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
-from spanhouse.exporter.config import OFF, ServeConfig
-from spanhouse.exporter.cors import parse_origins
+from spanhouse.exporter.config import OFF, Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.listeners import listening
 from spanhouse.exporter.readiness import STOPPING, Readiness
+from spanhouse.exporter.receivers import receivers
 from spanhouse.exporter.service import ExportService
-from spanhouse.exporter.sink import acknowledging
-from spanhouse.exporter.tls import Certificates, TlsFiles
+from spanhouse.exporter.sink import acknowledging, draining
 from spanhouse.exporter.tokens import Right, TokenFile
 from spanhouse.schema import serving
 from spanhouse.schema.serving import Serving
@@ -45,28 +45,15 @@ async def _serve(config: ServeConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     readiness = Readiness()
-    tokens = TokenFile(config.token_file)
-    certificates = None
-    if config.tls_cert is not None and config.tls_key is not None:
-        certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
-    origins = parse_origins(config.cors_origins)
-
-    def reload() -> None:
-        tokens.reload()
-        if certificates is not None:
-            certificates.reload()
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    access = Access.read(config)
+    loop.add_signal_handler(signal.SIGHUP, access.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store))
-        service = ExportService(await stack.enter_async_context(acknowledging(config, store)), config.max_request_bytes)
-        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, tokens))
-        opened = listening(config, service, clickhouse_http, tokens=tokens, origins=origins, certificates=certificates, readiness=readiness)
-        listeners = await stack.enter_async_context(opened)
-        at = {option: str(listener.address) for option, listener in listeners.items()}
+        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens))
+        at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, access, readiness))
         found = Serving(
             pid=os.getpid(),
             store=str(config.store),
@@ -82,6 +69,30 @@ async def _serve(config: ServeConfig) -> None:
         await stop.wait()
         readiness.set(STOPPING, "the server is about to end")
         _log.info("stopping")
+
+
+@asynccontextmanager
+async def _receiving(
+    config: ServeConfig, store: OpenStore, clickhouse_http: ClickHouseHttp | None, access: Access, readiness: Readiness
+) -> AsyncIterator[Mapping[str, str]]:
+    """All listeners; gives their addresses by option. Those of OTLP may be in processes of their own."""
+    async with AsyncExitStack() as stack:
+        if config.processes == 1:
+            service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), config.max_request_bytes)
+            listeners = await stack.enter_async_context(listening(config, service, clickhouse_http, access=access, readiness=readiness))
+            yield {name: str(listener.address) for name, listener in listeners.items()}
+            return
+        if config.ack is Ack.SPOOL:
+            await stack.enter_async_context(draining(config, store))
+        listeners = await stack.enter_async_context(listening(config, None, clickhouse_http, access=access, readiness=readiness))
+        others = await stack.enter_async_context(receivers(config))
+
+        def reload() -> None:
+            access.reload()
+            others.signal(signal.SIGHUP)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        yield {**{name: str(listener.address) for name, listener in listeners.items()}, **others.addresses}
 
 
 @asynccontextmanager

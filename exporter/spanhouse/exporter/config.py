@@ -12,6 +12,7 @@ from spanhouse.exporter.spool.log import SpoolLimits
 from spanhouse.schema.store import Store, data_dir
 
 OFF: Final = "off"
+_MOST_PROCESSES: Final = 64
 
 
 class Ack(StrEnum):
@@ -86,6 +87,7 @@ class ServeConfig:
         batch_spans, batch_bytes: an insert is begun when this much waits.
         batch_linger_seconds: or when a request has waited this long.
         waiting_bytes: requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive.
+        processes: how many processes receive. More than one share the ports, and a further one owns the store and empties the spool.
         stop_seconds: how long a stop waits for calls under way; containers are given 10 seconds before they are killed.
     """
 
@@ -108,6 +110,7 @@ class ServeConfig:
     batch_bytes: int = 32 * 2**20
     batch_linger_seconds: float = 0.2
     waiting_bytes: int = 256 * 2**20
+    processes: int = 1
     stop_seconds: float = 8.0
 
     def validate(self) -> None:
@@ -128,6 +131,10 @@ class ServeConfig:
             raise ConfigError("--tls-client-ca: client certificates need TLS; give --tls-cert and --tls-key, too")
         if self.grpc == self.http == OFF:
             raise ConfigError("--grpc and --http are both off: nothing could be received")
+        if not 1 <= self.processes <= _MOST_PROCESSES:
+            raise ConfigError(f"--processes {self.processes}: from 1 to {_MOST_PROCESSES}")
+        if self.processes > 1 and self.ack is Ack.STORE and self.store.embedded:
+            raise ConfigError("--ack store: an embedded store takes one process; leave --processes out, or acknowledge from the spool")
         if self.console != OFF:
             raise ConfigError("--console: nothing is served there by this version; leave it off")
 

@@ -26,8 +26,6 @@ _COLLECTOR: Final = "/opentelemetry.proto.collector."
 _TRACES: Final = f"{_COLLECTOR}trace.v1.TraceService/Export"
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _LIMITS: Final = (
-    # A second server on the port has to fail, not to share it.
-    ("grpc.so_reuseport", 0),
     # Calls beyond these wait with their sender; gRPC's protection from overload would refuse every second one of a client that has more to do.
     ("grpc.max_concurrent_streams", 100),
     ("grpc.http.overload_protection", 0),
@@ -65,6 +63,7 @@ class GrpcServer:
         health: answers ``grpc.health.v1``.
         certificates: for TLS; None speaks without.
         max_connections: more are closed at once.
+        shared: other processes listen at the same address; without it, a second server on the port fails.
 
     Attributes:
         address: where it listens, the port filled in.
@@ -83,6 +82,7 @@ class GrpcServer:
         health: Health,
         certificates: Certificates | None = None,
         max_connections: int = 1000,
+        shared: bool = False,
     ) -> None:
         self._service = service
         self._tokens = tokens
@@ -90,7 +90,9 @@ class GrpcServer:
         self._reception = Reception()
         # What the service refuses it says itself; gRPC stops what is far too large.
         largest = ("grpc.max_receive_message_length", service.max_request_bytes + 1024)
-        self._server = grpc.aio.server(options=[*_LIMITS, largest, ("grpc.max_allowed_incoming_connections", max_connections)])
+        self._server = grpc.aio.server(
+            options=[*_LIMITS, largest, ("grpc.so_reuseport", int(shared)), ("grpc.max_allowed_incoming_connections", max_connections)]
+        )
         self._server.add_generic_rpc_handlers((_Handlers(self._export, self._refuse),))
         health_pb2_grpc.add_HealthServicer_to_server(health, self._server)
         try:

@@ -174,6 +174,7 @@ class HttpListener:
         name: the option that the address comes from, without its dashes.
         tls: for TLS; None speaks without.
         max_connections: more are closed at once.
+        shared: other processes listen at the same address.
 
     Attributes:
         address: where it listens, the port filled in.
@@ -182,9 +183,9 @@ class HttpListener:
         ConfigError: the address can't be had.
     """
 
-    def __init__(self, app: App, address: Address, name: str, *, tls: Tls | None = None, max_connections: int = 1000) -> None:
+    def __init__(self, app: App, address: Address, name: str, *, tls: Tls | None = None, max_connections: int = 1000, shared: bool = False) -> None:
         self._app = TimedBodies(app, seconds=_BODY_SECONDS)
-        self._socket = _bind(address, name)
+        self._socket = bind(address, name, shared=shared)
         self.address = Address(address.host, self._socket.getsockname()[1])
         config = uvicorn.Config(
             self._app,
@@ -221,11 +222,18 @@ class HttpListener:
         self._socket.close()
 
 
-def _bind(address: Address, name: str) -> socket.socket:
+def bind(address: Address, name: str, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; ``shared`` with other processes that say so, too (SO_REUSEPORT).
+
+    Raises:
+        ConfigError: the address can't be had.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setblocking(False)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((address.host, address.port))
     except OSError as error:

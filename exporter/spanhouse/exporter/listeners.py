@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
+from spanhouse.exporter.access import Access
 from spanhouse.exporter.bodies import Budget
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp
 from spanhouse.exporter.config import Address, ServeConfig
@@ -19,8 +20,6 @@ from spanhouse.exporter.listener import HttpListener
 from spanhouse.exporter.operations import Operations
 from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.service import ExportService
-from spanhouse.exporter.tls import Certificates
-from spanhouse.exporter.tokens import TokenFile
 
 _CONNECTIONS: Final = 1000
 _OPEN_FILES: Final = 10_240
@@ -44,39 +43,50 @@ class Listener(Protocol):
 @asynccontextmanager
 async def listening(
     config: ServeConfig,
-    service: ExportService,
+    service: ExportService | None,
     clickhouse_http: ClickHouseHttp | None,
     *,
-    tokens: TokenFile,
-    origins: frozenset[str],
-    certificates: Certificates | None,
+    access: Access,
     readiness: Readiness,
+    share_ports: bool = False,
 ) -> AsyncIterator[Mapping[str, Listener]]:
     """All listeners; stopped together, so that one client that stalls delays the end once.
+
+    Args:
+        config: the addresses.
+        service: for OTLP; None if other processes receive.
+        clickhouse_http: for queries; None if nobody answers them here.
+        access: who may come in.
+        readiness: what health checks are told.
+        share_ports: other processes listen for OTLP at the same addresses.
 
     Raises:
         ConfigError: an address can't be had.
     """
     listeners: dict[str, Listener] = {}
+    certificates = access.certificates
     budget = Budget(config.waiting_bytes)
     connections = _connections_per_listener()
     try:
         if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
             tls = certificates.queries if certificates is not None and config.clickhouse_http_over_tls else None
             listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http", tls=tls, max_connections=connections)
-        if address := Address.parse(config.http, "--http"):
-            otlp = Cors(OtlpHttp(service, tokens, budget=budget), origins)
+        if service is not None and (address := Address.parse(config.http, "--http")):
+            otlp = Cors(OtlpHttp(service, access.tokens, budget=budget), access.origins)
             tls = None if certificates is None else certificates.otlp
-            listeners["http"] = HttpListener(Operations(otlp, readiness, tokens), address, "http", tls=tls, max_connections=connections)
-        if address := Address.parse(config.grpc, "--grpc"):
+            listeners["http"] = HttpListener(
+                Operations(otlp, readiness, access.tokens), address, "http", tls=tls, max_connections=connections, shared=share_ports
+            )
+        if service is not None and (address := Address.parse(config.grpc, "--grpc")):
             listeners["grpc"] = GrpcServer(
                 service,
                 address,
-                tokens,
+                access.tokens,
                 budget=budget,
                 health=Health(readiness),
                 certificates=certificates,
                 max_connections=connections,
+                shared=share_ports,
             )
         for listener in listeners.values():
             await listener.start()

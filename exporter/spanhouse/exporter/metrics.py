@@ -21,7 +21,7 @@ REFUSED_REQUESTS: Final = Counter("spanhouse_refused_requests", "Requests answer
 REJECTED_SPANS: Final = Counter("spanhouse_rejected_spans", "Spans left out of an acknowledged request, named in partial_success.", ["reason"])
 CUT_VALUES: Final = Counter("spanhouse_cut_values", "Attribute keys and values cut to a limit.", ["limit"])
 
-SPOOL_BYTES: Final = Gauge("spanhouse_spool_bytes", "Bytes acknowledged and not yet stored.", multiprocess_mode="livesum")
+SPOOL_BYTES: Final = Gauge("spanhouse_spool_bytes", "Bytes in the spool: acknowledged and not yet stored, or put aside.", multiprocess_mode="livemax")
 SPOOL_AGE_SECONDS: Final = Gauge(
     "spanhouse_spool_age_seconds", "Age of the oldest request acknowledged and not yet stored.", multiprocess_mode="livemax"
 )

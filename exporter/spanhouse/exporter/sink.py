@@ -10,6 +10,7 @@ from typing import Final
 from spanhouse.exporter.batch import Batcher
 from spanhouse.exporter.config import Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.spool.drain import Drain
 from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.root import SpoolRoot
@@ -22,13 +23,13 @@ _SEAL_SECONDS: Final = 0.05
 
 
 @asynccontextmanager
-async def acknowledging(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readiness) -> AsyncIterator[Batcher]:
     """The sink of a server that is one process."""
     if config.ack is Ack.STORE:
         async with _into_store(config, store) as sink:
             yield sink
         return
-    async with draining(config, store), spooling(config, receiver=0) as sink:
+    async with draining(config, store), spooling(config, 0, readiness) as sink:
         yield sink
 
 
@@ -50,11 +51,11 @@ def _root(config: ServeConfig) -> Iterator[SpoolRoot]:
 
 
 @asynccontextmanager
-async def spooling(config: ServeConfig, receiver: int) -> AsyncIterator[Batcher]:
+async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[Batcher]:
     """The spool's writing end. Requests that wait share one fsync."""
     log = SpoolLog(config.spool_directory, receiver, config.spool_limits)
     batcher = Batcher(log.append, linger_seconds=0, max_spans=_NO_LIMIT, max_bytes=config.batch_bytes, waiting_bytes=config.waiting_bytes)
-    sealing = asyncio.create_task(_seal(log))
+    sealing = asyncio.create_task(_seal(log, readiness))
     try:
         yield batcher
     finally:
@@ -63,9 +64,10 @@ async def spooling(config: ServeConfig, receiver: int) -> AsyncIterator[Batcher]
         await asyncio.to_thread(log.close)
 
 
-async def _seal(log: SpoolLog) -> None:
+async def _seal(log: SpoolLog, readiness: Readiness) -> None:
     while True:
         await asyncio.to_thread(log.seal)
+        readiness.set("spool", log.full or None)
         await asyncio.sleep(_SEAL_SECONDS)
 
 

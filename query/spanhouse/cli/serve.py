@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
@@ -15,6 +18,19 @@ def run(arguments: Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    with _shared_metrics() if arguments.processes > 1 else nullcontext():
+        return _serve(arguments)
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """Where several processes keep what they count; prometheus_client looks at the variable when it is imported."""
+    with tempfile.TemporaryDirectory(prefix="spanhouse-metrics-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
+
+
+def _serve(arguments: Namespace) -> int:
     from spanhouse.exporter.app import run as serve
     from spanhouse.exporter.config import Ack, ConfigError, ServeConfig
 
@@ -27,6 +43,7 @@ def run(arguments: Namespace) -> int:
         spool=arguments.spool,
         spool_bytes=arguments.spool_bytes,
         spool_free_bytes=arguments.spool_free_bytes,
+        processes=arguments.processes,
         ack=Ack(arguments.ack),
         token_file=arguments.token_file,
         tls_cert=arguments.tls_cert,

@@ -64,6 +64,7 @@ SERVE: Final = Verb(
         ),
         Option(name="spool-bytes", kind=int, metavar="N", default=16 * 2**30, help="refuse requests, to be sent again, when so much waits"),
         Option(name="spool-free-bytes", kind=int, metavar="N", default=2**30, help="or when the spool's disk has no more than this left"),
+        Option(name="processes", kind=int, metavar="N", default=1, help="receive in so many processes, which share the ports"),
         Option(
             name="ack",
             choices=("spool", "store"),

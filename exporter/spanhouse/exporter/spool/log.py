@@ -60,6 +60,9 @@ class SpoolLog:
         receiver: number of the receive process; its segments have a folder of this name.
         limits: bounds of the whole spool and of a segment.
 
+    Attributes:
+        full: why requests are refused; '' if there is room.
+
     Raises:
         OSError: the folder can't be made, or another process owns it.
     """
@@ -72,7 +75,7 @@ class SpoolLog:
         self._owner = own(self._directory, _LOCK_FILE)
         self._segment: _OpenSegment | None = None
         self._sealed_at = 0.0
-        self._full = ""
+        self.full = ""
         self._measured_at = self._measured = self._appended = 0.0
         for left in self._directory.glob(f"*{OPEN}"):  # of a receive process that was killed
             left.rename(left.with_suffix(SEALED))
@@ -86,10 +89,10 @@ class SpoolLog:
         """
         try:
             with self._lock:
-                self._check_room(sum(len(request.body) for request in requests))
+                self._look()
+                if refusal := self.full or self._refusal(sum(len(request.body) for request in requests)):
+                    return [UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)] * len(requests)
                 self._append(requests)
-        except UnavailableError as error:
-            return [error] * len(requests)
         except OSError as error:
             _log.error("the spool can't be written: %s: %s", self._directory, error.strerror)
             return [UnavailableError(f"the spool can't be written: {error.strerror}; try again", _RETRY_SECONDS)] * len(requests)
@@ -98,7 +101,7 @@ class SpoolLog:
     def seal(self, *, now: bool = False) -> None:
         """Seal the open segment if it is time, or at once."""
         with self._lock:
-            self._bytes()  # the drain takes from them
+            self._look()
             segment = self._segment
             if segment is None:
                 return
@@ -106,15 +109,6 @@ class SpoolLog:
             due = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
             if now or (due and not self._sealed()):
                 self._seal(segment)
-
-    def full(self) -> str:
-        """Why requests are refused; '' if there is room."""
-        with self._lock:
-            try:
-                self._check_room(0)
-            except (UnavailableError, OSError) as error:
-                return str(error)
-            return ""
 
     def close(self) -> None:
         """Seal what is open and give the folder free."""
@@ -158,19 +152,22 @@ class SpoolLog:
         else:
             segment.path.unlink(missing_ok=True)
 
-    def _check_room(self, size: int) -> None:
-        disk = os.statvfs(self._root)
-        held = self._bytes() + size
-        full = ""
-        if held > self._limits.spool_bytes:
-            full = f"the spool is full ({self._limits.spool_bytes} bytes wait to be stored)"
-        elif disk.f_bavail * disk.f_frsize - size < self._limits.free_bytes:
-            full = f"the spool's disk is full (less than {self._limits.free_bytes} bytes are free)"
-        if full != self._full:
+    def _look(self) -> None:
+        """See whether there is room. Once there was none, a sixteenth has to be free before there is some again."""
+        full = self._refusal(0, margin=16 if self.full else 0)
+        if full != self.full:
             _log.warning("requests are refused: %s", full) if full else _log.warning("requests are taken again: the spool has room")
-            self._full = full
-        if full:
-            raise UnavailableError(f"{full}; try again", _RETRY_SECONDS)
+            self.full = full
+
+    def _refusal(self, size: int, margin: int = 0) -> str:
+        """Why so many bytes can't be taken, '' if they can."""
+        most, least = self._limits.spool_bytes, self._limits.free_bytes
+        disk = os.statvfs(self._root)
+        if self._bytes() + size > most - (most // margin if margin else 0):
+            return f"the spool is full (it holds {most} bytes)"
+        if disk.f_bavail * disk.f_frsize - size < least + (least // margin if margin else 0):
+            return f"the spool's disk is full (it keeps {least} bytes free)"
+        return ""
 
     def _bytes(self) -> int:
         """Bytes in the spool: what the files were at the last look, and what was appended since."""
