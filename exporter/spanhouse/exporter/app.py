@@ -20,6 +20,7 @@ from spanhouse.exporter.listeners import listening
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.sink import acknowledging
+from spanhouse.exporter.status_line import status_line
 from spanhouse.exporter.tls import Certificates, TlsFiles
 from spanhouse.exporter.tokens import Right, TokenFile
 from spanhouse.schema import serving
@@ -79,7 +80,8 @@ async def _serve(config: ServeConfig) -> None:
         stack.enter_context(_announced(found, files))
         ready = f"store={found.store} grpc={found.grpc} http={found.http} clickhouse-http={found.clickhouse_http} console={found.console}"
         print(f"spanhouse ready {ready}", flush=True)  # noqa: T201 the ready line
-        await stop.wait()
+        async with status_line():
+            await stop.wait()
         readiness.set(STOPPING, "the server is about to end")
         _log.info("stopping")
 

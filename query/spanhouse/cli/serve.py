@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
+from spanhouse.exporter import log
 
 
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log.configure(log.LogFormat(arguments.log_format), arguments.log_level)
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from spanhouse.exporter.app import run as serve
