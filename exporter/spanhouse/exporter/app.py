@@ -21,6 +21,7 @@ from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.receivers import receivers
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.sink import acknowledging, draining
+from spanhouse.exporter.status_line import status_line
 from spanhouse.exporter.tokens import Right, TokenFile
 from spanhouse.schema import serving
 from spanhouse.schema.serving import Serving
@@ -66,7 +67,8 @@ async def _serve(config: ServeConfig) -> None:
         stack.enter_context(_announced(found, files))
         ready = f"store={found.store} grpc={found.grpc} http={found.http} clickhouse-http={found.clickhouse_http} console={found.console}"
         print(f"spanhouse ready {ready}", flush=True)  # noqa: T201 the ready line
-        await stop.wait()
+        async with status_line():
+            await stop.wait()
         readiness.set(STOPPING, "the server is about to end")
         _log.info("stopping")
 

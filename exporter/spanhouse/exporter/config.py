@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
+from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
 from spanhouse.schema.store import Store, data_dir
 
@@ -88,6 +89,7 @@ class ServeConfig:
         batch_linger_seconds: or when a request has waited this long.
         waiting_bytes: requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive.
         processes: how many processes receive. More than one share the ports, and a further one owns the store and empties the spool.
+        log_format, log_level: how problems are written to standard error, and from which level on (error, warning, info, debug).
         stop_seconds: how long a stop waits for calls under way; containers are given 10 seconds before they are killed.
     """
 
@@ -111,6 +113,8 @@ class ServeConfig:
     batch_linger_seconds: float = 0.2
     waiting_bytes: int = 256 * 2**20
     processes: int = 1
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: str = "warning"
     stop_seconds: float = 8.0
 
     def validate(self) -> None:

@@ -65,13 +65,18 @@ def exposition(accept: str) -> tuple[bytes, str]:
     Returns:
         The text and its content type.
     """
-    registry: CollectorRegistry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # prometheus_client keeps the numbers of all processes there
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     encode, content_type = choose_encoder(accept)
     BUILD.labels(version("spanhouse"), platform.python_version()).set(1)
-    return encode(registry), content_type
+    return encode(registry()), content_type
+
+
+def registry() -> CollectorRegistry:
+    """The numbers of all processes of this server."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    every = CollectorRegistry()
+    MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+    return every
 
 
 @cache  # looking a metric up by its labels costs more than counting

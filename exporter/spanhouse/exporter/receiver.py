@@ -6,7 +6,6 @@ The process that starts it writes the configuration to its standard input and ke
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import signal
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from spanhouse.exporter import log
 from spanhouse.exporter.access import Access
 from spanhouse.exporter.config import Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
@@ -66,7 +66,7 @@ async def _receive(orders: Orders) -> None:
 def main() -> None:
     """Run as ``python -m spanhouse.exporter.receiver``."""
     orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 from the process that started this one
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log.configure(orders.config.log_format, orders.config.log_level)
     uvloop.run(_receive(orders))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from argparse import Namespace
@@ -11,11 +10,12 @@ from contextlib import contextmanager, nullcontext
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
+from spanhouse.exporter import log
 
 
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log.configure(log.LogFormat(arguments.log_format), arguments.log_level)
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with _shared_metrics() if arguments.processes > 1 else nullcontext():
@@ -45,6 +45,8 @@ def _serve(arguments: Namespace) -> int:
         spool_free_bytes=arguments.spool_free_bytes,
         processes=arguments.processes,
         ack=Ack(arguments.ack),
+        log_format=log.LogFormat(arguments.log_format),
+        log_level=arguments.log_level,
         token_file=arguments.token_file,
         tls_cert=arguments.tls_cert,
         tls_key=arguments.tls_key,

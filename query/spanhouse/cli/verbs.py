@@ -82,6 +82,8 @@ SERVE: Final = Verb(
             shown_default="none",
             help="web pages that may send OTLP over HTTP: https://app.example.com,... or * for all",
         ),
+        Option(name="log-format", choices=("text", "json"), default="text", help="how a line of the log, on standard error, is written"),
+        Option(name="log-level", choices=("error", "warning", "info", "debug"), default="warning", help="what is logged at least"),
         CONFIG,
     ),
     examples=("spanhouse serve", "spanhouse serve --store chdb:///var/lib/spanhouse/store --clickhouse-http off"),
