@@ -1,0 +1,108 @@
+"""Whatever bytes a request is made of: what is stored of it is what protobuf reads in them, and its neighbours are stored as they are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import expected
+from tests.support.mutation import mutate_bytes, mutate_fields
+from tests.support.otlp import key_values, request, span
+from tests.support.store import TestStore
+
+from spanhouse.exporter.request import CheckedRequest, canonical, check
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.exporter.status import InvalidRequestError
+from spanhouse.exporter.writer import Batch, Writer
+
+ATTRIBUTES = {"s": "text", "i": 7, "n": -1, "f": 0.5, "b": True, "y": b"\x00\xff", "list": ["a", 1, 0.25, None], "empty": [], "none": None, "": ""}
+NESTED = {"map": {"a": 1, "b": [True, {"c": "d"}]}, "lists": [["x"], []]}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[TestStore]:
+    made = TestStore()
+    yield made
+    made.close()
+
+
+def whole_request(*, nested: bool) -> bytes:
+    """A request with something in every field."""
+    attributes = ATTRIBUTES | (NESTED if nested else {})
+    full = span("full", parent=b"\x07" * 8, attributes=attributes, error=True, start_ns=1_700_000_000_000_000_000)
+    full.trace_state, full.dropped_attributes_count, full.dropped_events_count, full.dropped_links_count = "a=b", 1, 2, 3
+    full.events.add(name="event", time_unix_nano=5, attributes=key_values(attributes), dropped_attributes_count=9)
+    full.events.add(name="bare")
+    full.links.add(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, trace_state="c=d", attributes=key_values(attributes), flags=1)
+    made = request([full, span("small", attributes={"one": 1})], resource={"service.name": "tests", **attributes}, scope="scope")
+    made.resource_spans[0].schema_url = "https://resource"
+    made.resource_spans[0].scope_spans[0].schema_url = "https://scope"
+    made.resource_spans[0].scope_spans[0].scope.version = "2"
+    made.resource_spans[0].scope_spans[0].scope.attributes.extend(key_values(attributes))
+    return made.SerializeToString()
+
+
+def mutants(chance: random.Random, number: int) -> list[tuple[bytes, CheckedRequest]]:
+    """Damaged requests that are accepted, with what is stored of each."""
+    made: list[tuple[bytes, CheckedRequest]] = []
+    while len(made) < number:
+        body = whole_request(nested=chance.random() < 0.2)
+        for _ in range(chance.randint(1, 3)):
+            body = mutate_bytes(chance, body) if chance.random() < 0.15 else mutate_fields(chance, body)
+        with suppress(InvalidRequestError):
+            made.append((body, check(body)))
+    return made
+
+
+def has_unknown_fields(checked: CheckedRequest) -> bool:
+    return canonical(checked.body) != checked.body
+
+
+class Counting:
+    """A client that counts its inserts."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.inserts = 0
+
+    def raw_insert(self, *arguments: Any, **named: Any) -> None:
+        self.inserts += 1
+        self._client.raw_insert(*arguments, **named)
+
+
+def stored(engine: TestStore, requests: list[CheckedRequest]) -> tuple[list[tuple[Any, ...]], int]:
+    """The rows that requests give in one batch, all of which must be stored, and the inserts that took."""
+    engine.client.command("TRUNCATE TABLE otel_traces")
+    client = Counting(engine.client)
+    outcomes = Writer(client, StoredRequests(None)).insert(Batch.of(requests))  # type: ignore[arg-type]
+    assert set(outcomes) == {None}
+    return sorted(tuple(row) for row in engine.execute(f"SELECT {expected.COLUMNS} FROM otel_traces")), client.inserts
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_damaged_request_that_is_accepted_is_stored_as_protobuf_reads_it_in_one_insert(engine: TestStore, seed: int) -> None:
+    accepted = [(body, checked) for body, checked in mutants(random.Random(seed), 60) if not has_unknown_fields(checked)]
+    # A neighbour that is new each time gives every batch a token of its own.
+    neighbour = whole_request(nested=False)
+    accepted.append((neighbour, check(neighbour)))
+    rows, inserts = stored(engine, [checked for _, checked in accepted])
+    assert rows == sorted(row for body, _ in accepted for row in expected.rows(body))
+    assert inserts == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32))
+def test_fields_of_the_wrong_type_cost_no_neighbour(engine: TestStore, seed: int) -> None:
+    odd = [checked for _, checked in mutants(random.Random(seed), 60) if has_unknown_fields(checked)]
+    neighbours = [whole_request(nested=False) for _ in range(3)]
+    rows, _ = stored(engine, [check(neighbours[0]), *odd[:5], check(neighbours[1]), *odd[5:], check(neighbours[2])])
+    wanted = [row for body in neighbours for row in expected.rows(body)]
+    assert [row for row in wanted if row not in rows] == []
+    assert len(rows) == sum(one.spans for one in odd) + len(wanted)
