@@ -14,15 +14,18 @@ from tests.support.store import TestStore
 from spanhouse.exporter.batch import Batcher
 from spanhouse.exporter.bodies import Budget
 from spanhouse.exporter.config import Address
+from spanhouse.exporter.cors import Cors
 from spanhouse.exporter.grpc_server import GrpcServer
 from spanhouse.exporter.health import Health
 from spanhouse.exporter.http_server import OtlpHttp
 from spanhouse.exporter.listener import HttpListener
+from spanhouse.exporter.operations import Operations
 from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError
+from spanhouse.exporter.tls import Certificates
 from spanhouse.exporter.tokens import Tokens
 from spanhouse.exporter.writer import Batch, Writer
 
@@ -35,16 +38,30 @@ class Receiver:
     Attributes:
         inserts: the bodies of every insert so far.
         grpc, http: addresses.
+        readiness: what health checks ask.
+        budget: what requests under way take.
     """
 
-    def __init__(self, store: TestStore, *, tokens: Tokens | None = None, max_request_bytes: int = 2**20, budget_bytes: int = 2**28) -> None:
+    def __init__(
+        self,
+        store: TestStore,
+        *,
+        tokens: Tokens | None = None,
+        max_request_bytes: int = 2**20,
+        budget_bytes: int = 2**28,
+        certificates: Certificates | None = None,
+        origins: frozenset[str] = frozenset(),
+        max_connections: int = 1000,
+    ) -> None:
         self.inserts: list[list[bytes]] = []
         self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
+        self.readiness = Readiness()
         self._writer = Writer(store.client, StoredRequests(None))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()
-        self.grpc, self.http = self._run(self._start(tokens, max_request_bytes, budget_bytes))
+        self.budget = Budget(budget_bytes)
+        self.grpc, self.http = self._run(self._start(tokens, max_request_bytes, certificates, origins, max_connections))
         self.channel = grpc.insecure_channel(self.grpc)
 
     def _insert(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
@@ -52,12 +69,29 @@ class Receiver:
         self.inserts.append(bodies)
         return self.fault(bodies) if self.fault else self._writer.insert(Batch.of(requests))
 
-    async def _start(self, tokens: Tokens | None, max_request_bytes: int, budget_bytes: int) -> tuple[str, str]:
+    async def _start(
+        self,
+        tokens: Tokens | None,
+        max_request_bytes: int,
+        certificates: Certificates | None,
+        origins: frozenset[str],
+        max_connections: int,
+    ) -> tuple[str, str]:
         self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
         service = ExportService(self._batcher, max_request_bytes)
-        self.budget = Budget(budget_bytes)
-        self._grpc = GrpcServer(service, Address("127.0.0.1", 0), lambda: tokens, budget=self.budget, health=Health(Readiness()))
-        self._http = HttpListener(OtlpHttp(service, lambda: tokens, budget=self.budget), Address("127.0.0.1", 0), "http")
+        anywhere = Address("127.0.0.1", 0)
+        self._grpc = GrpcServer(
+            service,
+            anywhere,
+            lambda: tokens,
+            budget=self.budget,
+            health=Health(self.readiness),
+            certificates=certificates,
+            max_connections=max_connections,
+        )
+        app = Operations(Cors(OtlpHttp(service, lambda: tokens, budget=self.budget), origins), self.readiness, lambda: tokens)
+        tls = None if certificates is None else certificates.otlp
+        self._http = HttpListener(app, anywhere, "http", tls=tls, max_connections=max_connections)
         await self._grpc.start()
         await self._http.start()
         return str(self._grpc.address), str(self._http.address)

@@ -65,6 +65,13 @@ class Serve:
             assert time.monotonic() < deadline, f"still in the spool after {seconds} s: {waiting}\n{self.log.read_text()}"
             time.sleep(0.01)
 
+    def logged(self, text: str, seconds: float = 60) -> None:
+        """Wait until the log says this."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, f"{text!r} is not in the log after {seconds} s\n{self.log.read_text()}"
+            time.sleep(0.01)
+
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Stop the process and return its exit code."""
         if self.process.poll() is None:

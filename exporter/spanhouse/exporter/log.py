@@ -15,11 +15,15 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from spanhouse.schema.store import scrub
 
+_Problem: TypeAlias = tuple[str, int, str, type[BaseException] | None]
+
 _REPEATED: Final = "repeated"
+_PROBLEMS: Final = 1000
+"""Problems that are remembered; libraries put values into their messages before they log them."""
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>,;]+", re.IGNORECASE)
 _CREDENTIALS: Final = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _HEADERS: Final = re.compile(r"((?:api-key|clickhouse-key|authorization)['\"]?\s*[:=,]\s*)(?:b?'[^']*'|b?\"[^\"]*\"|[^\s,;}&]+)", re.IGNORECASE)
@@ -59,8 +63,7 @@ class _Repeats:
 class Handler(logging.Handler):
     """Says each problem once and counts its repeats.
 
-    Two records tell of the same problem if they come from the same place in the code: same logger, level and message before its values are
-    put in.
+    Two records tell of the same problem if they have the same logger, level, message before its values are put in, and class of exception.
 
     Args:
         form: how lines are written.
@@ -71,14 +74,16 @@ class Handler(logging.Handler):
         super().__init__()
         self.setFormatter(_Text() if form is LogFormat.TEXT else _Json())
         self._repeat_seconds = repeat_seconds
-        self._said: dict[tuple[str, int, str], _Repeats] = {}
+        self._said: dict[_Problem, _Repeats] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say the record, or count it. Called with the handler's lock held."""
-        key = (record.name, record.levelno, str(record.msg))
+        key = (record.name, record.levelno, str(record.msg), record.exc_info[0] if record.exc_info else None)
         said = self._said.get(key)
         now = time.monotonic()
         if said is None or now >= said.said_at + self._repeat_seconds:
+            if len(self._said) >= _PROBLEMS:
+                self._said = {other: repeats for other, repeats in self._said.items() if repeats.count}
             self._said[key] = _Repeats(now)
             self._write(record)
             return
@@ -95,11 +100,11 @@ class Handler(logging.Handler):
             self._count(key)
         super().close()
 
-    def _count(self, key: tuple[str, int, str]) -> None:
+    def _count(self, key: _Problem) -> None:
         self.acquire()
         try:
-            said = self._said[key]
-            if said.last is not None:
+            said = self._said.get(key)
+            if said is not None and said.last is not None:
                 record = copy.copy(said.last)
                 setattr(record, _REPEATED, said.count)
                 record.exc_info = None
