@@ -63,7 +63,10 @@ def start(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str] | Non
 
 def finish(process: subprocess.Popen[str]) -> str:
     """Wait for the end of a program that must go well; its output."""
-    output, errors = process.communicate(timeout=120)
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     assert "Traceback" not in errors, errors
     return output

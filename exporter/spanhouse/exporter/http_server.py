@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
 from spanhouse.exporter import metrics
+from spanhouse.exporter.answers import Headers, answer
 from spanhouse.exporter.bodies import Budget, Receive, Send
+from spanhouse.exporter.encodings import Unpacker
+from spanhouse.exporter.otlp_json import to_protobuf
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.status import (
     ExportError,
@@ -20,14 +27,19 @@ from spanhouse.exporter.status import (
 from spanhouse.exporter.tokens import Right, Tokens
 
 PROTOBUF: Final = "application/x-protobuf"
-_GZIP: Final = 31
-"""zlib's window bits for a gzip header and trailer."""
+JSON: Final = "application/json"
+
+_SMALL_JSON_BYTES: Final = 32 * 1024
+"""JSON up to this size is read on the event loop, about 2 ms."""
+_LONG_STEP_BYTES: Final = 256 * 1024
+"""After unpacking so much at once others get their turn."""
 
 
 class OtlpHttp:
-    """``POST /v1/traces`` with protobuf bodies, plain or gzip.
+    """``POST /v1/traces`` with bodies in protobuf or JSON, plain or packed.
 
-    Every answer, errors too, is protobuf: an ``ExportTraceServiceResponse`` or a ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
+    Every answer, errors too, is in the encoding of the request, protobuf if it has none: an ``ExportTraceServiceResponse`` or a
+    ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
     """
 
     def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None], *, budget: Budget) -> None:
@@ -41,19 +53,24 @@ class OtlpHttp:
         self._service = service
         self._tokens = tokens
         self._budget = budget
+        self._one_large_json = asyncio.Lock()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        encoding = headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             if (tokens := self._tokens()) is not None:
                 tokens.require(Right.INGEST, headers.get)
             _check_target(scope["method"], scope["path"])
-            _check_content_type(headers.get("content-type", ""))
+            if encoding not in {PROTOBUF, JSON}:
+                raise UnsupportedMediaTypeError(f"content-type {encoding[:60]!r} is not supported: send {PROTOBUF} or {JSON}")
             with self._budget.request() as take:
                 body = await self._read(headers, receive, take)
                 if body is None:
                     return
+                if encoding == JSON:
+                    body = await self._from_json(body)
                 done = await self._service.export(body)
         except ExportError as error:
             metrics.refused("http", error)
@@ -62,10 +79,10 @@ class OtlpHttp:
                 extra.append((b"retry-after", str(max(1, round(error.retry_seconds))).encode()))
             if isinstance(error, MethodNotAllowedError):
                 extra.append((b"allow", b"POST"))
-            await _answer(send, error.http_status, error.status().SerializeToString(), extra)
+            await _answer(send, error.http_status, encoding, error.status(), extra)
         else:
             metrics.acknowledged("http", done.spans)
-            await _answer(send, 200, done.response)
+            await _answer(send, 200, encoding, ExportTraceServiceResponse.FromString(done.response))
 
     async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
         """The decompressed body; None if the client is gone.
@@ -73,63 +90,37 @@ class OtlpHttp:
         Raises:
             ExportError: it is too large, or not what its content encoding says.
         """
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"identity", "gzip", ""}:
-            raise UnsupportedMediaTypeError(f"content-encoding {encoding[:40]!r} is not supported: send gzip or none")
+        unpacker = Unpacker(headers.get("content-encoding", ""))
         limit = self._service.max_request_bytes
         if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
             raise TooLargeError(f"the body has {headers['content-length']} bytes, more than the {limit} allowed: send smaller batches")
-        unpack = _Gunzip() if encoding == "gzip" else None
-        pieces: list[bytes] = []
+        steps: list[bytes] = []
         received = unpacked = 0
-        while True:
+        more = True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             piece = message.get("body", b"")
+            more = message.get("more_body", False)
             received += len(piece)
-            if unpack is not None:
-                piece = unpack(piece, limit + 1 - unpacked)
-            unpacked += len(piece)
-            if max(received, unpacked) > limit:
-                raise TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
-            take(len(piece))
-            pieces.append(piece)
-            if not message.get("more_body", False):
-                break
-        if unpack is not None and not unpack.complete:
-            raise InvalidRequestError("the gzip body is cut short")
-        return b"".join(pieces)
+            for step in unpacker.unpack(piece):
+                unpacked += len(step)
+                if max(received, unpacked) > limit:
+                    raise TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
+                take(len(step))
+                steps.append(step)
+                if len(step) >= _LONG_STEP_BYTES:
+                    await asyncio.sleep(0)
+        if not unpacker.complete:
+            raise InvalidRequestError("the body is cut short: its content-encoding has an end that did not come")
+        return b"".join(steps)
 
-
-class _Gunzip:
-    """Unpacks a gzip body that comes in pieces. It may have several members, one after the other (RFC 1952, section 2.2).
-
-    Attributes:
-        complete: whether what came so far is a whole body; an empty one is.
-    """
-
-    def __init__(self) -> None:
-        self.complete = True
-        self._member = zlib.decompressobj(_GZIP)
-
-    def __call__(self, piece: bytes, room: int) -> bytes:
-        """The piece unpacked; of one that unpacks to more than ``room`` bytes, a byte more than that at the least.
-
-        Raises:
-            InvalidRequestError: it is not gzip.
-        """
-        unpacked = bytearray()
-        try:
-            while piece and len(unpacked) <= room:
-                if self._member.eof:
-                    self._member = zlib.decompressobj(_GZIP)
-                unpacked += self._member.decompress(piece, room + 1 - len(unpacked))
-                self.complete = self._member.eof
-                piece = self._member.unused_data
-        except zlib.error:
-            raise InvalidRequestError("the body is not gzip, as its content-encoding says") from None
-        return bytes(unpacked)
+    async def _from_json(self, body: bytes) -> bytes:
+        if len(body) <= _SMALL_JSON_BYTES:
+            return to_protobuf(body, self._service.limits)
+        async with self._one_large_json:
+            return await asyncio.to_thread(to_protobuf, body, self._service.limits)
 
 
 def _check_target(method: str, path: str) -> None:
@@ -141,13 +132,9 @@ def _check_target(method: str, path: str) -> None:
         raise MethodNotAllowedError("OTLP traces are sent with POST")
 
 
-def _check_content_type(content_type: str) -> None:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind != PROTOBUF:
-        raise UnsupportedMediaTypeError(f"content-type {kind[:60]!r} is not supported: send {PROTOBUF}")
-
-
-async def _answer(send: Send, status: int, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    headers = [(b"content-type", PROTOBUF.encode()), (b"content-length", str(len(body)).encode()), *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _answer(send: Send, status: int, encoding: str, message: Message, extra: Headers = ()) -> None:
+    """Send a message in the request's encoding."""
+    if encoding == JSON:
+        await answer(send, status, MessageToJson(message, indent=None).encode(), JSON, extra)
+    else:
+        await answer(send, status, message.SerializeToString(), PROTOBUF, extra)
