@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 import tracemalloc
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from google.rpc.error_details_pb2 import BadRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import any_value, key_values, request, span
+from tests.support.otlp_json import as_json
 
 from spanhouse.exporter.limits import Limits
 from spanhouse.exporter.otlp_json import to_protobuf
@@ -26,23 +26,6 @@ SPAN_ID = "EEE19B7EC3C1b174"
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary(max_size=20)
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
-
-
-def as_json(made: ExportTraceServiceRequest) -> dict[str, Any]:
-    """A request in OTLP's JSON: protobuf's own, with ids in hex."""
-    whole = MessageToDict(made, use_integers_for_enums=True)
-
-    def in_hex(value: Any) -> Any:
-        match value:
-            case dict():
-                return {key: b64decode(item).hex() if key in {"traceId", "spanId", "parentSpanId"} else in_hex(item) for key, item in value.items()}
-            case list():
-                return [in_hex(item) for item in value]
-        return value
-
-    made_plain = in_hex(whole)
-    assert isinstance(made_plain, dict)
-    return made_plain
 
 
 def read(value: Any) -> ExportTraceServiceRequest:

@@ -39,9 +39,9 @@ _LIMITS: Final = (
     ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Clients may ask for a sign of life as often, calls or not, as exporters are commonly told to.
+    # Clients may ask for a sign of life as often as they like, calls or not: an answer costs less than the connections of those sent away.
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 TokensNow = Callable[[], Tokens | None]
