@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from tests.support.application import App
+from tests.support.application import App, finish, start
 from tests.support.checkout import Checkout
 
 from spanhouse.processor import configure, dirty, process
@@ -124,6 +125,38 @@ def test_a_small_repository_is_checked_at_once(tmp_path: Path, monkeypatch: pyte
     made = Process()
     assert made.detect()[DIRTY] == "false"
     assert THREAD not in {thread.name for thread in threading.enumerate()}
+
+
+START = """
+import sys
+from spanhouse.processor import configure, process
+process._START_UP_SECONDS = 60.0
+resource = configure(export=False).resource
+print(resource.attributes.get("mlflow.source.git.dirty"), "hashlib" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("change", "answer"), [("", "false"), ("changed", "true")])
+def test_a_start_does_not_wait_for_openssl_to_be_loaded(tmp_path: Path, change: str, answer: str) -> None:
+    checkout = Checkout(tmp_path / "small")
+    checkout.write("app.py", START)
+    checkout.commit("app.py", "data.txt")
+    if change:
+        checkout.write("data.txt", change)
+    assert finish(start([sys.executable, "app.py"], cwd=checkout.root)).split() == [answer, "False"]
+
+
+def test_a_changed_file_that_takes_long_to_read_is_left_to_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = Checkout(tmp_path / "small")
+    checkout.write("data.bin", bytes(1 << 20))
+    checkout.commit()
+    checkout.write("data.bin", bytes(1 << 20) + b"x")
+    monkeypatch.setattr(process, "_START_UP_SECONDS", 60.0)
+    monkeypatch.setattr(process, "entry_point", lambda: EntryPoint("session", None, None, str(checkout.root)))
+    made = Process()
+    assert DIRTY not in made.detect()
+    join_checks()
+    assert made.late_dirty() == "true"
 
 
 def test_the_surroundings_are_looked_up_once_for_all_threads(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:

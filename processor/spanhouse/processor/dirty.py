@@ -10,10 +10,12 @@ refreshed; what such a program could change (filters, encodings) makes the answe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from spanhouse.processor.files import open_regular, read_file
 from spanhouse.processor.git import Repository, find_repository, read_head
@@ -34,6 +36,7 @@ _CHUNK = 1 << 20
 _SECOND_NS = 1_000_000_000
 _LOW_32 = 0xFFFFFFFF
 _ENTRIES_PER_CLOCK = 32
+_QUICK_BYTES = 256 << 10  # hashed within half a millisecond
 
 
 class DirtyUnknownError(Exception):
@@ -52,26 +55,34 @@ def index_bytes(repository: Repository) -> int:
         return 0
 
 
-def is_dirty(repository: Repository, commit: str, *, environ: Mapping[str, str], timeout_seconds: float) -> bool:
+def is_dirty(repository: Repository, commit: str, *, environ: Mapping[str, str], timeout_seconds: float, at_start: bool = False) -> bool:
     """Whether a tracked file differs from ``commit``, which HEAD names.
+
+    Args:
+        repository: where to look.
+        commit: its id.
+        environ: tells where git's settings of the user and of the machine are.
+        timeout_seconds: how long the check may take.
+        at_start: load nothing that takes long, and leave out of it files that take long.
 
     Raises:
         DirtyUnknownError: that cannot be said for sure.
         OutOfTimeError: not within ``timeout_seconds``.
     """
     try:
-        return _Check(repository, commit, environ, time.monotonic() + timeout_seconds).run()
+        return _Check(repository, commit, environ, time.monotonic() + timeout_seconds, at_start=at_start).run()
     except (IndexUnreadableError, ObjectMissingError, OSError, ValueError) as error:
         raise DirtyUnknownError(str(error)) from error
 
 
 class _Check:
-    def __init__(self, repository: Repository, commit: str, environ: Mapping[str, str], deadline: float) -> None:
+    def __init__(self, repository: Repository, commit: str, environ: Mapping[str, str], deadline: float, *, at_start: bool) -> None:
         self._repository = repository
         self._root = os.fsencode(repository.root)
         self._commit = bytes.fromhex(commit)
         self._environ = environ
         self._deadline = deadline
+        self._at_start = at_start
         self._real_directories: set[bytes] = {b""}
 
     def run(self) -> bool:
@@ -100,7 +111,13 @@ class _Check:
         return self._any_changed(suspects, [entry.path for entry in index.entries if entry.skipped], hash_)
 
     def _hash(self) -> Hash:
-        import hashlib  # loading it takes longer than everything else here on a small clean tree
+        if self._at_start and self._repository.hash_bytes == 20:
+            with contextlib.suppress(ImportError):
+                # As the standard library's random does: hashlib loads OpenSSL, which takes as long as all of a start may.
+                from _sha1 import sha1  # type: ignore[import-not-found]
+
+                return cast("Hash", sha1)
+        import hashlib  # not needed for a clean tree
 
         return hashlib.sha256 if self._repository.hash_bytes == 32 else lambda data: hashlib.sha1(data, usedforsecurity=False)
 
@@ -210,6 +227,8 @@ class _Check:
                 if hash_(b"blob %d\x00" % len(target) + target).digest() != entry.object_id:
                     return True
                 continue
+            if self._at_start and seen.st_size > _QUICK_BYTES:
+                raise OutOfTimeError("a changed file is too large for the start")
             content = self._read(path)
             if hash_(b"blob %d\x00" % len(content) + content).digest() == entry.object_id:
                 continue

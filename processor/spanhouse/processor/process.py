@@ -177,7 +177,7 @@ class Process:
 
         if index_bytes(captured.repository) <= _SMALL_INDEX_BYTES:
             try:
-                self._dirty = _are_files_changed(captured, _START_UP_SECONDS)
+                self._dirty = _are_files_changed(captured, _START_UP_SECONDS, at_start=True)
             except OutOfTimeError:
                 pass
             else:
@@ -207,7 +207,7 @@ class Process:
             self.version += 1
 
 
-def _are_files_changed(captured: Capture, seconds: float) -> bool | None:
+def _are_files_changed(captured: Capture, seconds: float, *, at_start: bool = False) -> bool | None:
     """Whether tracked files differ from the commit; None where that cannot be said.
 
     Raises:
@@ -218,7 +218,7 @@ def _are_files_changed(captured: Capture, seconds: float) -> bool | None:
     if captured.repository is None or captured.commit is None:
         return None
     try:
-        return is_dirty(captured.repository, captured.commit, environ=os.environ, timeout_seconds=seconds)
+        return is_dirty(captured.repository, captured.commit, environ=os.environ, timeout_seconds=seconds, at_start=at_start)
     except OutOfTimeError:
         raise
     except DirtyUnknownError as error:
