@@ -6,21 +6,27 @@ import gzip
 import http.client
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.support.otlp import request, span, trace
-from tests.support.receiver import Receiver
+from tests.support.receiver import EXPORT, Receiver
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
+from spanhouse.exporter import listener
+from spanhouse.exporter.reception import Reception
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import InvalidRequestError, UnavailableError
+from spanhouse.exporter.tokens import Tokens
 from spanhouse.exporter.writer import Batch, Writer
 
 
@@ -140,3 +146,152 @@ def test_clients_that_stall_hold_no_place_of_the_clickhouse_endpoint_and_delay_n
         assert "Traceback" not in serve.log.read_text()
         for stranger in strangers:
             stranger.close()
+
+
+def test_a_body_that_comes_in_one_piece_with_its_head_is_no_head(receiver: Receiver, store: TestStore) -> None:
+    body = request([span("large", attributes={"text": "x" * 300_000})]).SerializeToString()
+    with connected(receiver.http) as client:
+        head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert names(store) == {"large"}
+
+
+def ends(connection: socket.socket, trickle: bytes = b"") -> bool:
+    """Whether the server ends the connection, which sends a byte now and then."""
+    connection.settimeout(0.02)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            connection.send(trickle)
+            if connection.recv(1000) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"POST /v1/traces HT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT"], ids=["nothing", "half", "second"]
+)
+def test_a_head_that_trickles_is_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+    monkeypatch.setattr(listener, "_HEAD_SECONDS", 0.2)
+    with connected(receiver.http) as stranger:
+        stranger.sendall(first)
+        assert ends(stranger, b"a" if first else b"")
+
+
+def test_who_asks_and_never_reads_is_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_UNREAD_SECONDS", 0.2)
+    with connected(receiver.http) as stranger, pytest.raises(ConnectionError):
+        stranger.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000_000)
+    assert receiver.post(trace().SerializeToString())[0] == 200
+
+
+def test_connections_are_bounded_and_those_that_go_make_place(store: TestStore) -> None:
+    with Receiver(store, max_connections=3) as receiver:
+        strangers = [connected(receiver.http) for _ in range(3)]
+        with connected(receiver.http) as one_too_many:
+            assert ends(one_too_many)
+        strangers.pop().close()
+        deadline = time.monotonic() + 30
+        while not served(receiver):
+            assert time.monotonic() < deadline
+        for stranger in strangers:
+            stranger.close()
+
+
+def served(receiver: Receiver) -> bool:
+    try:
+        return receiver.post(trace().SerializeToString())[0] == 200
+    except (http.client.HTTPException, ConnectionError):
+        return False
+
+
+def test_grpc_connections_are_bounded(store: TestStore) -> None:
+    with Receiver(store, max_connections=3) as receiver:
+        strangers = [connected(receiver.grpc) for _ in range(3)]
+        with connected(receiver.grpc) as one_too_many:
+            assert ends(one_too_many)
+        for stranger in strangers:
+            stranger.close()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                receiver.export(trace().SerializeToString())
+                break
+            except grpc.RpcError:
+                assert time.monotonic() < deadline
+
+
+class Stalled:
+    """A gRPC client whose message does not come."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._end = threading.Event()
+        self._channel = grpc.insecure_channel(receiver.grpc)
+        export: grpc.StreamUnaryMultiCallable[bytes, bytes] = self._channel.stream_unary(EXPORT)
+        self.call: Any = export.future(self._message(), timeout=60)
+
+    def _message(self) -> Iterator[bytes]:
+        self._end.wait()
+        yield b""
+
+    def code(self) -> grpc.StatusCode:
+        """How the server ended the call."""
+        code: grpc.StatusCode = self.call.code()
+        return code
+
+    def close(self) -> None:
+        self._end.set()
+        self._channel.close()
+
+
+def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants_it(receiver: Receiver, store: TestStore) -> None:
+    receiver._grpc._reception = Reception(2, seconds_when_others_wait=0.05)
+    strangers = [Stalled(receiver) for _ in range(4)]
+    for number in range(3):
+        receiver.export(request([span(f"honest {number}")]).SerializeToString())
+    assert names(store) == {"honest 0", "honest 1", "honest 2"}
+    ended = [stranger for stranger in strangers if stranger.call.done()]
+    assert len(ended) >= 2
+    assert {stranger.code() for stranger in ended} == {grpc.StatusCode.UNAVAILABLE}
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_a_grpc_message_that_does_not_come_ends_with_its_time(receiver: Receiver) -> None:
+    receiver._grpc._reception = Reception(2, seconds=0.1)
+    stranger = Stalled(receiver)
+    assert stranger.code() is grpc.StatusCode.UNAVAILABLE
+    stranger.close()
+
+
+def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(store: TestStore) -> None:
+    with Receiver(store, tokens=Tokens({})) as receiver:
+        stranger = Stalled(receiver)
+        assert stranger.code() is grpc.StatusCode.UNAUTHENTICATED
+        stranger.close()
+
+
+def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(store: TestStore) -> None:
+    def large(name: str) -> bytes:
+        return request([span(name, attributes={"text": "x" * 700_000})]).SerializeToString()
+
+    with Receiver(store, budget_bytes=1_000_000) as receiver, ThreadPoolExecutor(1) as clients:
+        release = threading.Event()
+        receiver.fault = lambda bodies: (release.wait(30), [None for _ in bodies])[1]
+        first = clients.submit(receiver.export, large("first"))
+        deadline = time.monotonic() + 30
+        while not receiver.inserts:
+            assert time.monotonic() < deadline
+        with pytest.raises(grpc.RpcError) as caught:
+            receiver.export(large("second"))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert receiver.post(large("third"))[0] == 503
+        release.set()
+        assert first.result(30) == b""
+        assert receiver.export(large("fourth")) == b""
+        assert receiver.budget.used_bytes == 0

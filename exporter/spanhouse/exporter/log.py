@@ -58,6 +58,8 @@ class _Repeats:
     said_at: float
     count: int = 0
     last: logging.LogRecord | None = None
+    timer: threading.Timer | None = None
+    """Says the count."""
 
 
 class Handler(logging.Handler):
@@ -88,16 +90,19 @@ class Handler(logging.Handler):
             self._write(record)
             return
         if not said.count:
-            timer = threading.Timer(said.said_at + self._repeat_seconds - now, self._count, [key])
-            timer.daemon = True
-            timer.start()
+            said.timer = threading.Timer(said.said_at + self._repeat_seconds - now, self._count, [key])
+            said.timer.daemon = True
+            said.timer.start()
         said.count += 1
         said.last = record
 
     def close(self) -> None:
         """Say what was counted and not yet said."""
-        for key in tuple(self._said):
+        for key, said in tuple(self._said.items()):
+            if said.timer is not None:
+                said.timer.cancel()
             self._count(key)
+        self._said.clear()
         super().close()
 
     def _count(self, key: _Problem) -> None:

@@ -30,6 +30,9 @@ class Reception:
         self._seconds = seconds
         self._seconds_when_others_wait = seconds_when_others_wait
         self._arriving: dict[asyncio.Timeout, float] = {}
+        """When each began, the oldest first; without those that are hurried."""
+        self._hurried: set[asyncio.Timeout] = set()
+        self._waiting = 0
 
     async def __call__(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Wait for a place, then for the message.
@@ -37,23 +40,31 @@ class Reception:
         Raises:
             UnavailableError: it did not arrive in time.
         """
-        if self._places.locked():
-            self._hurry()
-        async with self._places:
-            begun = asyncio.get_running_loop().time()
-            deadline = asyncio.timeout_at(begun + self._seconds)
-            try:
-                async with deadline:
-                    self._arriving[deadline] = begun
-                    return await read()
-            except TimeoutError:
-                raise UnavailableError("the request did not arrive in time; try again", 1.0) from None
-            finally:
-                self._arriving.pop(deadline, None)
+        self._waiting += 1
+        try:
+            if self._places.locked():
+                self._hurry()
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        begun = asyncio.get_running_loop().time()
+        deadline = asyncio.timeout_at(begun + self._seconds)
+        try:
+            async with deadline:
+                self._arriving[deadline] = begun
+                self._hurry()
+                return await read()
+        except TimeoutError:
+            raise UnavailableError("the request did not arrive in time; try again", 1.0) from None
+        finally:
+            self._arriving.pop(deadline, None)
+            self._hurried.discard(deadline)
+            self._places.release()
 
     def _hurry(self) -> None:
-        """Give the message that takes longest its last moment."""
-        oldest = next(iter(self._arriving), None)
-        if oldest is not None:
+        """For each that waits, give one message its last moment, those first that take longest."""
+        while self._arriving and len(self._hurried) < self._waiting:
+            oldest = next(iter(self._arriving))
             now = asyncio.get_running_loop().time()
             oldest.reschedule(max(now, self._arriving.pop(oldest) + self._seconds_when_others_wait))
+            self._hurried.add(oldest)

@@ -118,7 +118,7 @@ class TokenFile:
         except ConfigError as error:
             _log.error("the token file was not reloaded, the former tokens hold: %s", error)
         else:
-            _log.info("%d tokens read from %s", len(self._tokens.rights), self._path)
+            _log.info("token file read again: %d tokens in %s", len(self._tokens.rights), self._path)
 
     def allows(self, right: Right) -> Callable[[Mapping[str, str]], bool]:
         """A function that says whether a request with these headers (lower-case names) has the right."""
