@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Final
 
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.status import ExportError, UnavailableError
+
+_log = logging.getLogger(__name__)
 
 Write = Callable[[Sequence[CheckedRequest]], Sequence[ExportError | None]]
 """Writes requests together; blocks. Gives for each its error, None if it is safe."""
@@ -115,6 +118,9 @@ class Batcher:
             outcomes = await asyncio.to_thread(self._write, [waiting.request for waiting in batch])
         except ExportError as error:
             outcomes = [error] * len(batch)
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and what waits and what comes is still answered
+            _log.exception("a write of %d requests failed", len(batch))
+            outcomes = [UnavailableError("the server failed; its log says why", RETRY_SECONDS)] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.written.cancelled():
                 continue

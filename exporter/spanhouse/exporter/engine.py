@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Any, Self, TextIO
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -18,8 +18,6 @@ from spanhouse.schema.migrations import MigrationError
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
 
 _log = logging.getLogger(__name__)
-
-_LOCK_FILE: Final = "spanhouse.lock"
 
 
 class OpenStore:
@@ -96,7 +94,7 @@ def _connect(store: Store) -> Client:
 def _lock(directory: Path) -> TextIO:
     """Make the directory and own it for as long as the file stays open."""
     try:
-        return own(directory, _LOCK_FILE)
+        return own(directory)
     except BlockingIOError:
         raise StoreError(_owned(directory)) from None
     except OSError as error:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Final
 
-from spanhouse.exporter.directory import sync
+from spanhouse.exporter.directory import Buffer, make, replace
 from spanhouse.exporter.metrics import CORRUPT_RECORDS, DEAD_LETTERS
-from spanhouse.exporter.spool.record import Buffer, Damage, Record
+from spanhouse.exporter.spool.record import Damage, Record
 from spanhouse.exporter.spool.segment import Segment
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Aside:
     """
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._letters = directory / DEAD_LETTERS_FOLDER
         self._quarantine = directory / QUARANTINE_FOLDER
 
@@ -45,23 +46,32 @@ class Aside:
         DEAD_LETTERS.labels(reason="unreadable").inc()
         _log.error("a request of %d spans can't be stored and is kept as dead letter %s: %s", record.spans, name, reason)
 
-    def quarantine(self, segment: Segment, damage: Damage) -> None:
-        """Keep bytes of a segment that are no record: ``quarantine/SEGMENT-OFFSET.bin`` and the reason as JSON beside it.
+    def quarantine(self, segment: Segment, damage: Damage, *, left: bool) -> None:
+        """Keep bytes of a segment that are no record: ``quarantine/SEGMENT-OFFSET-HASH.bin`` and the reason as JSON beside it.
 
-        A torn end, which a killed process leaves, was never acknowledged; anything else is counted as corrupt.
+        Args:
+            segment: where they are.
+            damage: which they are.
+            left: the process that wrote the segment ended without notice. Its last write may have been cut off, before anything of it was
+                acknowledged: such an end is named and not counted. All else is counted as corrupt.
 
         Raises:
             OSError: the disk can't take it.
         """
-        name = f"{segment.path.stem}-{damage.begin}"
-        size = damage.end - damage.begin
-        if damage.torn:
-            _log.warning("segment %s ends in %d bytes of a request that was not acknowledged; kept as %s", segment.path.name, size, name)
+        data = memoryview(segment.data)[damage.begin : damage.end]
+        place = "-".join(segment.path.relative_to(self._directory).with_suffix("").parts)
+        # Numbers of segments come again; the hash tells what is kept from what was kept before.
+        name = f"{place}-{damage.begin}-{hashlib.sha256(data).hexdigest()[:8]}"
+        torn = damage.torn and left
+        if torn:
+            _log.warning(
+                "segment %s ends in %d bytes that are no whole request, as a write leaves that was cut off; kept as %s", place, len(data), name
+            )
         else:
             CORRUPT_RECORDS.inc()
-            _log.error("segment %s is damaged on disk: %d bytes from %d on are no request; kept as %s", segment.path.name, size, damage.begin, name)
-        _write(self._quarantine, name + ".bin", memoryview(segment.data)[damage.begin : damage.end])
-        _write(self._quarantine, name + REASON, _reason("torn end" if damage.torn else "checksum", segment=segment.path.name, offset=damage.begin))
+            _log.error("segment %s is damaged on disk: %d bytes from %d on are no request; kept as %s", place, len(data), damage.begin, name)
+        _write(self._quarantine, name + ".bin", data)
+        _write(self._quarantine, name + REASON, _reason("torn end" if torn else "checksum", segment=place, offset=damage.begin))
 
 
 def _reason(reason: str, **more: object) -> bytes:
@@ -73,11 +83,5 @@ def _iso(at_ns: int) -> str:
 
 
 def _write(folder: Path, name: str, data: Buffer) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    draft = folder / f"{name}.draft"
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / name)
-    sync(folder)
+    make(folder)
+    replace(folder / name, data)

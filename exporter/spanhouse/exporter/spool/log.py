@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 OPEN: Final = ".open"
 SEALED: Final = ".sealed"
-_LOCK_FILE: Final = "spanhouse.lock"
+_ENDING_SECONDS: Final = 15.0
+"""A receive process that outlives the one that started it finishes its calls, then ends."""
 
 _MEASURE_SECONDS: Final = 0.25
 _VECTORS: Final = 512
@@ -72,13 +73,12 @@ class SpoolLog:
         self._directory = root / str(receiver)
         self._limits = limits
         self._lock = threading.Lock()
-        self._owner = own(self._directory, _LOCK_FILE)
+        self._owner = own(self._directory, wait_seconds=_ENDING_SECONDS)
         self._segment: _OpenSegment | None = None
         self._sealed_at = 0.0
         self.full = ""
         self._measured_at = self._measured = self._appended = 0.0
-        for left in self._directory.glob(f"*{OPEN}"):  # of a receive process that was killed
-            left.rename(left.with_suffix(SEALED))
+        self._seal_left()  # by a receive process that was killed
         self._number = max((int(path.stem) for path in self._sealed()), default=0)
 
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
@@ -99,24 +99,34 @@ class SpoolLog:
         return [None] * len(requests)
 
     def seal(self, *, now: bool = False) -> None:
-        """Seal the open segment if it is time, or at once."""
+        """Seal the open segment if it is time, or at once. What the disk does not let it do, the next call tries again."""
         with self._lock:
-            self._look()
-            segment = self._segment
-            if segment is None:
-                return
-            at = time.monotonic()
-            due = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
-            if now or (due and not self._sealed()):
-                self._seal(segment)
+            try:
+                self._look()
+                self._seal_left()
+            except OSError as error:
+                _log.error("the spool can't be read: %s: %s", self._directory, error.strerror)
+            if self._segment is not None and (now or self._is_due(self._segment)):
+                self._seal(self._segment)
 
     def close(self) -> None:
         """Seal what is open and give the folder free."""
         self.seal(now=True)
         self._owner.close()
 
+    def _is_due(self, segment: _OpenSegment) -> bool:
+        at = time.monotonic()
+        waited = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
+        return waited and not self._sealed()
+
     def _sealed(self) -> list[Path]:
         return list(self._directory.glob(f"*{SEALED}"))
+
+    def _seal_left(self) -> None:
+        """Seal what nobody writes any more."""
+        for left in self._directory.glob(f"*{OPEN}"):
+            if self._segment is None or left != self._segment.path:
+                left.rename(left.with_suffix(SEALED))
 
     def _append(self, requests: Sequence[CheckedRequest]) -> None:
         received_ns = time.time_ns()
@@ -139,18 +149,27 @@ class SpoolLog:
 
     def _open(self) -> _OpenSegment:
         self._number += 1
-        self._segment = _OpenSegment.create(self._directory / f"{self._number:012}{OPEN}")
-        sync(self._directory)
-        return self._segment
+        segment = _OpenSegment.create(self._directory / f"{self._number:012}{OPEN}")
+        try:
+            sync(self._directory)
+        except OSError:
+            # A power loss could take the file, and with it what would be acknowledged.
+            self._seal(segment)
+            raise
+        self._segment = segment
+        return segment
 
     def _seal(self, segment: _OpenSegment) -> None:
         self._segment = None
         self._sealed_at = time.monotonic()
-        segment.close()
-        if segment.size:
-            segment.path.rename(segment.path.with_suffix(SEALED))
-        else:
-            segment.path.unlink(missing_ok=True)
+        try:
+            segment.close()
+            if segment.size:
+                segment.path.rename(segment.path.with_suffix(SEALED))
+            else:
+                segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("segment %s can't be sealed; it is tried again: %s", segment.path, error.strerror)
 
     def _look(self) -> None:
         """See whether there is room. Once there was none, a sixteenth has to be free before there is some again."""

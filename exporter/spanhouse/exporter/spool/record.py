@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mmap import mmap
 from typing import Final
 
-Buffer = bytes | memoryview
+from spanhouse.exporter.directory import Buffer
 
 _HEADER: Final = struct.Struct("<2s4sIIQ16sI")
 """Tag and length of field 15; magic with the format's version; bytes and spans of the body; when it was received (Unix time, ns);

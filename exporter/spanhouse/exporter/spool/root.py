@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from spanhouse.exporter.directory import own
+from spanhouse.exporter.directory import own, replace
 from spanhouse.exporter.spool.log import OPEN, SEALED
 from spanhouse.exporter.spool.stored import forget
 from spanhouse.schema.store import StoreError
 
-_LOCK_FILE: Final = "spanhouse.lock"
 _STORE_FILE: Final = "store"
 
 
@@ -22,7 +22,7 @@ class SpoolRoot:
         store: name of the store that its requests are for.
 
     Attributes:
-        left: the segments that an earlier process left; the store may have some of them already.
+        left: the segments that an earlier process left and that are still there; the store may have some of them already.
 
     Raises:
         StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
@@ -31,14 +31,14 @@ class SpoolRoot:
     def __init__(self, path: Path, store: str) -> None:
         self.path = path
         try:
-            self._owner = own(path, _LOCK_FILE)
+            self._owner = own(path)
         except BlockingIOError:
             raise StoreError(f"spool {path} belongs to another process; stop it, or choose another --spool") from None
         except OSError as error:
             raise StoreError(f"spool {path}: {(error.strerror or str(error)).lower()}") from None
         try:
             self._claim(store)
-            self.left = frozenset(self.sealed())
+            self.left = set(self.sealed())
         except BaseException:
             self.close()
             raise
@@ -47,20 +47,29 @@ class SpoolRoot:
         """The segments that wait for the store, those of all receive processes, oldest first, and dead letters that are tried again last."""
         return sorted((*self.path.glob(f"*/*{SEALED}"), *self.path.glob(f"*{SEALED}")), key=lambda path: path.name)
 
+    def doubtful(self, segment: Path) -> bool:
+        """Whether the store may have some of a segment: an earlier process left it, or it was a dead letter."""
+        return segment in self.left or segment.parent == self.path
+
     def close(self) -> None:
         """Give the directory free."""
         self._owner.close()
 
     def _claim(self, store: str) -> None:
         """Requests must not end in another store than they were acknowledged for."""
-        for left in self.path.glob(f"*/*{OPEN}"):
-            left.rename(left.with_suffix(SEALED))
+        for folder in {left.parent for left in self.path.glob(f"*/*{OPEN}")}:
+            # A receive process that outlives the one that started it goes on writing its segment, and seals it.
+            with suppress(BlockingIOError), closing(own(folder)):
+                for left in folder.glob(f"*{OPEN}"):
+                    left.rename(left.with_suffix(SEALED))
         name = self.path / _STORE_FILE
-        before = name.read_text(encoding="utf-8") if name.exists() else store
-        if before != store:
+        before = name.read_text(encoding="utf-8") if name.exists() else None
+        if before == store:
+            return
+        if before is not None:
             if self.sealed():
                 raise StoreError(
                     f"spool {self.path} holds requests for store {before}: serve that store until they are stored, or choose another --spool"
                 )
             forget(self.path)
-        name.write_text(store, encoding="utf-8")
+        replace(name, store.encode())
