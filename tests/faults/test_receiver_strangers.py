@@ -84,9 +84,10 @@ def _length(data: bytes) -> bytes:
     return made + bytes([number])
 
 
-def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others() -> None:
+def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others(store: TestStore) -> None:
     class Refusing:
         everything = False
+        query = store.client.query
 
         def raw_insert(self, _: str, *, insert_block: bytes, **__: object) -> None:
             if self.everything or b"poison" in insert_block:

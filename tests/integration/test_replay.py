@@ -37,7 +37,7 @@ def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: by
     if requests:
         assert not any(log.append([CheckedRequest(body, 1) for body in requests]))
     log.close()
-    Drain(root, writer(store.client, StoredRequests(directory)), store.client, batch_bytes=2**20).stop(60)
+    Drain(root, writer(store.client, StoredRequests(directory)), batch_bytes=2**20).stop(60)
     root.close()
 
 

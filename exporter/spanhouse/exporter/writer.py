@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import BinaryIO, Final, Self
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from spanhouse.exporter.directory import Buffer
 from spanhouse.exporter.metrics import FAILED_INSERTS, INSERT_SECONDS, RESENT_REQUESTS
 from spanhouse.exporter.request import CheckedRequest, canonical
-from spanhouse.exporter.spool.record import Buffer, digest
+from spanhouse.exporter.spool.recheck import missing
+from spanhouse.exporter.spool.record import digest
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError, InvalidRequestError, UnavailableError
 from spanhouse.schema.migrations import otlp_insert_settings
@@ -25,7 +28,7 @@ _log = logging.getLogger(__name__)
 _DATA_ERRORS: Final = frozenset({6, 26, 27, 32, 33, 36, 38, 41, 69, 70, 72, 73, 117, 131, 190, 321, 407, 432, 436, 437, 444})
 """Engine error codes that blame the bytes."""
 _STORE_ERRORS: Final = frozenset(
-    {60, 74, 75, 76, 81, 159, 164, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 497, 516, 999},
+    {60, 74, 75, 76, 81, 159, 164, 173, 198, 202, 209, 210, 218, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 373, 394, 425, 439, 497, 516, 999},
 )
 """Engine error codes that blame the store: memory, disk, time, rights, network. No part of the batch would fare better."""
 
@@ -40,13 +43,13 @@ class Batch:
         bodies: the requests, serialised.
         digests: the identity of each.
         file: a file that as a whole is the same as the bodies one after the other; None if there is none.
-        salt: makes the batch another one to the engine, which drops the exact repetition of a batch.
+        doubtful: an earlier process may have stored some of it.
     """
 
     bodies: Sequence[Buffer]
     digests: Sequence[bytes]
     file: Path | None = None
-    salt: bytes = b""
+    doubtful: bool = False
 
     @classmethod
     def of(cls, requests: Sequence[CheckedRequest]) -> Self:
@@ -58,17 +61,18 @@ class Batch:
         """Some of the requests."""
         if len(indexes) == len(self.bodies):
             return self
-        return Batch(bodies=[self.bodies[index] for index in indexes], digests=[self.digests[index] for index in indexes], salt=self.salt)
+        return Batch(bodies=[self.bodies[index] for index in indexes], digests=[self.digests[index] for index in indexes], doubtful=self.doubtful)
 
     def token(self) -> str:
         """A hash of the content, by which the engine knows the batch again."""
-        return hashlib.sha256(b"".join((*self.digests, self.salt))).hexdigest()
+        return hashlib.sha256(b"".join(self.digests)).hexdigest()
 
 
 class Writer:
     """Inserts batches of requests; not for more than one thread at a time.
 
-    Every insert carries a hash of its content as token, so that the engine drops what it has of an exact repetition.
+    Every insert carries a hash of its content as token, so that the engine drops what it has of an exact repetition, even of an insert that
+    still runs. An insert that failed may be stored, in part or as a whole; what is not repeated exactly is therefore looked for before.
 
     Args:
         client: a connection that may write.
@@ -79,6 +83,12 @@ class Writer:
         self._client = client
         self._stored = stored
         self._settings = otlp_insert_settings()
+        self._failed = ""
+        """Token of the batch that was tried last, if it is to be repeated as it was; else ''."""
+        self._doubtful = StoredRequests(None)
+        """What was in an insert that failed."""
+        # The engine may remember an insert of an earlier process whose rows a power loss took.
+        self._salt = os.urandom(16)
 
     def insert(self, batch: Batch) -> Sequence[ExportError | None]:
         """Store in one insert what is not stored already. If the engine blames the bytes, each request gets its own verdict.
@@ -94,6 +104,7 @@ class Writer:
         for index, outcome in zip(fresh, self._insert_fresh(batch.only(fresh)), strict=True):
             outcomes[index] = outcome
         self._remember([batch.digests[index] for index in fresh if outcomes[index] is None])
+        self._doubtful.add([batch.digests[index] for index in fresh if outcomes[index] is not None])
         return outcomes
 
     def _first_seen(self, digests: Sequence[bytes]) -> Iterator[tuple[int, bool]]:
@@ -111,23 +122,34 @@ class Writer:
     def _insert_fresh(self, batch: Batch) -> Sequence[ExportError | None]:
         if not any(batch.bodies):
             return [None] * len(batch.bodies)
+        token = batch.token()
+        repeated, self._failed = token == self._failed, ""
         try:
-            if batch.file is not None:
+            if batch.doubtful or (not repeated and any(one in self._doubtful for one in batch.digests)):
+                token = ""
+                self._insert_missing(batch.bodies)
+            elif batch.file is not None:
                 with batch.file.open("rb") as content:
-                    self._insert(content, batch.token())
+                    self._insert(content, token)
             else:
-                self._insert(b"".join(batch.bodies), batch.token())
+                self._insert(b"".join(batch.bodies), token)
         except DatabaseError as error:
-            code = _code(error)
-            if code in _STORE_ERRORS:
-                return [_unavailable(code)] * len(batch.bodies)
-            _log.warning("the engine refused a batch of %d requests (code %s); they are tried apart", len(batch.bodies), code)
+            if _is_of_store(error):
+                self._failed = token
+                return [_unavailable(error)] * len(batch.bodies)
+            _log.warning("the engine refused a batch of %d requests (code %s); they are tried apart", len(batch.bodies), _code(error))
             return self._insert_apart([_canonical(body) for body in batch.bodies])
-        except Exception:  # noqa: BLE001 no store, network or disk: whatever it is, the sender or the spool still has the data
-            _log.warning("the store can't be reached", exc_info=True)
-            FAILED_INSERTS.labels(reason="unreachable").inc()
-            return [UnavailableError("the store can't be reached; try again", RETRY_SECONDS)] * len(batch.bodies)
+        except Exception:  # noqa: BLE001 network, disk: whatever it is, the sender or the spool still has the data
+            _log.exception("an insert failed")
+            self._failed = token
+            FAILED_INSERTS.labels(reason="failed").inc()
+            return [UnavailableError("the insert failed, the log says why; try again", RETRY_SECONDS)] * len(batch.bodies)
         return [None] * len(batch.bodies)
+
+    def _insert_missing(self, bodies: Sequence[Buffer]) -> None:
+        """Insert what the store does not have."""
+        if body := b"".join(missing(self._client, bodies)):
+            self._insert(body, hashlib.sha256(self._salt + body).hexdigest())
 
     def _insert_apart(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
         """Find the requests that the engine can't read, all others stored.
@@ -135,29 +157,27 @@ class Writer:
         They come as protobuf itself would write them: that alone mends a request with two values in one oneof, for example.
         """
         begun = time.monotonic()
-        body = b"".join(bodies)
         try:
-            self._insert(body, hashlib.sha256(body).hexdigest())
+            self._insert_missing(bodies)
         except DatabaseError as error:
-            code = _code(error)
-            if code in _STORE_ERRORS:
-                return [_unavailable(code)] * len(bodies)
+            if _is_of_store(error):
+                return [_unavailable(error)] * len(bodies)
             if len(bodies) == 1:
-                return [self._verdict(code)]
+                return [self._verdict(error)]
             # A stranger who sends what the engine can't read gets half of the writer's time at the most.
             time.sleep(time.monotonic() - begun)
             middle = len(bodies) // 2
             return [*self._insert_apart(bodies[:middle]), *self._insert_apart(bodies[middle:])]
         return [None] * len(bodies)
 
-    def _verdict(self, code: int | None) -> ExportError:
+    def _verdict(self, error: DatabaseError) -> ExportError:
         """Whether the request is to blame or the store, which then refuses an empty request too."""
-        if code not in _DATA_ERRORS:
+        if _code(error) not in _DATA_ERRORS:
             try:
                 self._insert(b"", "")
             except DatabaseError:
-                return _unavailable(code)
-        return InvalidRequestError(f"the engine can't read this request (its error code is {code})")
+                return _unavailable(error)
+        return InvalidRequestError(f"the engine can't read this request (its error code is {_code(error)})")
 
     def _insert(self, content: bytes | BinaryIO, token: str) -> None:
         with INSERT_SECONDS.time():
@@ -171,10 +191,23 @@ def _code(error: DatabaseError) -> int | None:
     return code if isinstance(code, int) else None
 
 
+def _is_of_store(error: DatabaseError) -> bool:
+    """An error without code comes from the way to the store; it may have stored everything."""
+    return _code(error) is None or _code(error) in _STORE_ERRORS
+
+
 def _canonical(body: Buffer) -> bytes:
     return canonical(bytes(body))
 
 
-def _unavailable(code: int | None) -> UnavailableError:
+def _unavailable(error: DatabaseError) -> UnavailableError:
+    code = _code(error)
+    if code is None:
+        FAILED_INSERTS.labels(reason="unreachable").inc()
+        return UnavailableError(f"the store can't be reached ({_first_line(error)}); try again", RETRY_SECONDS)
     FAILED_INSERTS.labels(reason=str(code)).inc()
     return UnavailableError(f"the store can't take spans now (its error code is {code}); try again", RETRY_SECONDS)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from clickhouse_connect.driver.client import Client
-
 from spanhouse.exporter.metrics import BATCH_SPANS, LAG_SECONDS, SPOOL_AGE_SECONDS
 from spanhouse.exporter.spool.aside import Aside
-from spanhouse.exporter.spool.recheck import missing
 from spanhouse.exporter.spool.record import Record
 from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.segment import Segment
@@ -36,22 +33,18 @@ class Drain:
     Args:
         root: the spool.
         writer: stores batches.
-        client: the writer's connection, for questions about segments that an earlier process left.
         batch_bytes: segments that together have no more than this share an insert.
 
     Attributes:
         trouble: why the oldest segments are not stored yet although they were tried; '' if nothing is wrong.
     """
 
-    def __init__(self, root: SpoolRoot, writer: Writer, client: Client, *, batch_bytes: int) -> None:
+    def __init__(self, root: SpoolRoot, writer: Writer, *, batch_bytes: int) -> None:
         self.trouble = ""
         self._batch_bytes = batch_bytes
         self._root = root
         self._aside = Aside(root.path)
         self._writer = writer
-        self._client = client
-        # Segments of another process may be in the store already, and the engine may remember their inserts or not.
-        self._salt = str(time.time_ns()).encode()
         self._stopping = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="spanhouse-drain", daemon=True)
@@ -70,18 +63,26 @@ class Drain:
         batch: Sequence[Path] = ()
         while True:
             stopping = self._stopping.is_set()
-            # A batch that failed is tried again as it was: the store may have it, and knows it by its content.
-            batch = batch or self._next_batch()
-            if stopping and (not batch or self.trouble or time.monotonic() >= self._deadline):
+            if stopping and (self.trouble or time.monotonic() >= self._deadline):
                 break
-            if not batch:
-                SPOOL_AGE_SECONDS.set(0)
-                self._stopping.wait(_LOOK_SECONDS)
-            elif self._try(batch):
-                failures, batch = 0, ()
-            else:
+            try:
+                # A batch that failed is tried again as it was: the store may have it, and knows it by its content.
+                batch = batch or self._next_batch()
+                trouble = self._store([Segment.open(path) for path in batch if path.exists()])
+            except Exception as error:  # noqa: BLE001 whatever it is, the segments stay and are tried again
+                _log.exception("segments were not stored; they are tried again")
+                trouble = f"{type(error).__name__}: {error}"
+            self._tell(trouble)
+            if trouble:
                 self._stopping.wait(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
                 failures += 1
+            elif batch:
+                failures, batch = 0, ()
+            elif stopping:
+                break
+            else:
+                SPOOL_AGE_SECONDS.set(0)
+                self._stopping.wait(_LOOK_SECONDS)
         if waiting := len(self._root.sealed()):
             _log.warning("%d segments wait in the spool for the next start", waiting)
 
@@ -91,24 +92,17 @@ class Drain:
         size = 0
         for path in self._root.sealed():
             size += path.stat().st_size if path.exists() else 0
-            if batch and (size > self._batch_bytes or (path in self._root.left) != (batch[0] in self._root.left)):
+            if batch and (size > self._batch_bytes or self._root.doubtful(path) != self._root.doubtful(batch[0])):
                 break
             batch.append(path)
         return batch
 
-    def _try(self, batch: Sequence[Path]) -> bool:
-        """Store segments. False if it has to be tried again."""
-        try:
-            trouble = self._store([Segment.open(path) for path in batch if path.exists()])
-        except Exception as error:  # noqa: BLE001 whatever it is, the segments stay and are tried again
-            _log.exception("segments from %s on were not stored; they are tried again", batch[0].name)
-            trouble = f"{type(error).__name__}: {error}"
+    def _tell(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
             _log.error("the store does not take spans, which wait in the spool: %s", trouble)
         elif self.trouble and not trouble:
             _log.warning("the store takes spans again")
         self.trouble = trouble
-        return not trouble
 
     def _store(self, segments: Sequence[Segment]) -> str:
         """Store segments and remove them. Why that did not succeed, '' if it did."""
@@ -126,18 +120,17 @@ class Drain:
             BATCH_SPANS.observe(sum(record.spans for _, record in records))
         for segment in segments:
             for damage in segment.damages:
-                self._aside.quarantine(segment, damage)
+                self._aside.quarantine(segment, damage, left=segment.path in self._root.left)
         for segment in segments:
             segment.path.unlink(missing_ok=True)
+            self._root.left.discard(segment.path)
         return ""
 
     def _batch(self, segments: Sequence[Segment], records: Sequence[tuple[Segment, Record]]) -> Batch:
         bodies = [segment.body(record) for segment, record in records]
         digests = [record.digest for _, record in records]
-        if segments[0].path in self._root.left:
-            return Batch(bodies=missing(self._client, bodies), digests=digests, salt=self._salt)
         whole = len(segments) == 1 and not segments[0].damages
-        return Batch(bodies=bodies, digests=digests, file=segments[0].path if whole else None)
+        return Batch(bodies=bodies, digests=digests, file=segments[0].path if whole else None, doubtful=self._root.doubtful(segments[0].path))
 
 
 def _seconds_since(at_ns: int) -> float:

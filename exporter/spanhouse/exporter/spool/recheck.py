@@ -1,7 +1,7 @@
-"""What of a segment the store already has: asked for segments that an earlier process left.
+"""What of some requests the store already has: asked after an insert of which it is not known what became of it.
 
-That process may have ended between an insert and the removal of its segment. The engine's own memory of past inserts does not help
-after a power loss, since nothing syncs it; so the spans themselves are looked for.
+A process may have ended between an insert and the removal of its segment; an insert may have failed halfway. The engine's own memory of
+past inserts does not help after a power loss, since nothing syncs it, nor for other batches; so the spans themselves are looked for.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from spanhouse.exporter.spool.record import Buffer
+from spanhouse.exporter.directory import Buffer
 from spanhouse.schema.rollups import rebuild_statements
 
-_TRACES: Final = 2_000
+_TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
 _HOUR_NS: Final = 3600 * 10**9
 _LAST_NS: Final = 2**63 - 1
@@ -29,7 +29,7 @@ _SpanId = tuple[str, str]
 
 
 def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
-    """The requests without the spans that the store has, one body for each; the bodies as they are if it has none of them.
+    """The requests without the spans that the store has, one body for each, b"" where nothing is left; as they are if it has none of them.
 
     Where it has some, their traces' rollups are written again: the insert may have ended between the spans and these.
     """
@@ -39,7 +39,7 @@ def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     if not stored:
         return bodies
     _rebuild(client, sorted({trace_id for trace_id, _ in stored}))
-    return [_without(request, stored).SerializeToString() for request in requests]
+    return [_without(request, stored) for request in requests]
 
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
@@ -65,13 +65,14 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
 def _rebuild(client: Client, trace_ids: Sequence[str]) -> None:
     for begin in range(0, len(trace_ids), _TRACES):
         for statement in rebuild_statements():
-            client.command(statement, parameters={"trace_ids": trace_ids[begin : begin + _TRACES]})
+            # Not dropped as a repetition of what an earlier start wrote: those rows may be gone.
+            client.command(statement, parameters={"trace_ids": trace_ids[begin : begin + _TRACES]}, settings={"insert_deduplicate": 0})
 
 
-def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> ExportTraceServiceRequest:
+def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
             for index in reversed(range(len(scope.spans))):
                 if _id(scope.spans[index]) in stored:
                     del scope.spans[index]
-    return request
+    return request.SerializeToString() if any(_spans(request)) else b""
