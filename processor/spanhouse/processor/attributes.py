@@ -64,11 +64,18 @@ def _patterns(path: bytes) -> list[bytes | None]:
 
 def _global_files(repository: Repository, environ: Mapping[str, str]) -> list[str]:
     home = environ.get("HOME", "")
-    settings = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    settings = environ.get("XDG_CONFIG_HOME") or (home and os.path.join(home, ".config"))
     config = GitConfig()
-    for path in ("/etc/gitconfig", os.path.join(settings, "git", "config"), os.path.join(home, ".gitconfig"), environ.get("GIT_CONFIG_GLOBAL", "")):
-        if path:
-            config.read(path)
+    config.read("/etc/gitconfig")
+    if settings:
+        config.read(os.path.join(settings, "git", "config"))
+    if home:
+        config.read(os.path.join(home, ".gitconfig"))
+    if environ.get("GIT_CONFIG_GLOBAL"):
+        config.read(environ["GIT_CONFIG_GLOBAL"])
     own = repository.config.get("core", "attributesfile") or config.get("core", "attributesfile")
-    chosen = own.replace("~", home, 1) if own and own.startswith("~/") else own
-    return ["/etc/gitattributes", chosen or os.path.join(settings, "git", "attributes")]
+    if not own:
+        own = settings and os.path.join(settings, "git", "attributes")
+    elif own.startswith("~/"):
+        own = home and os.path.join(home, own.removeprefix("~/"))
+    return ["/etc/gitattributes", *([own] if own else [])]

@@ -1,7 +1,7 @@
 """Command lines of servers and workers: which application they run."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH100, PTH109, PTH110, PTH119
+# ruff: noqa: PTH100, PTH110, PTH119
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def _unnamed(arguments: tuple[str, ...]) -> Launched:
     return Launched("app", directory=_directory(arguments))
 
 
-def _directory(arguments: tuple[str, ...]) -> str:
-    return os.path.abspath(_option(arguments, *_DIRECTORY_OPTIONS) or os.getcwd())
+def _directory(arguments: tuple[str, ...]) -> str | None:
+    return _option(arguments, *_DIRECTORY_OPTIONS) or None
 
 
 def _app(name: str, arguments: tuple[str, ...]) -> Launched:

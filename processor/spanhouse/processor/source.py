@@ -1,7 +1,7 @@
 """The entry point of the process: what was started, how it is called, and where its code is."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
-# ruff: noqa: PTH109, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH206
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH206
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ _FLAGS_WITH_VALUE = "WX"
 _LONG_WITH_VALUE = frozenset({"--check-hash-based-pycs"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _SCRIPT_HEAD_BYTES = 2048
+_MAIN_FILE = "__main__.py"
 _HOST_VARIABLES = ("AWS_LAMBDA_FUNCTION_NAME", "DATABRICKS_RUNTIME_VERSION")
 
 
@@ -71,8 +72,16 @@ def entry_point() -> EntryPoint:
         in_notebook, path = notebook_path()
         if in_notebook:
             return notebook(path)
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    return entry_point_of(_command_line(), main_file=main if isinstance(main, str) and os.path.isabs(main) else None)
+    if getattr(sys, "frozen", False):
+        # A program with its interpreter built in: no argument is a script, and the main module's file is nowhere.
+        return _script(sys.executable)
+    main = sys.modules.get("__main__")
+    main_file = getattr(main, "__file__", None)
+    main_file = _absolute(main_file) if isinstance(main_file, str) and (os.path.isabs(main_file) or os.path.isfile(main_file)) else None
+    command_line = _command_line()
+    if main_file and getattr(main, "__spec__", None) is None and _is_run_by_another(parse_command(command_line), main_file):
+        return _script(main_file)
+    return entry_point_of(command_line, main_file=main_file)
 
 
 def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None) -> EntryPoint:
@@ -85,18 +94,18 @@ def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None)
     command = parse_command(command_line)
     if command.kind in {"code", "prompt"}:
         return _session()
-    if command.kind == "script" and command.target.endswith(".py") and not command.target.endswith("__main__.py"):
+    if command.kind == "script" and command.target.endswith(".py") and os.path.basename(command.target) != _MAIN_FILE:
         # A launcher is an installed script or a module; celery.py is a user's own file.
-        return _script(command.target, main_file)
+        return _script(_file_of(command, main_file))
     from spanhouse.processor.launchers import app_of  # start-up: often not needed, as above
 
     app = app_of(_launcher(command), command.arguments)
     if app is not None:
         return _launched(app)
     if command.kind == "module":
-        path = os.path.realpath(main_file) if main_file else locate_module(command.target, os.getcwd())
+        path = os.path.realpath(main_file) if main_file else locate_module(command.target, _absolute(""))
         return EntryPoint("module", command.target, path, code_directory(path))
-    return _script(command.target, main_file)
+    return _script(_file_of(command, main_file))
 
 
 def parse_command(command_line: Sequence[str]) -> Command:
@@ -123,7 +132,7 @@ def parse_command(command_line: Sequence[str]) -> Command:
 
 def notebook(path: str | None) -> EntryPoint:
     """A notebook, whose code is taken to be where it lies, or else where its kernel was started."""
-    directory = os.path.dirname(path) if path and os.path.isabs(path) else os.getcwd()
+    directory = os.path.dirname(path) if path and os.path.isabs(path) else _absolute("")
     return EntryPoint("notebook", os.path.basename(path) if path else None, path, directory)
 
 
@@ -136,7 +145,10 @@ def locate_module(module: str, first: str | None) -> str | None:
     if not all(step.isidentifier() for step in steps):
         return None
     namespace: str | None = None
-    for entry in ([first] if first else []) + [path or os.getcwd() for path in sys.path]:
+    search: Sequence[object] = sys.path  # applications put other things there, too
+    for entry in (first, *(_absolute(path) for path in search if isinstance(path, str))):
+        if entry is None:
+            continue
         base = os.path.join(entry, steps[0])
         if not (os.path.isdir(base) or os.path.isfile(base + ".py")):
             continue
@@ -168,10 +180,7 @@ def code_directory(path: str | None) -> str | None:
 
 
 def _command_line() -> Sequence[str]:
-    command_line = list(sys.orig_argv)
-    if getattr(sys, "frozen", False):
-        # A program with its interpreter built in: no argument is a script.
-        return [sys.executable, sys.executable]
+    command_line = list(getattr(sys, "orig_argv", ()))  # an application that embeds the interpreter may leave it out
     command = parse_command(command_line)
     if command.kind == "code" and "multiprocessing" in command.target and sys.argv and sys.argv[0] not in {"", "-c"}:
         # A worker of multiprocessing is told in sys.argv what its parent runs; -m is to be seen in the main module only.
@@ -188,22 +197,52 @@ def _launcher(command: Command) -> str:
     if command.kind == "module":
         return command.target.partition(".")[0]
     directory, name = os.path.split(command.target)
-    return os.path.basename(directory) if name == "__main__.py" else name
+    return os.path.basename(directory) if name == _MAIN_FILE else name
+
+
+def _file_of(command: Command, main_file: str | None) -> str:
+    """The script, as the main module knows it where that is the same one."""
+    if main_file and os.path.basename(main_file) == os.path.basename(command.target):
+        return main_file
+    if main_file and os.path.basename(main_file) == _MAIN_FILE:
+        # A directory or a zip archive with a main module.
+        return os.path.dirname(main_file)
+    return command.target
+
+
+def _is_run_by_another(command: Command, main_file: str) -> bool:
+    """Whether debuggers and the like, which the command line names, have put another file in their place as the main module.
+
+    Of a module the interpreter keeps the specification, which ``main_file`` has none of here; code and prompts have no file.
+    """
+    if command.kind != "script":
+        return True
+    name = os.path.basename(command.target)
+    return os.path.basename(main_file) not in {name, _MAIN_FILE} and code_directory(os.path.realpath(main_file)) is not None
 
 
 def _launched(app: Launched) -> EntryPoint:
     if app.path is not None:
-        return _script(app.path, None)
-    path = locate_module(app.module, app.directory) if app.module else None
-    return EntryPoint(app.kind, app.name, path, code_directory(path) if app.module else app.directory or os.getcwd())
+        return _script(app.path)
+    start = _absolute(app.directory or "")
+    path = locate_module(app.module, start) if app.module else None
+    return EntryPoint(app.kind, app.name, path, code_directory(path) if app.module else start)
 
 
 def _session() -> EntryPoint:
-    return EntryPoint("session", None, None, os.getcwd())
+    return EntryPoint("session", None, None, _absolute(""))
 
 
-def _script(target: str, main_file: str | None) -> EntryPoint:
-    path = os.path.realpath(main_file if main_file and os.path.basename(main_file) == os.path.basename(target) else target)
+def _absolute(path: str) -> str | None:
+    """``path`` from the current directory on; None if that is relative to a directory which has been removed."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return None
+
+
+def _script(target: str) -> EntryPoint:
+    path = os.path.realpath(target)
     directory, code = code_directory(path), None
     if directory is None:
         # A console script stands for the function that it calls.
