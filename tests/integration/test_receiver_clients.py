@@ -45,7 +45,7 @@ def send_from_python(exporter: SpanExporter, service: str) -> None:
     root.set_attributes(
         {"text": "é \U0001f600", "int": 42, "big": 2**40, "float": 0.25, "flag": True, "list": ["a", "b"], "numbers": [1.0, 2.5], "empty": ""}
     )
-    root.set_attribute("map", {"a": 1, "b": [True, {"c": "d"}]})  # type: ignore[arg-type]
+    root.set_attribute("map", {"a": 1, "b": [True, {"c": "d"}]})
     child = tracer.start_span("pay", context=set_span_in_context(root), kind=SpanKind.CLIENT, links=[Link(root.get_span_context(), {"why": "retry"})])
     child.add_event("refused", {"code": 402, "reasons": ["limit", "country"]})
     child.record_exception(TypeError("no money"))
