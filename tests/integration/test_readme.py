@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from tests.support.certificates import Authority
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import trace
 from tests.support.serve import Serve
@@ -129,7 +130,34 @@ def test_a_clickhouse_server_is_migrated_and_served_as_written(tmp_path_factory:
             connection.request("POST", "/v1/traces", trace(name="on a server").SerializeToString(), {"content-type": "application/x-protobuf"})
             assert connection.getresponse().status == 200
             connection.close()
+            running.spool = running.data_dir / "spool"
+            running.drained()
             assert [found.info.state for found in TraceClient(dsn).search_traces(filter_string="name = 'on a server'")] == ["OK"]
+
+
+def test_a_token_is_made_and_taken_over_tls_as_written(reader: Reader, tmp_path: Path) -> None:
+    (make,) = blocks("sh", "secrets.token_urlsafe")
+    token, line = reader.shell(make).splitlines()
+    (tmp_path / "tokens").write_text(line)
+    authority = Authority(tmp_path)
+    chain, key = authority.issue("server")
+    (text,) = blocks("sh", "--tls-cert")
+    files = {"tokens": str(tmp_path / "tokens"), "server.pem": str(chain), "server.key": str(key)}
+    options = [files.get(word, word) for word in text.split()[2:]]
+    options = [re.sub(r"0\.0\.0\.0:\d+", "127.0.0.1:0", word) for word in options]
+    with Serve(tmp_path / "data", *options) as serve:
+        (variables,) = blocks("sh", "OTEL_EXPORTER_OTLP_HEADERS")
+        send = """
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+span = TracerProvider().get_tracer("tests").start_span("sent")
+span.end()
+print(OTLPSpanExporter().export([span]).name)
+"""
+        (tmp_path / "send.py").write_text(send)
+        variables = variables.replace("traces.example.com:4317", serve.grpc).replace("TOKEN", token).strip()
+        variables += f" OTEL_EXPORTER_OTLP_CERTIFICATE={authority.file}\n{sys.executable} {tmp_path / 'send.py'}"
+        assert reader.shell(variables) == "SUCCESS\n"
 
 
 @pytest.mark.parametrize("verb", ["serve", "demo", "search", "trace", "sql", "explain", "keys", "values", "migrate", "metadata", "doctor"])

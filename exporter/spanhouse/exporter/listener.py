@@ -148,7 +148,7 @@ class _Server(uvicorn.Server):
             if len(self.server_state.connections) + len(self._arriving) >= self._max_connections:
                 connection.close()
                 refused.inc()
-                _log.warning("%s: %d connections are open, as many as allowed: others are refused", self._name, self._max_connections)
+                _log.warning("%s: %d connections are open: others are refused", self._name, self._max_connections)
                 continue
             task = loop.create_task(self._take(connection))
             self._arriving.add(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -35,37 +36,32 @@ async def _show() -> None:
 
     # What is logged meanwhile goes to standard error, which rich writes above the line.
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False) as live:
-        now = _Numbers()
+        loop = asyncio.get_running_loop()
+        now = _Numbers(loop.time())
         while True:
-            before, now = now, _Numbers()
+            before, now = now, _Numbers(loop.time())
             live.update(Text(now.line(before), no_wrap=True, overflow="ellipsis"), refresh=True)
             await asyncio.sleep(_SECONDS)
 
 
 class _Numbers:
-    """The counts at one moment."""
+    """The counts of all processes at one moment."""
 
-    def __init__(self) -> None:
-        self.time = asyncio.get_running_loop().time()
-        self.spans = self.refused = self.spool_bytes = self.lag_sum = self.lag_count = 0.0
+    def __init__(self, time: float) -> None:
+        self.time = time
+        self._sums: defaultdict[str, float] = defaultdict(float)
         for family in metrics.registry().collect():
             for sample in family.samples:
-                match sample.name:
-                    case "spanhouse_spans_total":
-                        self.spans += sample.value
-                    case "spanhouse_refused_requests_total":
-                        self.refused += sample.value
-                    case "spanhouse_spool_bytes":
-                        self.spool_bytes += sample.value
-                    case "spanhouse_lag_seconds_sum":
-                        self.lag_sum += sample.value
-                    case "spanhouse_lag_seconds_count":
-                        self.lag_count += sample.value
-        self.lag_seconds: float | None = None
+                self._sums[sample.name] += sample.value  # over all labels
+        self._lag_seconds: float | None = None
 
     def line(self, before: _Numbers) -> str:
-        rate = (self.spans - before.spans) / (self.time - before.time) if self.time > before.time else 0.0
-        stored = self.lag_count - before.lag_count
-        self.lag_seconds = (self.lag_sum - before.lag_sum) / stored if stored else before.lag_seconds
-        lag = "-" if self.lag_seconds is None else f"{self.lag_seconds:.1f} s"
-        return f"{rate:,.0f} spans/s   spool {self.spool_bytes / 1e6:,.1f} MB   lag {lag}   refused {self.refused:,.0f}"
+        def grown(name: str) -> float:
+            return self._sums[name] - before._sums[name]
+
+        rate = grown("spanhouse_spans_total") / (self.time - before.time) if self.time > before.time else 0.0
+        stored = grown("spanhouse_lag_seconds_count")
+        self._lag_seconds = grown("spanhouse_lag_seconds_sum") / stored if stored else before._lag_seconds
+        lag = "-" if self._lag_seconds is None else f"{self._lag_seconds:.1f} s"
+        spool, refused = self._sums["spanhouse_spool_bytes"], self._sums["spanhouse_refused_requests_total"]
+        return f"{rate:,.0f} spans/s   spool {spool / 1e6:,.1f} MB   lag {lag}   refused {refused:,.0f}"
