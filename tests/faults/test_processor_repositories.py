@@ -18,13 +18,16 @@ from spanhouse.processor.source import EntryPoint
 
 TWO_GIGABYTES = 2 << 30
 APP = """
-import logging, sys
+import logging, sys, threading
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(levelname)s %(message)s")
 from opentelemetry import trace
 from spanhouse.processor import MetadataResourceDetector, configure
 configure(export=False)
 configure(export=False)
 MetadataResourceDetector().detect()
+for thread in threading.enumerate():
+    if thread.name == "spanhouse-git-dirty":
+        thread.join()
 with trace.get_tracer("t").start_as_current_span("s") as span:
     print("mlflow.source.git.commit" in span.resource.attributes, "mlflow.source.type" in span.resource.attributes)
 """
