@@ -6,6 +6,7 @@ import gzip
 import http.client
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import grpc
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from tests.support.certificates import Authority
 from tests.support.otlp import request, span, trace
 from tests.support.receiver import EXPORT, Receiver
 from tests.support.serve import Serve
@@ -26,6 +28,7 @@ from spanhouse.exporter.reception import Reception
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import InvalidRequestError, UnavailableError
+from spanhouse.exporter.tls import Certificates, TlsFiles
 from spanhouse.exporter.tokens import Tokens
 from spanhouse.exporter.writer import Batch, Writer
 
@@ -296,3 +299,32 @@ def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(store: Te
         assert first.result(30) == b""
         assert receiver.export(large("fourth")) == b""
         assert receiver.budget.used_bytes == 0
+
+
+def test_handshakes_that_stall_are_counted_and_cut_off(store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
+        strangers = [connected(receiver.http) for _ in range(2)]
+        with connected(receiver.http) as one_too_many:
+            assert ends(one_too_many)
+        for stranger in strangers:
+            stranger.close()
+        context = ssl.create_default_context(cafile=str(authority.file))
+        deadline = time.monotonic() + 30
+        while not alive(receiver, context):
+            assert time.monotonic() < deadline
+        monkeypatch.setattr(listener, "_HEAD_SECONDS", 0.2)
+        with connected(receiver.http) as stranger:
+            assert ends(stranger)
+        assert alive(receiver, context)
+
+
+def alive(receiver: Receiver, context: ssl.SSLContext) -> bool:
+    connection = http.client.HTTPSConnection(receiver.http, timeout=30, context=context)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from google.rpc.status_pb2 import Status
 from tests.support.otlp import request, span
 from tests.support.receiver import Receiver
 from tests.support.store import TestStore
@@ -63,8 +64,9 @@ def test_what_a_page_can_send_without_asking_is_no_otlp(closed: Receiver, stored
 @pytest.mark.parametrize("origin", [PAGE, "null", "http://rebound.example:4318", "http://127.0.0.1:8080"])
 def test_no_page_can_send_by_default(closed: Receiver, stored: Callable[[], int], origin: str) -> None:
     """Nor one whose own name was made to lead here, for which the browser takes us for its server."""
-    status, _, headers = closed.post(body(), origin=origin, host=origin.partition("://")[2] or "x")
-    assert status == 403
+    status, answer, headers = closed.post(body(), origin=origin, host=origin.partition("://")[2] or "x")
+    assert (status, headers["content-type"]) == (403, "application/x-protobuf")
+    assert Status.FromString(answer).code == 7
     assert "access-control-allow-origin" not in headers
     status, _, headers = closed.post(b"", method="OPTIONS", origin=origin, access_control_request_method="POST")
     assert status == 403

@@ -118,7 +118,8 @@ def test_metrics_agree_with_what_was_sent(receiver: Receiver) -> None:
 
 
 def test_metrics_need_the_right_to_read_where_tokens_are_asked_for_and_probes_need_nothing(guarded: Receiver) -> None:
-    assert get(guarded, "/metrics")[0] == 401
+    status, _, headers = guarded.post(b"", path="/metrics", method="GET")
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
     assert get(guarded, "/metrics", authorization="Bearer app")[0] == 403
     assert get(guarded, "/metrics", authorization="Bearer prometheus")[0] == 200
     assert get(guarded, "/livez")[0] == get(guarded, "/readyz")[0] == 200

@@ -40,6 +40,7 @@ def logger() -> Iterator[logging.Logger]:
     made = logging.getLogger("spanhouse.tests.log")
     made.propagate = False
     yield made
+    made.setLevel(logging.NOTSET)
     for handler in tuple(made.handlers):
         made.removeHandler(handler)
         handler.close()
@@ -88,6 +89,14 @@ def test_a_problem_that_repeats_is_said_once_and_counted_at_the_end(logger: logg
     assert said == ["connection 0 failed", "something else"]
     handler.close()
     assert written.lines[2].endswith("connection 4 failed (4 more since this was last said)")
+    assert len(written.lines) == 3
+
+
+def test_what_is_no_problem_is_said_each_time(logger: logging.Logger, written: Written) -> None:
+    logger.addHandler(Handler(LogFormat.TEXT))
+    logger.setLevel(logging.INFO)
+    for number in range(3):
+        logger.info("migration %d", number)
     assert len(written.lines) == 3
 
 

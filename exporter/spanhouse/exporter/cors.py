@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from spanhouse.exporter import metrics
-from spanhouse.exporter.answers import answer
+from spanhouse.exporter.answers import answer_error, encoding_of
 from spanhouse.exporter.bodies import App, Receive, Send
 from spanhouse.exporter.config import ConfigError
 from spanhouse.exporter.status import PermissionDeniedError
@@ -65,9 +65,10 @@ class Cors:
             await self._app(scope, receive, send)
             return
         if not self._origins & {ANY, origin.decode("latin-1").lower()}:
-            metrics.refused("http", ForeignOriginError(""))
-            body = b"web pages of this origin may not send here: name it in --cors-origins\n"
-            await answer(send, 403, body, "text/plain; charset=utf-8", [(b"vary", b"origin")])
+            error = ForeignOriginError("web pages of this origin may not send here: name it in --cors-origins")
+            metrics.refused("http", error)
+            content_type = next((value for name, value in headers if name == b"content-type"), b"").decode("latin-1")
+            await answer_error(send, encoding_of(content_type), error, [(b"vary", b"origin")])
             return
         own = [
             (b"vary", b"origin"),

@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse.exporter import metrics
-from spanhouse.exporter.answers import Headers, answer
+from spanhouse.exporter.answers import JSON, PROTOBUF, answer_error, answer_message, encoding_of
 from spanhouse.exporter.bodies import Budget, Receive, Send
 from spanhouse.exporter.encodings import Unpacker
 from spanhouse.exporter.otlp_json import to_protobuf
@@ -25,9 +23,6 @@ from spanhouse.exporter.status import (
     UnsupportedMediaTypeError,
 )
 from spanhouse.exporter.tokens import Right, Tokens
-
-PROTOBUF: Final = "application/x-protobuf"
-JSON: Final = "application/json"
 
 _SMALL_JSON_BYTES: Final = 32 * 1024
 """JSON up to this size is read on the event loop, about 2 ms."""
@@ -58,7 +53,7 @@ class OtlpHttp:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        encoding = headers.get("content-type", "").partition(";")[0].strip().lower()
+        encoding = encoding_of(headers.get("content-type", ""))
         try:
             if (tokens := self._tokens()) is not None:
                 tokens.require(Right.INGEST, headers.get)
@@ -74,15 +69,10 @@ class OtlpHttp:
                 done = await self._service.export(body)
         except ExportError as error:
             metrics.refused("http", error)
-            extra = []
-            if error.retry_seconds is not None:
-                extra.append((b"retry-after", str(max(1, round(error.retry_seconds))).encode()))
-            if isinstance(error, MethodNotAllowedError):
-                extra.append((b"allow", b"POST"))
-            await _answer(send, error.http_status, encoding, error.status(), extra)
+            await answer_error(send, encoding, error)
         else:
             metrics.acknowledged("http", done.spans)
-            await _answer(send, 200, encoding, ExportTraceServiceResponse.FromString(done.response))
+            await answer_message(send, 200, encoding, ExportTraceServiceResponse.FromString(done.response))
 
     async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
         """The decompressed body; None if the client is gone.
@@ -130,11 +120,3 @@ def _check_target(method: str, path: str) -> None:
         raise NotKeptError("no such path: OTLP traces go to /v1/traces")
     if method != "POST":
         raise MethodNotAllowedError("OTLP traces are sent with POST")
-
-
-async def _answer(send: Send, status: int, encoding: str, message: Message, extra: Headers = ()) -> None:
-    """Send a message in the request's encoding."""
-    if encoding == JSON:
-        await answer(send, status, MessageToJson(message, indent=None).encode(), JSON, extra)
-    else:
-        await answer(send, status, message.SerializeToString(), PROTOBUF, extra)

@@ -63,7 +63,7 @@ class _Repeats:
 
 
 class Handler(logging.Handler):
-    """Says each problem once and counts its repeats.
+    """Says each problem, a record from ``warning`` on, once and counts its repeats.
 
     Two records tell of the same problem if they have the same logger, level, message before its values are put in, and class of exception.
 
@@ -80,6 +80,9 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say the record, or count it. Called with the handler's lock held."""
+        if record.levelno < logging.WARNING:
+            self._write(record)
+            return
         key = (record.name, record.levelno, str(record.msg), record.exc_info[0] if record.exc_info else None)
         said = self._said.get(key)
         now = time.monotonic()
@@ -112,6 +115,7 @@ class Handler(logging.Handler):
             if said is not None and said.last is not None:
                 record = copy.copy(said.last)
                 setattr(record, _REPEATED, said.count)
+                record.created = time.time()
                 record.exc_info = None
                 self._said[key] = _Repeats(time.monotonic())
                 self._write(record)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from spanhouse.exporter import metrics
-from spanhouse.exporter.answers import answer
+from spanhouse.exporter.answers import JSON, answer, answer_error
 from spanhouse.exporter.bodies import App, Receive, Send
 from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.status import ExportError
 from spanhouse.exporter.tokens import Right, Tokens
 
 _TEXT: Final = "text/plain; charset=utf-8"
-_JSON: Final = "application/json"
 _UNCACHED: Final = ((b"cache-control", b"no-store"),)
 
 
@@ -50,8 +49,13 @@ class Operations:
         elif scope["method"] not in {"GET", "HEAD"}:
             await answer(send, 405, b"only GET and HEAD are answered here\n", _TEXT, [(b"allow", b"GET, HEAD")])
         else:
-            status, body, content_type = path({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
-            await answer(send, status, body, content_type, _UNCACHED)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            try:
+                status, body, content_type = path(headers)
+            except ExportError as error:
+                await answer_error(send, JSON, error)
+            else:
+                await answer(send, status, body, content_type, _UNCACHED)
 
     def _livez(self, _: dict[str, str]) -> tuple[int, bytes, str]:
         return 200, b"ok\n", _TEXT
@@ -59,12 +63,9 @@ class Operations:
     def _readyz(self, _: dict[str, str]) -> tuple[int, bytes, str]:
         problems = self._readiness.problems
         body = json.dumps({"ready": not problems, "not_ready": dict(problems)}) + "\n"
-        return 503 if problems else 200, body.encode(), _JSON
+        return 503 if problems else 200, body.encode(), JSON
 
     def _metrics(self, headers: dict[str, str]) -> tuple[int, bytes, str]:
-        try:
-            if (tokens := self._tokens()) is not None:
-                tokens.require(Right.READ, headers.get)
-        except ExportError as error:
-            return error.http_status, f"{error}\n".encode(), _TEXT
+        if (tokens := self._tokens()) is not None:
+            tokens.require(Right.READ, headers.get)
         return 200, *metrics.exposition(headers.get("accept", ""))
