@@ -12,8 +12,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import expected
-from tests.support.mutation import mutate_bytes, mutate_fields
-from tests.support.otlp import key_values, request, span
+from tests.support.mutation import mutate_bytes, mutate_fields, whole_request
 from tests.support.store import TestStore
 
 from spanhouse.exporter.request import CheckedRequest, canonical, check
@@ -21,31 +20,12 @@ from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
 
-ATTRIBUTES = {"s": "text", "i": 7, "n": -1, "f": 0.5, "b": True, "y": b"\x00\xff", "list": ["a", 1, 0.25, None], "empty": [], "none": None, "": ""}
-NESTED = {"map": {"a": 1, "b": [True, {"c": "d"}]}, "lists": [["x"], []]}
-
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[TestStore]:
     made = TestStore()
     yield made
     made.close()
-
-
-def whole_request(*, nested: bool) -> bytes:
-    """A request with something in every field."""
-    attributes = ATTRIBUTES | (NESTED if nested else {})
-    full = span("full", parent=b"\x07" * 8, attributes=attributes, error=True, start_ns=1_700_000_000_000_000_000)
-    full.trace_state, full.dropped_attributes_count, full.dropped_events_count, full.dropped_links_count = "a=b", 1, 2, 3
-    full.events.add(name="event", time_unix_nano=5, attributes=key_values(attributes), dropped_attributes_count=9)
-    full.events.add(name="bare")
-    full.links.add(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, trace_state="c=d", attributes=key_values(attributes), flags=1)
-    made = request([full, span("small", attributes={"one": 1})], resource={"service.name": "tests", **attributes}, scope="scope")
-    made.resource_spans[0].schema_url = "https://resource"
-    made.resource_spans[0].scope_spans[0].schema_url = "https://scope"
-    made.resource_spans[0].scope_spans[0].scope.version = "2"
-    made.resource_spans[0].scope_spans[0].scope.attributes.extend(key_values(attributes))
-    return made.SerializeToString()
 
 
 def mutants(chance: random.Random, number: int) -> list[tuple[bytes, CheckedRequest]]:
@@ -74,6 +54,9 @@ class Counting:
     def raw_insert(self, *arguments: Any, **named: Any) -> None:
         self.inserts += 1
         self._client.raw_insert(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
 
 def stored(engine: TestStore, requests: list[CheckedRequest]) -> tuple[list[tuple[Any, ...]], int]:

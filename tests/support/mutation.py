@@ -5,6 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from tests.support.otlp import key_values, request, span
+
+_ATTRIBUTES = {"s": "text", "i": 7, "n": -1, "f": 0.5, "b": True, "y": b"\x00\xff", "list": ["a", 1, 0.25, None], "empty": [], "none": None, "": ""}
+_NESTED = {"map": {"a": 1, "b": [True, {"c": "d"}]}, "lists": [["x"], []]}
 _VARINT, _FIXED64, _LENGTH, _GROUP, _END_GROUP, _FIXED32 = range(6)
 _NUMBERS = (0, 1, 2, 5, 7, 127, 128, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
 _TEXTS = (b"", b"\0", b"\0" * 8, b"\0" * 16, b"a" * 8, b"b" * 16, b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\n\x01x", b"\x32\x00", b"key", b"x" * 300)
@@ -152,3 +156,19 @@ def mutate_bytes(chance: random.Random, body: bytes) -> bytes:
             case 4:
                 del made[at:]
     return bytes(made)
+
+
+def whole_request(*, nested: bool) -> bytes:
+    """A request with something in every field."""
+    attributes = _ATTRIBUTES | (_NESTED if nested else {})
+    full = span("full", parent=b"\x07" * 8, attributes=attributes, error=True, start_ns=1_700_000_000_000_000_000)
+    full.trace_state, full.dropped_attributes_count, full.dropped_events_count, full.dropped_links_count = "a=b", 1, 2, 3
+    full.events.add(name="event", time_unix_nano=5, attributes=key_values(attributes), dropped_attributes_count=9)
+    full.events.add(name="bare")
+    full.links.add(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, trace_state="c=d", attributes=key_values(attributes), flags=1)
+    made = request([full, span("small", attributes={"one": 1})], resource={"service.name": "tests", **attributes}, scope="scope")
+    made.resource_spans[0].schema_url = "https://resource"
+    made.resource_spans[0].scope_spans[0].schema_url = "https://scope"
+    made.resource_spans[0].scope_spans[0].scope.version = "2"
+    made.resource_spans[0].scope_spans[0].scope.attributes.extend(key_values(attributes))
+    return made.SerializeToString()

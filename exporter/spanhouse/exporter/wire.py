@@ -1,4 +1,4 @@
-"""Two readings of an OTLP trace request that say fast whether it can be stored as it is. Both are protobuf's own parser with a changed schema.
+"""Three readings of an OTLP trace request that say fast whether it can be stored as it is: protobuf's own parser with a changed schema.
 
 ``Frame`` stops at the spans, so that their number, sizes and ids are known without a Python object for each.
 
@@ -6,10 +6,15 @@
 ``repeated bool``, unpacked. A parser takes the packed form for that too, which is what the bytes of the nested value look like to it, and a
 writer never gives those bytes back. So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Nor does it hold a
 field that is given twice, a second value in a oneof, an overlong number, or anything else that a reader other than protobuf might take otherwise.
+
+``Outline`` stops at attributes. Read, rid of unknown fields and written again, it says whether there were any: a field with a known number and
+a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes they are not looked for, which would cost more
+than all of this: no library writes them, and of those the engine reads a value or refuses the request, which the writer then has without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -24,16 +29,17 @@ _COMMON: Final = ".opentelemetry.proto.common.v1."
 _FILES: Final = (common_pb2, resource_pb2, trace_pb2, trace_service_pb2)
 
 
-def _flat_common(file: FileDescriptorProto) -> None:
-    """Change common.proto: no maps, and arrays of elements that are neither array nor map."""
+def _flat(file: FileDescriptorProto) -> None:
+    """No maps, and arrays of elements that are neither array nor map."""
     messages = {message.name: message for message in file.message_type}
-    element = file.message_type.add()
-    element.CopyFrom(messages["AnyValue"])
-    element.name = "Element"
-    messages["ArrayValue"].field[0].type_name = f"{_COMMON}Element"
-    _forbid(messages["AnyValue"], "kvlist_value")
-    _forbid(element, "kvlist_value")
-    _forbid(element, "array_value")
+    if "AnyValue" in messages:
+        element = file.message_type.add()
+        element.CopyFrom(messages["AnyValue"])
+        element.name = "Element"
+        messages["ArrayValue"].field[0].type_name = f"{_COMMON}Element"
+        _forbid(messages["AnyValue"], "kvlist_value")
+        _forbid(element, "kvlist_value")
+        _forbid(element, "array_value")
 
 
 def _forbid(message: DescriptorProto, name: str) -> None:
@@ -44,29 +50,36 @@ def _forbid(message: DescriptorProto, name: str) -> None:
     field.options.packed = False
 
 
-def _opaque(file: FileDescriptorProto, message: str, *fields: str) -> None:
-    """Have message fields read as bytes, whatever is in them."""
-    for field in next(one for one in file.message_type if one.name == message).field:
-        if field.name in fields:
-            field.ClearField("type_name")
-            field.type = FieldDescriptorProto.TYPE_BYTES
+def _frame(file: FileDescriptorProto) -> None:
+    _opaque(file, "resource", "scope", "spans")
 
 
-def _request_class(*, flat: bool) -> Any:
+def _outline(file: FileDescriptorProto) -> None:
+    _opaque(file, "attributes")
+
+
+def _opaque(file: FileDescriptorProto, *fields: str) -> None:
+    """Have message fields of these names read as bytes, whatever is in them."""
+    messages = [one for message in file.message_type for one in (message, *message.nested_type)]
+    for field in (field for message in messages for field in message.field if field.name in fields):
+        field.ClearField("type_name")
+        field.type = FieldDescriptorProto.TYPE_BYTES
+
+
+def _request_class(change: Callable[[FileDescriptorProto], None]) -> Any:
+    """The class of ``ExportTraceServiceRequest`` with the messages of the schema's files changed."""
     pool = descriptor_pool.DescriptorPool()
     for module in _FILES:
         file = descriptor_pb2.FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
-        if flat and module is common_pb2:
-            _flat_common(file)
-        if not flat and module is trace_pb2:
-            _opaque(file, "ResourceSpans", "resource")
-            _opaque(file, "ScopeSpans", "scope", "spans")
+        change(file)
         pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(_REQUEST))
 
 
-Flat: Final = _request_class(flat=True)
+Flat: Final = _request_class(_flat)
 """``ExportTraceServiceRequest`` without nested values."""
-Frame: Final = _request_class(flat=False)
+Frame: Final = _request_class(_frame)
 """``ExportTraceServiceRequest`` with resource, scope and spans as bytes."""
+Outline: Final = _request_class(_outline)
+"""``ExportTraceServiceRequest`` with all attributes as bytes."""
