@@ -39,6 +39,20 @@ def receiver(store: TestStore) -> Iterator[Receiver]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def any_store() -> Iterator[TestStore]:
+    """For tests that do not look into it."""
+    made = TestStore()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(any_store: TestStore) -> Iterator[Receiver]:
+    with Receiver(any_store) as running:
+        yield running
+
+
 def names(store: TestStore) -> set[str]:
     return {row["SpanName"] for row in store.rows("SELECT SpanName FROM otel_traces")}
 
@@ -107,17 +121,17 @@ def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
 
 
-def test_a_head_without_end_is_cut_off(receiver: Receiver) -> None:
-    with connected(receiver.http) as stranger:
+def test_a_head_without_end_is_cut_off(shared: Receiver) -> None:
+    with connected(shared.http) as stranger:
         stranger.sendall(b"POST /v1/traces HTTP/1.1\r\nX: ")
         with pytest.raises(ConnectionError):
             stranger.sendall(b"a" * 2**26)
-    assert receiver.post(trace().SerializeToString())[0] == 200
+    assert shared.post(trace().SerializeToString())[0] == 200
 
 
-def test_unpacked_bodies_that_never_end_are_bounded_together(store: TestStore) -> None:
+def test_unpacked_bodies_that_never_end_are_bounded_together(any_store: TestStore) -> None:
     packed = gzip.compress(bytes(900_000))
-    with Receiver(store, budget_bytes=2_000_000) as receiver:
+    with Receiver(any_store, budget_bytes=2_000_000) as receiver:
         strangers = []
         for _ in range(2):
             stranger = connected(receiver.http)
@@ -180,22 +194,22 @@ def ends(connection: socket.socket, trickle: bytes = b"") -> bool:
 @pytest.mark.parametrize(
     "first", [b"", b"POST /v1/traces HT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT"], ids=["nothing", "half", "second"]
 )
-def test_a_head_that_trickles_is_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+def test_a_head_that_trickles_is_cut_off(shared: Receiver, monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
     monkeypatch.setattr(listener, "_HEAD_SECONDS", 0.2)
-    with connected(receiver.http) as stranger:
+    with connected(shared.http) as stranger:
         stranger.sendall(first)
         assert ends(stranger, b"a" if first else b"")
 
 
-def test_who_asks_and_never_reads_is_cut_off(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_and_never_reads_is_cut_off(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "_UNREAD_SECONDS", 0.2)
-    with connected(receiver.http) as stranger, pytest.raises(ConnectionError):
+    with connected(shared.http) as stranger, pytest.raises(ConnectionError):
         stranger.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000_000)
-    assert receiver.post(trace().SerializeToString())[0] == 200
+    assert shared.post(trace().SerializeToString())[0] == 200
 
 
-def test_connections_are_bounded_and_those_that_go_make_place(store: TestStore) -> None:
-    with Receiver(store, max_connections=3) as receiver:
+def test_connections_are_bounded_and_those_that_go_make_place(any_store: TestStore) -> None:
+    with Receiver(any_store, max_connections=3) as receiver:
         strangers = [connected(receiver.http) for _ in range(3)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)
@@ -214,8 +228,8 @@ def served(receiver: Receiver) -> bool:
         return False
 
 
-def test_grpc_connections_are_bounded(store: TestStore) -> None:
-    with Receiver(store, max_connections=3) as receiver:
+def test_grpc_connections_are_bounded(any_store: TestStore) -> None:
+    with Receiver(any_store, max_connections=3) as receiver:
         strangers = [connected(receiver.grpc) for _ in range(3)]
         with connected(receiver.grpc) as one_too_many:
             assert ends(one_too_many)
@@ -266,25 +280,25 @@ def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants
         stranger.close()
 
 
-def test_a_grpc_message_that_does_not_come_ends_with_its_time(receiver: Receiver) -> None:
-    receiver._grpc._reception = Reception(2, seconds=0.1)
-    stranger = Stalled(receiver)
+def test_a_grpc_message_that_does_not_come_ends_with_its_time(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared._grpc, "_reception", Reception(2, seconds=0.1))
+    stranger = Stalled(shared)
     assert stranger.code() is grpc.StatusCode.UNAVAILABLE
     stranger.close()
 
 
-def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(store: TestStore) -> None:
-    with Receiver(store, tokens=Tokens({})) as receiver:
+def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(any_store: TestStore) -> None:
+    with Receiver(any_store, tokens=Tokens({})) as receiver:
         stranger = Stalled(receiver)
         assert stranger.code() is grpc.StatusCode.UNAUTHENTICATED
         stranger.close()
 
 
-def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(store: TestStore) -> None:
+def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(any_store: TestStore) -> None:
     def large(name: str) -> bytes:
         return request([span(name, attributes={"text": "x" * 700_000})]).SerializeToString()
 
-    with Receiver(store, budget_bytes=1_000_000) as receiver, ThreadPoolExecutor(1) as clients:
+    with Receiver(any_store, budget_bytes=1_000_000) as receiver, ThreadPoolExecutor(1) as clients:
         release = threading.Event()
         receiver.fault = lambda bodies: (release.wait(30), [None for _ in bodies])[1]
         first = clients.submit(receiver.export, large("first"))
@@ -301,9 +315,9 @@ def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(store: Te
         assert receiver.budget.used_bytes == 0
 
 
-def test_handshakes_that_stall_are_counted_and_cut_off(store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handshakes_that_stall_are_counted_and_cut_off(any_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
+    with Receiver(any_store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
         strangers = [connected(receiver.http) for _ in range(2)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)

@@ -43,6 +43,19 @@ def no_other_ca(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="module")
+def only_store() -> Iterator[TestStore]:
+    made = TestStore()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(only_store: TestStore) -> TestStore:
+    only_store.execute("TRUNCATE TABLE otel_traces")
+    return only_store
+
+
 @pytest.fixture
 def certificates(authority: Authority) -> Certificates:
     return Certificates(TlsFiles(*authority.issue("server")))
