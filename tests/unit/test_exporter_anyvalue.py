@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.otlp import any_value, key_values, request, span
 
-from spanhouse.exporter.anyvalue import MAX_DEPTH, MAX_JSON_GROWTH, TooDeepError, to_json
+from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError, to_json
 from spanhouse.exporter.cut import flatten
+from spanhouse.exporter.limits import MAX_JSON_GROWTH
 from spanhouse.exporter.wire import Flat
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20)

@@ -21,9 +21,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 MAX_DEPTH: Final = 24
 """Arrays and maps inside one another that are kept exactly; a deeper value costs its span."""
 
-MAX_JSON_GROWTH: Final = 6
-"""A value's JSON text has at most so many times the bytes that it has on the wire: a control character becomes ``\\u0000``."""
-
 
 class TooDeepError(ValueError):
     """A value is nested deeper than ``MAX_DEPTH``."""

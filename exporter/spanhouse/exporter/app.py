@@ -80,7 +80,7 @@ async def _receiving(
     """All listeners; gives their addresses by option. Those of OTLP may be in processes of their own."""
     async with AsyncExitStack() as stack:
         if config.processes == 1:
-            service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), config.max_request_bytes)
+            service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), config.max_request_bytes, config.limits)
             listeners = await stack.enter_async_context(listening(config, service, clickhouse_http, access=access, readiness=readiness))
             yield {name: str(listener.address) for name, listener in listeners.items()}
             return

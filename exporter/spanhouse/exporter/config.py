@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
+from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
 from spanhouse.schema.store import Store, data_dir
@@ -81,6 +82,7 @@ class ServeConfig:
         tls_client_ca: PEM file of the CAs whose client certificates OTLP asks for.
         cors_origins: web pages that may send OTLP over HTTP, as origins separated by commas; ``*`` for all.
         max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
+        limits: on what a request may hold.
         ack: when a request is acknowledged.
         spool: directory of the spool; by default ``STORE-spool`` beside an embedded store, else ``spool`` in the data directory.
         spool_bytes: requests are refused as retryable when so much waits to be stored,
@@ -104,6 +106,7 @@ class ServeConfig:
     tls_client_ca: Path | None = None
     cors_origins: str = ""
     max_request_bytes: int = 64 * 2**20
+    limits: Limits = DEFAULT_LIMITS
     ack: Ack = Ack.SPOOL
     spool: Path | None = None
     spool_bytes: int = 16 * 2**30

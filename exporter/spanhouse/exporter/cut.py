@@ -10,8 +10,8 @@ from typing import Any, Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from spanhouse.exporter.anyvalue import MAX_JSON_GROWTH, is_nested, to_json
-from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.anyvalue import is_nested, to_json
+from spanhouse.exporter.limits import MAX_JSON_GROWTH, Limits
 
 CUT_KEY: Final = "spanhouse.cut"
 """Attribute that names what was cut where it stands: a JSON object, key -> original bytes (for an array or map, those on the wire).

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from spanhouse.exporter.anyvalue import MAX_JSON_GROWTH
+MAX_JSON_GROWTH: Final = 6
+"""A value's JSON text has at most so many times the bytes that it has on the wire: a control character becomes ``\\u0000``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,9 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from spanhouse.exporter.anyvalue import MAX_JSON_GROWTH
 from spanhouse.exporter.cut import Attributes, attribute_lists
 from spanhouse.exporter.ids import ids_are_good
-from spanhouse.exporter.limits import Limits
+from spanhouse.exporter.limits import MAX_JSON_GROWTH, Limits
 from spanhouse.exporter.wire import Flat, Outline
 
 _FIELD_TAG: Final = np.zeros(256, bool)
