@@ -129,11 +129,13 @@ class SpoolLog:
                 left.rename(left.with_suffix(SEALED))
 
     def _append(self, requests: Sequence[CheckedRequest]) -> None:
+        segment = self._segment or self._open()
         received_ns = time.time_ns()
         buffers: list[bytes] = []
+        end = segment.size
         for request in requests:
-            buffers += (record.header(request.body, request.spans, received_ns), request.body)
-        segment = self._segment or self._open()
+            buffers += (record.header(request.body, request.spans, received_ns, end), request.body)
+            end += record.HEADER_BYTES + len(request.body)
         begun = time.perf_counter()
         try:
             segment.write(buffers)

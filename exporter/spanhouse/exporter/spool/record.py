@@ -18,7 +18,7 @@ from spanhouse.exporter.directory import Buffer
 
 _HEADER: Final = struct.Struct("<2s4sIIQ16sI")
 """Tag and length of field 15; magic with the format's version; bytes and spans of the body; when it was received (Unix time, ns);
-its digest; CRC-32 of all before."""
+its digest; CRC-32 of all before, begun with the header's place in its segment: a copy of a record within a request is none."""
 _TAG: Final = bytes((15 << 3 | 2, _HEADER.size - 2))
 _MAGIC: Final = b"spn1"
 _START: Final = _TAG + _MAGIC
@@ -67,10 +67,10 @@ def digest(body: Buffer) -> bytes:
     return hashlib.sha256(body).digest()[:16]
 
 
-def header(body: Buffer, spans: int, received_ns: int) -> bytes:
-    """The header that goes before a body."""
+def header(body: Buffer, spans: int, received_ns: int, begin: int) -> bytes:
+    """The header that goes before a body, itself at ``begin`` in its segment."""
     packed = _HEADER.pack(_TAG, _MAGIC, len(body), spans, received_ns, digest(body), 0)[:-4]
-    return packed + struct.pack("<I", zlib.crc32(packed))
+    return packed + struct.pack("<I", zlib.crc32(packed, begin))
 
 
 def read(data: bytes | mmap) -> tuple[list[Record], list[Damage]]:
@@ -106,7 +106,7 @@ def _record(data: bytes | mmap, at: int) -> Record | None:
     if len(packed) < HEADER_BYTES or not packed.startswith(_START):
         return None
     _, _, size, spans, received_ns, found_digest, checksum = _HEADER.unpack(packed)
-    if zlib.crc32(packed[:-4]) != checksum:
+    if zlib.crc32(packed[:-4], at) != checksum:
         return None
     return Record(at, at + HEADER_BYTES + size, spans, received_ns, found_digest)
 

@@ -45,7 +45,7 @@ def _enter(directory: Path, letter: Path) -> None:
     body = letter.read_bytes()
     draft = directory / f"replay-{letter.stem}.draft"
     with draft.open("wb") as file:
-        file.write(record.header(body, said.get("spans", 0), said.get("received_ns", 0)) + body)
+        file.write(record.header(body, said.get("spans", 0), said.get("received_ns", 0), 0) + body)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(draft.with_suffix(SEALED))

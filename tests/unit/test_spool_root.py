@@ -1,0 +1,87 @@
+"""A spool belongs to one process and to one store."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.support.spool import append, checked, limits
+
+from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.spool.root import SpoolRoot
+from spanhouse.exporter.spool.stored import StoredRequests
+from spanhouse.schema.store import StoreError
+
+DIGEST = bytes(16)
+
+
+def test_a_second_process_is_refused_in_one_line(tmp_path: Path) -> None:
+    refusal = pytest.raises(StoreError, match=r"belongs to another process; stop it, or choose another --spool\Z")
+    with closing(SpoolRoot(tmp_path, "store")), refusal:
+        SpoolRoot(tmp_path, "store")
+    SpoolRoot(tmp_path, "store").close()
+
+
+def test_requests_never_end_in_another_store(tmp_path: Path) -> None:
+    SpoolRoot(tmp_path, "store").close()
+    append(tmp_path, checked("a"))
+    with pytest.raises(StoreError, match="holds requests for store store"):
+        SpoolRoot(tmp_path, "other")
+    with closing(SpoolRoot(tmp_path, "store")) as root:
+        (waiting,) = root.sealed()
+        waiting.unlink()
+    SpoolRoot(tmp_path, "other").close()
+
+
+def test_what_was_stored_in_another_store_is_stored_again(tmp_path: Path) -> None:
+    SpoolRoot(tmp_path, "store").close()
+    StoredRequests(tmp_path).add([DIGEST])
+    SpoolRoot(tmp_path, "store").close()
+    assert DIGEST in StoredRequests(tmp_path)
+    SpoolRoot(tmp_path, "other").close()
+    assert DIGEST not in StoredRequests(tmp_path)
+
+
+def test_a_process_that_dies_while_it_claims_the_spool_leaves_the_old_name_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SpoolRoot(tmp_path, "store").close()
+    append(tmp_path, checked("a"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    SpoolRoot(tmp_path, "store").close()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+    class Death(BaseException):
+        """Stands for SIGKILL."""
+
+    def dies(_: int) -> None:
+        raise Death
+
+    (tmp_path / "0/000000000001.sealed").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", dies)
+        with pytest.raises(Death):
+            SpoolRoot(tmp_path, "other")
+    append(tmp_path, checked("b"))
+    SpoolRoot(tmp_path, "store").close()
+
+
+def test_a_segment_that_a_living_receiver_writes_is_left_to_it(tmp_path: Path) -> None:
+    with closing(SpoolLog(tmp_path, 1, limits())) as log:
+        assert log.append([checked("a")]) == [None]
+        with closing(SpoolRoot(tmp_path, "store")) as root:
+            assert root.sealed() == []
+            assert log.append([checked("b")]) == [None]
+            log.seal(now=True)
+            (path,) = root.sealed()
+            assert not root.doubtful(path)
+    assert path.exists()
+
+
+def test_segments_of_receivers_that_are_no_more_are_sealed(tmp_path: Path) -> None:
+    log = SpoolLog(tmp_path, 7, limits())
+    assert log.append([checked("a")]) == [None]
+    log._owner.close()  # as a killed process does
+    with closing(SpoolRoot(tmp_path, "store")) as root:
+        (path,) = root.sealed()
+        assert root.doubtful(path)
