@@ -163,20 +163,27 @@ class Writer:
             if _is_of_store(error):
                 return [_unavailable(error)] * len(bodies)
             if len(bodies) == 1:
-                return [self._verdict(error)]
+                return [self._verdict(bodies[0], error)]
             # A stranger who sends what the engine can't read gets half of the writer's time at the most.
             time.sleep(time.monotonic() - begun)
             middle = len(bodies) // 2
             return [*self._insert_apart(bodies[:middle]), *self._insert_apart(bodies[middle:])]
         return [None] * len(bodies)
 
-    def _verdict(self, error: DatabaseError) -> ExportError:
-        """Whether the request is to blame or the store, which then refuses an empty request too."""
+    def _verdict(self, body: bytes, error: DatabaseError) -> ExportError | None:
+        """Whether the request is to blame or the store, which then refuses an empty request too, or takes this one after it."""
         if _code(error) not in _DATA_ERRORS:
             try:
                 self._insert(b"", "")
             except DatabaseError:
                 return _unavailable(error)
+            try:
+                self._insert_missing([body])
+            except DatabaseError as again:
+                if _is_of_store(again):
+                    return _unavailable(again)
+            else:
+                return None
         return InvalidRequestError(f"the engine can't read this request (its error code is {_code(error)})")
 
     def _insert(self, content: bytes | BinaryIO, token: str) -> None:
