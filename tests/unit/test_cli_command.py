@@ -98,7 +98,7 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
         (["serve", "--console", "127.0.0.1:0"], "--console: nothing is served there by this version; leave it off"),
         (
             ["serve", "--http", "0.0.0.0:4318"],
-            "--http 0.0.0.0:4318: listening beyond this machine needs --token-file; without one use 127.0.0.1:4318",
+            "--http 0.0.0.0:4318: listening beyond this machine needs --token-file or --tls-client-ca; without it use 127.0.0.1:4318",
         ),
         (["demo", "--failure-rate", "2"], "--failure-rate 2.0: between 0 and 1"),
         (["demo", "--requests", "0"], "--requests 0: at least 1"),

@@ -47,8 +47,9 @@ def configure(form: LogFormat, level: str) -> None:
         level: from which level on, ``error``, ``warning``, ``info`` or ``debug``; libraries are heard from ``warning`` on.
     """
     handler = Handler(form)
-    logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler])
     logging.getLogger("spanhouse").setLevel(level.upper())
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of each try; what comes of them is an exception
 
 
 @dataclass(slots=True)
