@@ -30,6 +30,7 @@ from tests.support.otlp_json import as_json
 from tests.support.receiver import EXPORT, Receiver
 from tests.support.store import TestStore
 
+from spanhouse.exporter import http_server
 from spanhouse.exporter.status import UnavailableError
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -269,6 +270,15 @@ def test_throttling__overload_is_unavailable_with_a_delay_and_the_request_may_co
     assert send(receiver, made.SerializeToString()).code == "OK"
     trace_id = made.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
     assert store.rows(f"SELECT count() AS spans FROM otel_traces WHERE TraceId = '{trace_id}'") == [{"spans": 3}]
+
+
+def test_failures__a_failure_of_the_server_is_retryable_and_logged_whole(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_server, "to_protobuf", lambda *_: 1 / 0)
+    outcome = over_http(receiver, b"{}", JSON)
+    assert (outcome.code, outcome.http_status, outcome.retry_seconds) == ("UNAVAILABLE", 503, 5)
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize("service", ["logs.v1.LogsService", "metrics.v1.MetricsService", "profiles.v1development.ProfilesService"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from spanhouse.exporter.status import (
     MethodNotAllowedError,
     NotKeptError,
     TooLargeError,
+    UnavailableError,
     UnsupportedMediaTypeError,
 )
 from spanhouse.exporter.tokens import Right, Tokens
