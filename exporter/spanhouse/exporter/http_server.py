@@ -69,9 +69,10 @@ class OtlpHttp:
                 if encoding == JSON:
                     body = await self._from_json(body)
                 done = await self._service.export(body)
-        except ExportError as error:
-            metrics.refused("http", error)
-            await answer_error(send, encoding, error)
+        except Exception as error:  # noqa: BLE001 whatever it is, the client is told in its own encoding
+            told = _told(error)
+            metrics.refused("http", told)
+            await answer_error(send, encoding, told)
         else:
             metrics.acknowledged("http", done.spans)
             await answer_message(send, 200, encoding, ExportTraceServiceResponse.FromString(done.response))
@@ -113,6 +114,14 @@ class OtlpHttp:
             return to_protobuf(body, self._service.limits)
         async with self._one_large_json:
             return await asyncio.to_thread(to_protobuf, body, self._service.limits)
+
+
+def _told(error: Exception) -> ExportError:
+    """What a client is told of an error. One of ours is logged whole, and the client keeps its data."""
+    if isinstance(error, ExportError):
+        return error
+    _log.error("a request over HTTP failed", exc_info=error)
+    return UnavailableError("the server failed; its log says why", 5.0)
 
 
 def _check_target(method: str, path: str) -> None:
