@@ -26,6 +26,8 @@ from spanhouse.exporter.status import (
 )
 from spanhouse.exporter.tokens import Right, Tokens
 
+_log = logging.getLogger(__name__)
+
 _SMALL_JSON_BYTES: Final = 32 * 1024
 """JSON up to this size is read on the event loop, about 2 ms."""
 _LONG_STEP_BYTES: Final = 256 * 1024
@@ -59,9 +61,7 @@ class OtlpHttp:
         try:
             if (tokens := self._tokens()) is not None:
                 tokens.require(Right.INGEST, headers.get)
-            _check_target(scope["method"], scope["path"])
-            if encoding not in {PROTOBUF, JSON}:
-                raise UnsupportedMediaTypeError(f"content-type {encoding[:60]!r} is not supported: send {PROTOBUF} or {JSON}")
+            _check(scope["method"], scope["path"], encoding)
             with self._budget.request() as take:
                 body = await self._read(headers, receive, take)
                 if body is None:
@@ -124,10 +124,12 @@ def _told(error: Exception) -> ExportError:
     return UnavailableError("the server failed; its log says why", 5.0)
 
 
-def _check_target(method: str, path: str) -> None:
+def _check(method: str, path: str, encoding: str) -> None:
     if path in {"/v1/logs", "/v1/metrics", "/v1development/profiles"}:
         raise NotKeptError("only traces are kept here: send logs and metrics elsewhere")
     if path.rstrip("/") != "/v1/traces":
         raise NotKeptError("no such path: OTLP traces go to /v1/traces")
     if method != "POST":
         raise MethodNotAllowedError("OTLP traces are sent with POST")
+    if encoding not in {PROTOBUF, JSON}:
+        raise UnsupportedMediaTypeError(f"content-type {encoding[:60]!r} is not supported: send {PROTOBUF} or {JSON}")
