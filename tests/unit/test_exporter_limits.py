@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,3 +213,9 @@ def test_whatever_is_sent_what_is_stored_is_within_the_limits_and_every_cut_is_n
     changed = stored != made
     assert bool(checked.reason) is changed
     assert check(checked.body, SMALL).reason == "" or named
+
+
+def test_the_page_on_receiving_has_every_limit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([\d,]+) \|", page, re.MULTILINE))
+    assert {name: int(number.replace(",", "")) for name, number in rows.items()} == asdict(DEFAULT_LIMITS)
