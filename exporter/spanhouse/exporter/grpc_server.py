@@ -15,7 +15,7 @@ from spanhouse.exporter.bodies import Budget
 from spanhouse.exporter.config import Address, ConfigError
 from spanhouse.exporter.health import Health
 from spanhouse.exporter.reception import Reception
-from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.service import Acknowledgement, ExportService
 from spanhouse.exporter.status import ExportError, InvalidRequestError, NotKeptError
 from spanhouse.exporter.tls import Certificates
 from spanhouse.exporter.tokens import Right, Tokens
@@ -113,6 +113,15 @@ class GrpcServer:
         await self._server.stop(grace_seconds)
 
     async def _export(self, _: object, context: _Context) -> bytes:
+        answer = await self._answer(context)
+        if isinstance(answer, ExportError):
+            metrics.refused("grpc", answer)
+            await _abort(context, answer)
+            raise answer
+        metrics.acknowledged("grpc", answer.spans)
+        return answer.response
+
+    async def _answer(self, context: _Context) -> Acknowledgement | ExportError:
         try:
             if (tokens := self._tokens()) is not None:
                 metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
@@ -123,13 +132,11 @@ class GrpcServer:
                 raise InvalidRequestError("the call holds no message")
             with self._budget.request() as take:
                 take(len(body))
-                done = await self._service.export(body)
+                return await self._service.export(body)
         except ExportError as error:
-            metrics.refused("grpc", error)
-            await _abort(context, error)
-            raise
-        metrics.acknowledged("grpc", done.spans)
-        return done.response
+            # gRPC keeps the exception by which a call ends in a cycle of references. It must not lead to the frames that hold the message.
+            error.__context__ = None
+            return error.with_traceback(None)
 
     async def _refuse(self, _: object, context: _Context) -> bytes:
         error = NotKeptError("only traces are kept here: send logs and metrics elsewhere")
