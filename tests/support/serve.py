@@ -19,12 +19,21 @@ _READY = re.compile(r"spanhouse ready store=(\S+) grpc=(\S+) http=(\S+) clickhou
 class Serve:
     """Starts the server, waits for its ready line, stops it with SIGTERM.
 
+    Args:
+        data_dir: for the store and the log; made if it is not there.
+        arguments: of ``serve``.
+        env: environment variables on top of the present ones.
+        cwd: its working directory.
+        program: the module that is run, one that takes the arguments of ``spanhouse.cli``.
+
     Attributes:
         grpc, http, clickhouse_http, console: addresses as printed in the ready line.
         spool: the spool's directory.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, program: str = "spanhouse.cli"
+    ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
@@ -35,7 +44,7 @@ class Serve:
         self.env = {**os.environ, "SPANHOUSE_DATA_DIR": str(data_dir), **(env or {})}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "spanhouse.cli", "serve", *ports, *arguments], stdout=subprocess.PIPE, stderr=log, env=self.env, cwd=cwd
+                [sys.executable, "-m", program, "serve", *ports, *arguments], stdout=subprocess.PIPE, stderr=log, env=self.env, cwd=cwd
             )
         self.ready = self._wait(60)
         matched = _READY.match(self.ready)
