@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import signal
@@ -9,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -313,6 +315,37 @@ def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(any_store
         assert first.result(30) == b""
         assert receiver.export(large("fourth")) == b""
         assert receiver.budget.used_bytes == 0
+
+
+def test_a_refused_grpc_message_is_let_go_without_the_help_of_the_garbage_collector(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is collected rarely, and a message may have 64 MiB."""
+
+    class Message:
+        pass
+
+    held: list[weakref.ref[Message]] = []
+
+    class Refusing:
+        async def export(self, _: bytes) -> None:
+            message = Message()
+            held.append(weakref.ref(message))
+            try:
+                int("not OTLP")
+            except ValueError as error:
+                raise InvalidRequestError("not OTLP") from error
+
+    monkeypatch.setattr(shared._grpc, "_service", Refusing())
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError):
+                shared.export(b"")
+        deadline = time.monotonic() + 30
+        while any(message() for message in held):
+            assert time.monotonic() < deadline
+    finally:
+        gc.enable()
+    assert len(held) == 3
 
 
 def test_handshakes_that_stall_are_counted_and_cut_off(any_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ class GrpcServer:
                 return await self._service.export(body)
         except ExportError as error:
             # gRPC keeps the exception by which a call ends in a cycle of references. It must not lead to the frames that hold the message.
-            error.__context__ = None
+            error.__cause__ = error.__context__ = None
             return error.with_traceback(None)
 
     async def _refuse(self, _: object, context: _Context) -> bytes:
