@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from tests.support.certificates import Authority
 
@@ -89,6 +92,18 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(author
 def test_a_certificate_that_clients_would_refuse_for_its_age_is_refused(authority: Authority, tmp_path: Path) -> None:
     chain, key = authority.issue("expired", not_after=datetime.now(UTC) - timedelta(hours=1))
     assert refused(TlsFiles(chain, key)) == f"--tls-cert {chain}: certificate has expired; clients would refuse it"
+
+
+def test_a_ca_of_clients_that_has_expired_is_refused(authority: Authority, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "clients")])
+    ended = datetime.now(UTC) - timedelta(days=1)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, ended - timedelta(days=1), ended)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    clients = tmp_path / "clients.pem"
+    clients.write_bytes(made.sign(key, SHA256()).public_bytes(Encoding.PEM))
+    said = f"--tls-client-ca {clients}: the certificate has expired; no client could be taken"
+    assert refused(TlsFiles(*authority.issue("with clients"), clients)) == said
 
 
 def test_files_that_became_bad_leave_the_former_certificates_in_force(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
