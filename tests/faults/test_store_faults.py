@@ -184,7 +184,7 @@ def test_while_the_store_is_slow_requests_are_acknowledged(store: Store, proxy: 
     check(store, spool)
 
 
-@pytest.mark.parametrize("table", ["otel_traces", "traces_parts", "otlp_requests"])
+@pytest.mark.parametrize("table", ["otel_traces", "trace_carriers", "otlp_requests"])
 def test_a_table_that_is_gone_for_a_while_costs_nothing(table: str, store: Store, proxy: FaultyStore, spool: Spool) -> None:
     spool.send()
     spool.drained()

@@ -263,7 +263,7 @@ def test_migrate_goes_on_after_a_half_applied_migration_only_if_told_to(store: T
 
 def test_a_store_without_tables_is_one_line_that_says_what_to_do(store: TestStore, spanhouse: Command) -> None:
     store.client.command("DROP VIEW traces")
-    store.client.command("DROP TABLE traces_parts")
+    store.client.command("DROP TABLE trace_carriers")
     for words in (["search"], ["keys"]):
         result = spanhouse(*words)
         assert result.code == 3

@@ -34,7 +34,7 @@ HOSTILE = (
         "\uffff",
     ),
     *("NULL", "\\N", "null", "None", "0", "00", "1", "1.0", "-1", "NaN", "true", "[1]", "{}", "{p0:String}", "{'a':'b'}", "$$", "--", "/* */", ";"),
-    *("' OR '1'='1", "'; DROP TABLE traces_parts; --", "x" * 5000, "a.b", "AND", "metadata.k = 'x'"),
+    *("' OR '1'='1", "'; DROP TABLE trace_carriers; --", "x" * 5000, "a.b", "AND", "metadata.k = 'x'"),
 )
 
 

@@ -28,7 +28,7 @@ def test_traces_are_made_again_from_their_spans(store: TestStore) -> None:
     fill(store)
     before = store.rows(TRACES)
     assert len(before) == 4
-    store.client.command("TRUNCATE TABLE traces_parts")
+    store.client.command("TRUNCATE TABLE trace_carriers")
     assert store.rows(TRACES) == []
     for statement in rebuild_statements():
         store.execute(statement, {"trace_ids": ids(store)})
@@ -46,7 +46,7 @@ def test_making_traces_again_that_are_there_changes_nothing(store: TestStore) ->
 
 def test_only_the_traces_that_are_named_are_made_again(store: TestStore) -> None:
     fill(store)
-    store.client.command("TRUNCATE TABLE traces_parts")
+    store.client.command("TRUNCATE TABLE trace_carriers")
     wanted = ids(store)[1:3]
     for statement in rebuild_statements():
         store.execute(statement, {"trace_ids": wanted})

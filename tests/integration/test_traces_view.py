@@ -266,7 +266,7 @@ def test_scattered_late_and_repeated_parts_give_the_same_row_as_all_at_once(engi
         engine.ingest(request(arrivals[:size], resource={"service.name": "s"}))
         del arrivals[:size]
     if data.draw(st.booleans()):
-        engine.client.command("OPTIMIZE TABLE traces_parts FINAL")
+        engine.client.command("OPTIMIZE TABLE trace_carriers FINAL")
     ids = [spans[0].trace_id.hex() for spans in traces]
     rows = {
         row.pop("TraceId"): row

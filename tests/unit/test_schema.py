@@ -20,15 +20,16 @@ ROOT = Path(__file__).parents[2]
 class Ledger:
     """A store that knows nothing but the ledger, for states that are hard to reach."""
 
-    def __init__(self, *rows: tuple[int, str, str, bool]) -> None:
+    def __init__(self, *rows: tuple[int, str, str, bool], condition: int = 1) -> None:
         self.rows = list(rows)
+        self.condition = condition
         self.ran: list[str] = []
 
     def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
         if sql.startswith("EXISTS"):
             return [[1]]
         if sql.startswith("SELECT"):
-            return self.rows
+            return self.rows if "spanhouse_migrations" in sql else [[self.condition]]
         self.ran.append(str(parameters["state"]) if parameters else sql)
         return []
 
@@ -44,7 +45,7 @@ def test_no_key_has_two_meanings() -> None:
 
 
 def test_each_attribute_of_the_filter_language_reads_columns_that_the_view_has() -> None:
-    view = migrations.load()[2].statements[-1]
+    view = [statement for migration in migrations.load() for statement in migration.statements if "VIEW traces AS" in statement][-1]
     for attribute in trace_attributes.ATTRIBUTES.values():
         for column in ("Timestamp", "Duration", "RootSpanId", "State", "Name", "TraceId", "ClientRequestId"):
             if column in attribute.sql:
@@ -116,6 +117,15 @@ def test_each_migration_is_recorded_before_its_first_and_after_its_last_statemen
     expected = [mark for migration in migrations.load() for mark in ("started", *migration.statements, "done")]
     assert ledger.ran[1:] == expected
     assert tuple(seen) == migrations.load()
+
+
+def test_a_statement_with_a_condition_runs_only_where_it_holds() -> None:
+    conditional = [statement for migration in migrations.load() for statement in migration.statements if "-- only if: SELECT" in statement]
+    assert conditional
+    for condition in (0, 1):
+        ledger = Ledger(condition=condition)
+        migrations.apply(ledger)
+        assert [statement in ledger.ran for statement in conditional] == [bool(condition)] * len(conditional)
 
 
 def test_the_data_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,46 +13,51 @@ from spanhouse.query.models import Span, Trace, TraceData
 from spanhouse.query.necessary import trace_ids
 from spanhouse.query.order import newest_first
 from spanhouse.query.read import Row, compile_spans, read_info, read_spans
-from spanhouse.query.search import Search
+from spanhouse.query.search import EARLIEST_NS, Search
 from spanhouse.query.statement import Statement
 
-_EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM traces_parts", {})
-_PARTS_PER_ROW: Final = 16
-"""A page is first looked for among so many times its rows of the newest parts: enough if one trace in eight matches."""
-_SLACK: Final = 4
-"""The newest parts are looked for in so many times the span of time that they would fill if parts came evenly."""
+_EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM trace_carriers", {})
+_WINDOW_ROWS: Final = 500_000
+"""The newest traces are first looked for in the time that about so many of the newest rows take."""
 _SPANS_OF_TRACES: Final = 200
 """Traces whose spans are read by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much the store holds: parts of traces, and their earliest and latest start in Unix nanoseconds."""
+    """How much the store holds: rows that tell of traces, and their earliest and latest time in Unix nanoseconds."""
 
-    parts: int
+    rows: int
     earliest_ns: int
     latest_ns: int
 
 
 def read_extent(connection: Connection) -> Extent:
     """How much the store holds now; the engine answers from what it knows of its files."""
-    ((parts, earliest_ns, latest_ns),) = connection.run(_EXTENT)
-    return Extent(parts, earliest_ns, latest_ns)
+    ((rows, earliest_ns, latest_ns),) = connection.run(_EXTENT)
+    return Extent(rows, earliest_ns, latest_ns)
 
 
 def read_rows(connection: Connection, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
     """At most ``limit`` rows of a search.
 
-    A search for the newest looks at the newest parts first; what it finds there is right if it fills the page.
+    A search for the newest looks at what seems to match first; what it finds there is right if it fills the page.
     """
-    parts = (limit + offset) * _PARTS_PER_ROW
-    if parts < extent.parts and newest_first(search.order) and next(trace_ids(search), None) is None:
-        latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
-        since_ns = latest_ns - (extent.latest_ns - extent.earliest_ns) * parts * _SLACK // extent.parts
-        rows = connection.run(compile_(search, limit=limit, offset=offset, newest_parts=parts, since_ns=since_ns))
-        if len(rows) == limit:
-            return rows
+    if newest_first(search.order) and next(trace_ids(search), None) is None:
+        newest = (limit + offset) * 5 // 4 + 16
+        for since_ns in _windows(search, extent):
+            rows = connection.run(compile_(search, limit=limit, offset=offset, newest=newest, since_ns=since_ns))
+            if len(rows) == limit:
+                return rows
     return connection.run(compile_(search, limit=limit, offset=offset))
+
+
+def _windows(search: Search, extent: Extent) -> Iterator[int]:
+    """From when on to look, in Unix nanoseconds: from near the latest that can match, then from the beginning."""
+    if extent.rows > _WINDOW_ROWS:
+        latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
+        yield latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows
+    yield EARLIEST_NS
 
 
 def count(connection: Connection, search: Search) -> int:

@@ -24,15 +24,18 @@ _SPAN_COLUMNS: Final = """SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnix
     StatusMessage, SpanKind, ServiceName, ScopeName, ScopeVersion, SpanAttributes, ResourceAttributes,
     Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
     Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
-FROM otel_traces
-"""
+FROM otel_traces"""
+_SPANS: Final = """WITH (SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {ids}) AS times
+{columns}
+WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2
+ORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId"""
 
 
 def compile_spans(trace_ids: Sequence[str]) -> Statement:
     """The statement that reads all spans of traces, given as bare ids, each trace's by their start, its root before what starts with it."""
     parameters = Parameters()
     ids = parameters.add(tuple(trace_ids), "Array(String)")
-    return Statement(f"{_SPAN_COLUMNS}WHERE TraceId IN {ids}\nORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId", parameters.bound())
+    return Statement(_SPANS.format(columns=_SPAN_COLUMNS, ids=ids), parameters.bound())
 
 
 def read_info(row: Row) -> TraceInfo:

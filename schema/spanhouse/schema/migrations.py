@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from spanhouse.schema.substitutions import substitute
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
+_CONDITION: Final = re.compile(r"^-- only if: (?P<query>SELECT .*)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 _CREATE_LEDGER: Final = """CREATE TABLE IF NOT EXISTS spanhouse_migrations
@@ -150,9 +151,16 @@ def apply(execute: Execute, *, resume: bool = False, report: Callable[[Migration
         report(migration)
         _record(execute, migration, "started")
         for statement in migration.statements:
-            execute(statement)
+            _run(execute, statement)
         _record(execute, migration, "done")
     return pending
+
+
+def _run(execute: Execute, statement: str) -> None:
+    """Run a statement, unless its comment ``-- only if: SELECT ...`` holds a query that gives nothing or 0."""
+    condition = _CONDITION.search(statement)
+    if condition is None or any(int(str(row[0])) for row in execute(condition["query"])):
+        execute(statement)
 
 
 def _resumable(execute: Execute) -> tuple[Migration, ...]:

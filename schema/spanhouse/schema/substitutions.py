@@ -1,6 +1,6 @@
 """The closed list of substitutions in migration files, rendered from the vocabulary.
 
-A file may hold ``{attribute_map}`` and ``{process_metadata}`` and nothing else in braces; the runner refuses any other name.
+A file may hold the names in ``SUBSTITUTIONS`` in braces and nothing else; the runner refuses any other name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from spanhouse.schema import vocabulary
+from spanhouse.schema.hot_keys import FEW_VALUES, HOT_COLUMNS, own_bit
 
 _SCALARS: Final = "kind UInt8, string_value String, bool_value Bool, int_value Int64, double_value Float64"
 _ELEMENT: Final = f"Tuple({_SCALARS}, bytes_value String)"
@@ -38,7 +39,38 @@ def _process_metadata() -> str:
     return f"arrayMap(own -> mapUpdate(mapFilter((k, v) -> v != '', map({aliases})), own), [{own}])[1]"
 
 
-SUBSTITUTIONS: Final[Mapping[str, str]] = MappingProxyType({"attribute_map": f"Map(String, {_ANY_VALUE})", "process_metadata": _process_metadata()})
+def _carrier_metadata() -> str:
+    """The same over a span that was gathered with its maps, as ``carrier``."""
+    gathered = {
+        "CAST(ResourceAttributes, 'Map(String, String)')": "carrier.resource",
+        "CAST(SpanAttributes, 'Map(String, String)')": "carrier.attributes",
+    }
+    sql = _process_metadata()
+    for row, carrier in gathered.items():
+        sql = sql.replace(row, carrier)
+    return sql
+
+
+def _hot_columns() -> str:
+    """Definitions of the columns for hot keys, and of ``Own``."""
+    lines = []
+    for key, column in HOT_COLUMNS.items():
+        name = _literal(key)
+        column_type, codec = ("LowCardinality(String)", "LZ4") if key in FEW_VALUES else ("String", "ZSTD(1)")
+        value = f"if(mapContains(TraceMetadata, {name}), TraceMetadata, ProcessMetadata)[{name}]"
+        lines.append(f"    {column} {column_type} MATERIALIZED {value} CODEC({codec}),")
+    bits = " + ".join(f"{1 << own_bit(key)} * mapContains(TraceMetadata, {_literal(key)})" for key in HOT_COLUMNS)
+    return "\n".join([*lines, f"    Own UInt8 MATERIALIZED {bits} CODEC(LZ4),"])
+
+
+SUBSTITUTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "attribute_map": f"Map(String, {_ANY_VALUE})",
+        "process_metadata": _process_metadata(),
+        "carrier_metadata": _carrier_metadata(),
+        "hot_columns": _hot_columns(),
+    }
+)
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 

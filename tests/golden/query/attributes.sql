@@ -10,6 +10,5 @@ WHERE ((Name != '') AND Name = {p0:String})
   AND ((ClientRequestId != '') AND ClientRequestId = {p2:String})
   AND ((if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) IS NOT NULL) AND if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) > {p3:Int64})
   AND ((if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) + toInt64(intDiv(Duration, 1000000))) IS NOT NULL) AND if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) + toInt64(intDiv(Duration, 1000000))) >= {p4:Float64})
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE Name = {p0:String} AND intDiv(Duration, 1000000) > {p3:Int64})
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR') AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ClientRequestId = {p2:String})))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (Name = {p0:String}) AND (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR' OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE State = 'ERROR')) AND (ClientRequestId = {p2:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE ClientRequestId = {p2:String})) AND (intDiv(Duration, 1000000) > {p3:Int64}))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -1,10 +1,9 @@
 -- p0: "OK"
 -- p1: ["a", "b"]
 -- p2: 1700000000000000000
--- p3: 1700003600000000000
 SELECT count()
 FROM traces
 WHERE State = {p0:String}
   AND ServiceName IN {p1:Array(String)}
   AND Timestamp <= fromUnixTimestamp64Nano({p2:Int64})
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE ServiceName IN {p1:Array(String)} AND Start <= fromUnixTimestamp64Nano({p2:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p3:Int64}))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp <= fromUnixTimestamp64Nano({p2:Int64}) AND (ServiceName IN {p1:Array(String)}))

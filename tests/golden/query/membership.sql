@@ -10,5 +10,5 @@ WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array
   AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
   AND State IN {p4:Array(String)}
   AND toUnixTimestamp64Milli(Timestamp) IN {p5:Array(Float64)}
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR') AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] IN {p1:Array(String)} OR TraceMetadata[{p0:String}] IN {p1:Array(String)})))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE ((mapContains(TraceMetadata, {p0:String}) AND TraceMetadata[{p0:String}] IN {p1:Array(String)}) OR (mapContains(ProcessMetadata, {p0:String}) AND ProcessMetadata[{p0:String}] IN {p1:Array(String)}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(TraceMetadata, {p0:String}) AND TraceMetadata[{p0:String}] IN {p1:Array(String)}))) AND (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR' OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE State = 'ERROR')))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -1,17 +1,16 @@
 -- p0: "tr-0af7651916cd43dd8448eb211c80319c"
 -- p1: 1700000000000
 -- p2: 1700000000001000000
--- p3: 1700003600001000000
--- p4: 101
--- p5: 0
+-- p3: 101
+-- p4: 0
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM traces
 WHERE TraceId IN (
 SELECT TraceId
 FROM traces
 WHERE (toUnixTimestamp64Milli(Timestamp) < {p1:Int64} OR toUnixTimestamp64Milli(Timestamp) IS NULL OR (toUnixTimestamp64Milli(Timestamp) = {p1:Int64} AND (concat('tr-', TraceId) > {p0:String} OR concat('tr-', TraceId) IS NULL OR (concat('tr-', TraceId) = {p0:String} AND 0))))
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE Start <= fromUnixTimestamp64Nano({p2:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p3:Int64}))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp <= fromUnixTimestamp64Nano({p2:Int64}))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
-LIMIT {p4:UInt64} OFFSET {p5:UInt64}
+LIMIT {p3:UInt64} OFFSET {p4:UInt64}
 )
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -2,10 +2,9 @@
 -- p1: 1800000000000
 -- p2: 1700000000000000000
 -- p3: 1800000000001000000
--- p4: 1800003600001000000
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM traces
 WHERE toUnixTimestamp64Milli(Timestamp) >= {p0:Int64}
   AND toUnixTimestamp64Milli(Timestamp) < {p1:Int64}
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE Timestamp >= fromUnixTimestamp64Nano({p2:Int64}) AND Start <= fromUnixTimestamp64Nano({p3:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p4:Int64}))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p2:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p3:Int64}))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

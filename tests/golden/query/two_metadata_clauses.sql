@@ -6,5 +6,5 @@ SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, Ser
 FROM traces
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND (mapContains(Metadata, {p2:String}) AND Metadata[{p2:String}] = {p3:String})
-  AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p0:String}] = {p1:String} OR TraceMetadata[{p0:String}] = {p1:String}) AND TraceId IN (SELECT TraceId FROM traces_parts WHERE (ProcessMetadata[{p2:String}] = {p3:String} OR TraceMetadata[{p2:String}] = {p3:String})))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (SourceType = {p1:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 0) AND SourceType = {p1:String})) AND (AppVersion = {p3:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p3:String})))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
