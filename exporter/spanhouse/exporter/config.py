@@ -114,7 +114,7 @@ class ServeConfig:
     batch_spans: int = 40_000
     batch_bytes: int = 32 * 2**20
     batch_linger_seconds: float = 0.2
-    waiting_bytes: int = 256 * 2**20
+    waiting_bytes: int = 128 * 2**20
     processes: int = 1
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "warning"
