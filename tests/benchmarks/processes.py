@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -59,7 +59,7 @@ class Watch:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self.peak_megabytes = 0.0
-        self.by_thread: Counter[str] = Counter()
+        self.by_thread: defaultdict[str, float] = defaultdict(float)
         self._last = self._threads()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch")
@@ -85,7 +85,7 @@ class Watch:
         self._last = now
 
     def _threads(self) -> dict[int, tuple[str, float]]:
-        found = {}
+        found: dict[int, tuple[str, float]] = {}
         for task in Path(f"/proc/{self._pid}/task").iterdir():
             with suppress(OSError):  # it has ended
                 found[int(task.name)] = _times(task / "stat")

@@ -127,7 +127,7 @@ def main() -> None:
         ratios.extend(_ratio(f"{size}, {transport}", cpu[transport], of_rotel(transport, bodies, spans), decoded) for transport in _TRANSPORTS)
     if ratios:
         print(
-            "\n| requests | ours, all | rotel alone | ours : rotel | decoding in Python, no transport | ours : that |\n| --- | --- | --- | --- | --- | --- |"
+            "\n| requests | ours, all | rotel alone | ours : rotel | in Python, no transport | ours : that |\n| --- | --- | --- | --- | --- | --- |"
         )
         print("\n".join(ratios))
 
