@@ -84,25 +84,29 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     print(f"{os.cpu_count()} cores for clients and server, load {os.getloadavg()[0]:.1f}; ms\n")
     print("| what | requests | p50 | p99 | max | remark |\n| --- | --- | --- | --- | --- | --- |")
-    for name, connect in (("gRPC", over_grpc), ("HTTP", over_http)):
-        with tempfile.TemporaryDirectory() as directory, Serve(Path(directory)) as serve:
-            send = connect(serve.grpc if connect is over_grpc else serve.http)
-            rate = sustainable(serve, send, 200_000) / 2
-            wait_until_quiet(serve.process.pid)
-            bodies = standard_load(round(rate * seconds), _SPANS, now_ns=time.time_ns(), first_seed=10**6)
-            lags = Lags(serve, send)
-            lags.start()
-            answers = offer(send, bodies, per_second=rate / _SPANS, seconds=seconds)
-            lags.stop()
-            _row(f"{name}, acknowledgement at half load", [took for took, _ in answers], f"{rate:,.0f} spans/s in requests of {_SPANS}")
-            _row(f"{name}, searchable after it, at half load", lags.seconds)
-            serve.drained(600)
-            wait_until_quiet(serve.process.pid)
-            lags = Lags(serve, send)
-            lags.start()
-            time.sleep(seconds)
-            lags.stop()
-            _row(f"{name}, searchable after it, lone requests", lags.seconds)
+    for transport in ("grpc", "http"):
+        _measure(transport, seconds)
+
+
+def _measure(transport: str, seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as directory, Serve(Path(directory)) as serve:
+        send = over_grpc(serve.grpc) if transport == "grpc" else over_http(serve.http)
+        rate = sustainable(serve, send, 200_000) / 2
+        wait_until_quiet(serve.process.pid)
+        bodies = standard_load(round(rate * seconds) + _SPANS, _SPANS, now_ns=time.time_ns(), first_seed=10**6)
+        lags = Lags(serve, send)
+        lags.start()
+        answers = offer(lambda number: send(bodies[number]), per_second=rate / _SPANS, seconds=seconds)
+        lags.stop()
+        _row(f"{transport}, acknowledgement at half load", [took for took, _ in answers], f"{rate:,.0f} spans/s in requests of {_SPANS}")
+        _row(f"{transport}, searchable after it, at half load", lags.seconds)
+        serve.drained(600)
+        wait_until_quiet(serve.process.pid)
+        lags = Lags(serve, send)
+        lags.start()
+        time.sleep(seconds)
+        lags.stop()
+        _row(f"{transport}, searchable after it, lone requests", lags.seconds)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle, islice
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -13,23 +12,23 @@ _THREADS = 256
 """Requests under way at once; with more than that unanswered, one waits for its turn and its time goes on."""
 
 
-def offer(send: Callable[[bytes], _T], bodies: Sequence[bytes], *, per_second: float, seconds: float) -> list[tuple[float, _T]]:
-    """Send so many requests a second, over and over the same ones.
+def offer(send: Callable[[int], _T], *, per_second: float, seconds: float) -> list[tuple[float, _T]]:
+    """Call ``send`` so many times a second, with 0, 1, 2 and so on.
 
     Returns:
-        For each request the seconds from when it was due until it was answered, and what ``send`` gave.
+        For each call the seconds from when it was due until it returned, and what it gave.
     """
     begun = time.monotonic()
 
-    def one(numbered: tuple[int, bytes]) -> tuple[float, _T]:
-        answer = send(numbered[1])
-        return time.monotonic() - begun - numbered[0] / per_second, answer
+    def one(number: int) -> tuple[float, _T]:
+        answer = send(number)
+        return time.monotonic() - begun - number / per_second, answer
 
     with ThreadPoolExecutor(_THREADS) as senders:
         answers = []
-        for number, body in enumerate(islice(cycle(bodies), round(per_second * seconds))):
+        for number in range(round(per_second * seconds)):
             time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
-            answers.append(senders.submit(one, (number, body)))
+            answers.append(senders.submit(one, number))
         return [answer.result() for answer in answers]
 
 
