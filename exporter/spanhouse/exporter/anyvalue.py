@@ -10,10 +10,10 @@ the strings "NaN", "Infinity" and "-Infinity".
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from json.encoder import encode_basestring
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -90,7 +90,8 @@ def _write_all(brackets: str, items: Sequence[tuple[str, AnyValue]], depth: int)
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    quoted = encode_basestring(text)
+    return quoted if quoted.isascii() else quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _number(number: float) -> str:

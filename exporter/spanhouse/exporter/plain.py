@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from spanhouse.exporter.cut import Attributes, attribute_lists
 from spanhouse.exporter.ids import ids_are_good
 from spanhouse.exporter.limits import MAX_JSON_GROWTH, Limits
-from spanhouse.exporter.wire import Flat, Outline
+from spanhouse.exporter.wire import Flat
 
 _FIELD_TAG: Final = np.zeros(256, bool)
 _FIELD_TAG[[0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42, 0x4A, 0x5A, 0x6A, 0x7A]] = True
@@ -25,7 +25,7 @@ _SCANNED_BYTES: Final = 2**20
 def is_plain(body: bytes, frame: Any, limits: Limits) -> bool:
     """Whether a request, whose ``Frame`` is given, can be stored byte for byte. It is valid then; one that is not plain may be valid or not."""
     try:
-        if Flat.FromString(body).SerializeToString() != body or _has_unknown_fields(body):
+        if Flat.FromString(body).SerializeToString() != body:
             return False
     except DecodeError:
         return False
@@ -38,13 +38,6 @@ def is_plain(body: bytes, frame: Any, limits: Limits) -> bool:
         and all(_are_within(Resource.FromString(one.resource).attributes, limits) for one in frame.resource_spans if len(one.resource) > small)
         and all(_are_within(InstrumentationScope.FromString(one.scope).attributes, limits) for one in scopes if len(one.scope) > small)
     )
-
-
-def _has_unknown_fields(body: bytes) -> bool:
-    """Whether there are any outside of attributes."""
-    outline = Outline.FromString(body)
-    outline.DiscardUnknownFields()
-    return bool(outline.SerializeToString() != body)
 
 
 def _span_is_within(span: Span, limits: Limits) -> bool:

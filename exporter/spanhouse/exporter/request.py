@@ -23,7 +23,7 @@ from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
 from spanhouse.exporter.plain import is_dense, is_plain
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
-from spanhouse.exporter.wire import Frame
+from spanhouse.exporter.wire import Frame, Outline
 
 _LARGE_BYTES: Final = 4 * 2**20
 _one_large_request: Final = threading.Lock()
@@ -58,19 +58,20 @@ def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
     with _one_large_request if len(body) > _LARGE_BYTES else nullcontext(), _decoding():
         if is_dense(body, limits.values):
             raise TooLargeError(f"the request holds more than {limits.values} values of a few bytes each: send smaller batches")
-        frame = Frame.FromString(body)
+        outlined = _outlined(body)
+        frame = Frame.FromString(outlined)
         spans = _count(frame)
+        rewrite = _Rewrite(limits)
         if spans > limits.spans:
-            rewrite = _Rewrite(limits)
             rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
-            return rewrite(_first_spans(frame, limits.spans))
-        if is_plain(body, frame, limits):
-            return CheckedRequest(body, spans)
-        # Most often only written by another hand: with a zero that protobuf leaves out, say.
-        written = _canonical(body)
-        if written != body and is_plain(written, Frame.FromString(written), limits):
-            return CheckedRequest(written, spans)
-        return _Rewrite(limits)(written)
+            return rewrite(_known(_first_spans(frame, limits.spans)))
+        if is_plain(outlined, frame, limits):
+            return CheckedRequest(outlined, spans)
+        request = _known(outlined)
+        written = request.SerializeToString()
+        if written != outlined and is_plain(written, frame := Frame.FromString(written), limits):
+            return CheckedRequest(written, _count(frame))
+        return rewrite(request)
 
 
 def canonical(body: bytes) -> bytes:
@@ -80,7 +81,7 @@ def canonical(body: bytes) -> bytes:
         InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
     """
     with _decoding():
-        return _canonical(body)
+        return _known(body).SerializeToString()
 
 
 @contextmanager
@@ -91,10 +92,22 @@ def _decoding() -> Iterator[None]:
         raise InvalidRequestError("the body is not an OTLP ExportTraceServiceRequest in protobuf") from None
 
 
-def _canonical(body: bytes) -> bytes:
+def _known(body: bytes) -> ExportTraceServiceRequest:
+    """The request without unknown fields."""
     request = ExportTraceServiceRequest.FromString(body)
     request.DiscardUnknownFields()
-    return request.SerializeToString()
+    return request
+
+
+def _outlined(body: bytes) -> bytes:
+    """The request as protobuf would write it, without unknown fields, but for what is in attributes; the same object if it is the same.
+
+    Writers other than protobuf's differ outside of attributes: they have fields that are zero or empty, which protobuf leaves out.
+    """
+    outline = Outline.FromString(body)
+    outline.DiscardUnknownFields()
+    written: bytes = outline.SerializeToString()
+    return body if written == body else written
 
 
 def _count(request: Any) -> int:
@@ -125,8 +138,8 @@ class _Rewrite:
         self._rejected[reason] += spans
         self._first = self._first or words
 
-    def __call__(self, body: bytes) -> CheckedRequest:
-        request = ExportTraceServiceRequest.FromString(body)
+    def __call__(self, request: ExportTraceServiceRequest) -> CheckedRequest:
+        """Change the request; what is left of it."""
         for resource in request.resource_spans:
             problem = self._shared(resource.resource.attributes, "resource")
             for scope in resource.scope_spans:

@@ -7,9 +7,9 @@
 writer never gives those bytes back. So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Nor does it hold a
 field that is given twice, a second value in a oneof, an overlong number, or anything else that a reader other than protobuf might take otherwise.
 
-``Outline`` stops at attributes. Read, rid of unknown fields and written again, it says whether there were any: a field with a known number and
-a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes they are not looked for, which would cost more
-than all of this: no library writes them, and of those the engine reads a value or refuses the request, which the writer then has without them.
+``Outline`` stops at attributes. Read, rid of unknown fields and written again, it is a request that protobuf would write so. A field with a known
+number and a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes they are not looked for, which would cost
+more than all of this: no library writes them, and of those the engine reads a value or refuses the request, which the writer then has without them.
 """
 
 from __future__ import annotations
