@@ -18,12 +18,11 @@ from spanhouse.schema.rollups import rebuild_statements
 
 _TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
-_HOUR_NS: Final = 3600 * 10**9
 _LAST_NS: Final = 2**63 - 1
 """The last time that the engine stores; later ones are clamped to it."""
 
 _STORED: Final = """SELECT DISTINCT TraceId, SpanId FROM otel_traces
-WHERE intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000) BETWEEN {first:Int64} AND {last:Int64} AND TraceId IN {trace_ids:Array(String)}"""
+WHERE Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64}) AND TraceId IN {trace_ids:Array(String)}"""
 
 _SpanId = tuple[str, str]
 
@@ -54,10 +53,10 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
     if not spans:
         return set()
     stored: set[_SpanId] = set()
-    hours = [min(span.start_time_unix_nano, _LAST_NS) // _HOUR_NS for span in spans]
+    starts = [min(span.start_time_unix_nano, _LAST_NS) for span in spans]
     trace_ids = sorted({span.trace_id.hex() for span in spans})
     for begin in range(0, len(trace_ids), _TRACES):
-        parameters = {"first": min(hours), "last": max(hours), "trace_ids": trace_ids[begin : begin + _TRACES]}
+        parameters = {"first": min(starts), "last": max(starts), "trace_ids": trace_ids[begin : begin + _TRACES]}
         stored.update((str(trace_id), str(span_id)) for trace_id, span_id in client.query(_STORED, parameters=parameters).result_rows)
     return stored & {_id(span) for span in spans}
 
