@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query tests
 
-.PHONY: demo test lint types rules wheel bench fuzz clean
+.PHONY: demo test lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -19,6 +19,10 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.search
+
+# Some hundred kills of the server under load; the tests do a few.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults.cycles --cycles 300
 
 # A million damaged requests over both transports; the tests send a few thousand.
 fuzz: $(STAMP)
