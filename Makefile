@@ -18,6 +18,7 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
 	$(BIN)/python -m tests.benchmarks.processor
+	$(BIN)/python -m tests.benchmarks.insert
 	$(BIN)/python -m tests.benchmarks.search
 
 # Some hundred kills of the server under load; the tests do a few.

@@ -1,4 +1,7 @@
-"""Time of searches over many traces, right after ingest, merges running as they do.
+"""Cost of searches over many traces: right after ingest, merges running as they do, and again when everything is merged.
+
+For each search: wall time of the first run, with the engine's caches dropped (the operating system keeps its own), the least wall time and
+CPU time (all threads of the process) of five more, and rows and bytes that the engine read in one.
 
 Usage: python -m tests.benchmarks.search [--traces N]
 """
@@ -6,9 +9,11 @@ Usage: python -m tests.benchmarks.search [--traces N]
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +58,75 @@ SEARCHES: Mapping[str, tuple[str | None, int | None]] = {
 }
 
 
+STATEMENTS: Mapping[str, str] = {
+    "error rate of all versions, view traces": "SELECT Metadata['app_version'], avg(State = 'ERROR') FROM traces GROUP BY 1",
+    "count, view traces": "SELECT count() FROM traces",
+    "the same, roots in trace_carriers": "SELECT AppVersion, avg(StatusCode = 'Error') FROM trace_carriers WHERE Rank = 0 GROUP BY 1",
+}
+
+
 def fill(client: Any, traces: int) -> None:
     for first in range(0, traces, BATCH):
         client.command(_INSERT, parameters={"traces": traces, "first": first, "spans": min(BATCH, traces - first) * SPANS})
 
 
-def timed(action: Callable[[], Sequence[object] | int | object]) -> tuple[float, float, str]:
-    """First and best of five, in wall ms, and what came back."""
-    times = []
+@dataclass(frozen=True)
+class Cost:
+    """What a search cost: milliseconds, rows, megabytes."""
+
+    first: float
+    best: float
+    cpu: float
+    rows: int
+    megabytes: float
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.found} | {self.first:.0f} | {self.best:.0f} | {self.cpu:.0f} | {self.rows:,} | {self.megabytes:.1f}"
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _read(client: Any) -> tuple[int, int]:
+    events = dict(client.query("SELECT event, value FROM system.events WHERE event IN ('SelectedRows', 'SelectedBytes')").result_rows)
+    return int(events.get("SelectedRows", 0)), int(events.get("SelectedBytes", 0))
+
+
+def measured(client: Any, action: Callable[[], Sequence[object] | int | object]) -> Cost:
+    for cache in ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CACHE"):
+        client.command(f"SYSTEM DROP {cache}")
+    walls, cpus = [], []
     found: object = None
-    for _ in range(5):
-        begun = time.perf_counter()
+    for _ in range(6):
+        begun, used = time.perf_counter(), _cpu()
         found = action()
-        times.append((time.perf_counter() - begun) * 1000)
-    return times[0], min(times), str(len(found)) if isinstance(found, Sequence) else str(found)
+        walls.append((time.perf_counter() - begun) * 1000)
+        cpus.append((_cpu() - used) * 1000)
+    before = _read(client)
+    action()
+    rows, size = (after - earlier for after, earlier in zip(_read(client), before, strict=True))
+    return Cost(walls[0], min(walls[1:]), min(cpus[1:]), rows, size / 1e6, str(len(found)) if isinstance(found, Sequence) else str(found))
+
+
+def report(dsn: str, client: Any, state: str) -> None:
+    parts = client.command("SELECT count() FROM system.parts WHERE active AND table = 'trace_carriers'")
+    print(f"\n{state}; {parts} parts of trace_carriers")
+    print("| search | found | first, ms | best, ms | CPU, ms | rows read | MB read |\n| --- | --- | --- | --- | --- | --- | --- |")
+    with TraceClient(dsn) as searcher:
+
+        def search(text: str | None, limit: int | None) -> Sequence[object] | int:
+            found = searcher.search_traces(filter_string=text, max_results=limit)
+            return len(found) if limit is None else found
+
+        for name, (text, limit) in SEARCHES.items():
+            print(f"| {name} | {measured(client, lambda text=text, limit=limit: search(text, limit))} |", flush=True)  # type: ignore[misc]
+        one = searcher.search_traces(max_results=1)[0].info.trace_id
+        print(f"| one trace with its spans | {measured(client, lambda: len(searcher.get_trace(one).data.spans))} |")  # type: ignore[union-attr]
+    for name, sql in STATEMENTS.items():
+        print(f"| {name} | {measured(client, lambda sql=sql: client.query(sql).result_rows)} |", flush=True)  # type: ignore[misc]
 
 
 def main() -> None:
@@ -78,20 +138,11 @@ def main() -> None:
         writer = clickhouse_connect.get_client(dsn=dsn)
         migrations.apply(lambda sql, parameters=None, /: writer.query(sql, parameters=dict(parameters or {})).result_rows)
         fill(writer, traces)
-        print(f"{traces} traces of {SPANS} spans; wall ms through TraceClient, embedded")
-        print("| search | rows | first | best of 5 |\n| --- | --- | --- | --- |")
-        with TraceClient(dsn) as client:
-
-            def search(text: str | None, limit: int | None) -> Sequence[object] | int:
-                found = client.search_traces(filter_string=text, max_results=limit)
-                return len(found) if limit is None else found
-
-            for name, (text, limit) in SEARCHES.items():
-                first, best, rows = timed(lambda text=text, limit=limit: search(text, limit))  # type: ignore[misc]
-                print(f"| {name} | {rows} | {first:.0f} | {best:.0f} |", flush=True)
-            one = client.search_traces(max_results=1)[0].info.trace_id
-            first, best, _ = timed(lambda: client.get_trace(one))
-            print(f"| one trace with its spans | {SPANS} | {first:.0f} | {best:.0f} |")
+        print(f"{traces} traces of {SPANS} spans; through TraceClient, embedded; the last rows are plain SQL")
+        report(dsn, writer, "Right after ingest")
+        for table in ("otel_traces", "trace_carriers"):
+            writer.command(f"OPTIMIZE TABLE {table} FINAL")
+        report(dsn, writer, "Merged")
         writer.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from spanhouse.query import Statement, compile_filter
 from spanhouse.query.compile_ import compile_, compile_count
+from spanhouse.query.necessary import compile_newest
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
 from spanhouse.query.resolve import read_filter
@@ -30,7 +31,8 @@ STATEMENTS = {
     "request_id": compile_filter("request_id IN ('tr-0af7651916cd43dd8448eb211c80319c', 'B7AD6B7169203331B7AD6B7169203331')"),
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
-    "newest_page": compile_(Search(predicate=read_filter("metadata.a = 'x'")), limit=101, newest=142, since_ns=1_700_000_000_000_000_000),
+    "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
+    "newest_page": compile_(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=1_700_000_000_000_000_000), limit=101, few=True),
     "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
     "next_page_by_metadata": compile_(
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11

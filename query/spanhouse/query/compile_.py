@@ -44,27 +44,27 @@ def compile_filter(filter_string: str | None) -> Statement:
     return compile_(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(search: Search, *, limit: int | None = None, offset: int = 0, newest: int | None = None, since_ns: int = 0) -> Statement:
+def compile_(search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, elsewhere: bool = True) -> Statement:
     """The statement that gives matching traces, sorted, the columns ``COLUMNS`` followed by the order keys.
 
     Args:
         search: what is searched for.
         limit: most rows to give; None for all.
         offset: with ``limit``, rows to leave out first.
-        newest: look only at traces that start with or after the so many newest that seem to match: a guess that can give too few rows.
-        since_ns: with ``newest``, look only at traces that start from then on, in Unix nanoseconds: a guess, too.
+        few: not many more traces than ``limit`` match, so that merging them whole costs less than doing it in two steps.
+        elsewhere: as ``necessary``.
     """
     parameters = Parameters()
     keys = [nullable(sorting.field, parameters) for sorting in search.order]
     columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
-    conditions = list(_conditions(search, parameters, keys, newest=newest, since_ns=since_ns))
+    conditions = list(_conditions(search, parameters, keys, elsewhere=elsewhere))
     directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
     order = "ORDER BY " + ", ".join(directions)
     lines = ["SELECT " + ", ".join(columns), "FROM traces"]
     window = "" if limit is None else f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"
     if limit is None:
         lines += [*_where(conditions), order]
-    elif newest is not None:
+    elif few:
         lines += [*_where(conditions), order, window]
     else:
         # First the page's traces by what they are told apart and sorted by, then the columns of these few: merging them all is dear.
@@ -85,15 +85,17 @@ def _where(conditions: Sequence[str]) -> Iterator[str]:
         yield f"{'  AND' if number else 'WHERE'} {condition}"
 
 
-def _conditions(search: Search, parameters: Parameters, keys: Sequence[str], *, newest: int | None = None, since_ns: int = 0) -> Iterator[str]:
+def _conditions(search: Search, parameters: Parameters, keys: Sequence[str], *, elsewhere: bool = True) -> Iterator[str]:
     yield from (exact(clause, parameters) for clause in search.clauses)
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)
+    if search.since_ns is not None:
+        yield f"Timestamp >= {parameters.nanoseconds(search.since_ns)}"
     if search.until_ns is not None:
         yield f"Timestamp <= {parameters.nanoseconds(search.until_ns)}"
     if search.after is not None:
         yield _after(search.order, search.after, keys, parameters)
-    yield from necessary(search, parameters, newest=newest, since_ns=since_ns)
+    yield from necessary(search, parameters, elsewhere=elsewhere)
 
 
 def _after(order: Sequence[Sorting], values: Sequence[Key], keys: Sequence[str], parameters: Parameters) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from spanhouse.query.compile_ import compile_, compile_count
 from spanhouse.query.connection import Connection
 from spanhouse.query.models import Span, Trace, TraceData
-from spanhouse.query.necessary import trace_ids
+from spanhouse.query.necessary import compile_newest, trace_ids
 from spanhouse.query.order import newest_first
 from spanhouse.query.read import Row, compile_spans, read_info, read_spans
-from spanhouse.query.search import EARLIEST_NS, Search
+from spanhouse.query.search import Search
 from spanhouse.query.statement import Statement
 
 _EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM trace_carriers", {})
@@ -44,20 +44,25 @@ def read_rows(connection: Connection, search: Search, extent: Extent, *, limit: 
     A search for the newest looks at what seems to match first; what it finds there is right if it fills the page.
     """
     if newest_first(search.order) and next(trace_ids(search), None) is None:
-        newest = (limit + offset) * 5 // 4 + 16
+        wanted = (limit + offset) * 5 // 4 + 16
         for since_ns in _windows(search, extent):
-            rows = connection.run(compile_(search, limit=limit, offset=offset, newest=newest, since_ns=since_ns))
-            if len(rows) == limit:
+            window = replace(search, since_ns=since_ns)
+            ((found, oldest_ms, elsewhere),) = connection.run(compile_newest(window, limit=wanted))
+            if found == wanted:
+                # Whole milliseconds, as the order has them: of those that start in the last one, none may be left out.
+                window = replace(search, since_ns=oldest_ms * 1_000_000)
+            rows = connection.run(compile_(window, limit=limit, offset=offset, few=True, elsewhere=elsewhere > 0))
+            if len(rows) == limit or window.since_ns is None:
                 return rows
     return connection.run(compile_(search, limit=limit, offset=offset))
 
 
-def _windows(search: Search, extent: Extent) -> Iterator[int]:
-    """From when on to look, in Unix nanoseconds: from near the latest that can match, then from the beginning."""
+def _windows(search: Search, extent: Extent) -> Iterator[int | None]:
+    """From when on to look, in Unix nanoseconds: from near the latest that can match, then from the beginning (None)."""
     if extent.rows > _WINDOW_ROWS:
         latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
-        yield latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows
-    yield EARLIEST_NS
+        yield max(latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows, search.start_bounds_ns()[0])
+    yield None
 
 
 def count(connection: Connection, search: Search) -> int:

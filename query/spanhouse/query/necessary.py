@@ -16,7 +16,7 @@ from spanhouse.query.ast import Operator
 from spanhouse.query.conditions import test
 from spanhouse.query.predicate import AttributeField, Compare, MapColumn, MapField, OneOf, Value
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search
-from spanhouse.query.statement import Parameters
+from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS, own_bit
 from spanhouse.schema.trace_attributes import TraceState
 from spanhouse.schema.vocabulary import TRACE_NAME_TAG
@@ -34,32 +34,42 @@ class _Look:
         return f"({self.root} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE {self.elsewhere}))" if self.elsewhere else f"({self.root})"
 
 
-def necessary(search: Search, parameters: Parameters, *, newest: int | None, since_ns: int) -> Iterator[str]:
-    """Conditions on TraceId and Timestamp of ``traces``; ``newest`` and ``since_ns`` as in ``compile_``."""
+def necessary(search: Search, parameters: Parameters, *, elsewhere: bool = True) -> Iterator[str]:
+    """Conditions on TraceId and Timestamp of ``traces``. Without ``elsewhere`` no row but a root's says anything that matches."""
     for ids in trace_ids(search):
         yield f"TraceId IN {parameters.add(ids, 'Array(String)')}"
-    earliest_ns, latest_ns = search.start_bounds_ns()
-    looks = [*_services(search, parameters), *(look for clause in _narrowing(search) for look in _looks(clause, parameters))]
-    if newest is None:
-        conditions = [*_times(earliest_ns, latest_ns, parameters), *(look.sql() for look in looks)]
-    else:
-        # The newest rows that seem to match say from when on to look; whether they do, and what else does, is for the view to judge.
-        since_ns = max(since_ns, earliest_ns)
-        seeming = [*_times(since_ns, latest_ns, parameters), *(f"({look.root})" for look in looks)]
-        where = f" WHERE {' AND '.join(seeming)}" if seeming else ""
-        rows = f"SELECT Timestamp FROM trace_carriers{where} ORDER BY Timestamp DESC LIMIT {parameters.add(newest, 'UInt64')}"
-        begin = parameters.nanoseconds(since_ns)
-        oldest = f"(SELECT if(count() < {parameters.add(newest, 'UInt64')}, {begin}, min(Timestamp)) FROM ({rows}))"
-        # Whole milliseconds, as the order has them: of those that start in the last one, none may be left out.
-        oldest = f"fromUnixTimestamp64Milli(toUnixTimestamp64Milli({oldest}))"
-        yield f"Timestamp >= {oldest}"
-        conditions = [f"Timestamp >= {oldest}", *_times(EARLIEST_NS, latest_ns, parameters), *(look.sql() for look in looks)]
+    looks = _all_looks(search, parameters)
+    times = list(_times(search, parameters))
+    # A row elsewhere that fulfils the only condition there is names its trace itself.
+    alone = len(looks) == 1 and not times
+    conditions = [*times, *(look.sql() if elsewhere and look.elsewhere and not alone else f"({look.root})" for look in looks)]
     if conditions:
         yield f"TraceId IN (SELECT TraceId FROM trace_carriers WHERE {' AND '.join(conditions)})"
 
 
-def _times(earliest_ns: int, latest_ns: int, parameters: Parameters) -> Iterator[str]:
-    """Conditions on the root's row for a trace that starts in between, both inclusive."""
+def compile_newest(search: Search, *, limit: int) -> Statement:
+    """The statement that looks for the newest rows that seem to match, for ``limit`` of them.
+
+    Whether they do, and what else does, is for the view to judge. It gives one row: how many it found, the oldest one's start in Unix
+    milliseconds, and how many rows say something that matches of a trace whose root may not say it.
+    """
+    parameters = Parameters()
+    looks = _all_looks(search, parameters)
+    seeming = [*_times(search, parameters), *(f"({look.root})" for look in looks)]
+    rows = "SELECT Timestamp FROM trace_carriers" + (f" WHERE {' AND '.join(seeming)}" if seeming else "")
+    others = " OR ".join(f"({look.elsewhere})" for look in looks if look.elsewhere)
+    elsewhere = f"(SELECT count() FROM trace_carriers WHERE {others})" if others else "0"
+    newest = f"{rows} ORDER BY Timestamp DESC LIMIT {parameters.add(limit, 'UInt64')}"
+    return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}\nFROM ({newest})", parameters.bound())
+
+
+def _all_looks(search: Search, parameters: Parameters) -> list[_Look]:
+    return [*_services(search, parameters), *(look for clause in _narrowing(search) for look in _looks(clause, parameters))]
+
+
+def _times(search: Search, parameters: Parameters) -> Iterator[str]:
+    """Conditions on the root's row by when a matching trace can start."""
+    earliest_ns, latest_ns = search.start_bounds_ns()
     if earliest_ns > EARLIEST_NS:
         yield f"Timestamp >= {parameters.nanoseconds(earliest_ns)}"
     if latest_ns < LATEST_NS:

@@ -29,6 +29,7 @@ class Search:
         services: names of services of which the trace is one; None for any.
         order: what rows are sorted by; a total order.
         after: order keys of the row after which to begin; None for the first.
+        since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
         until_ns: latest start of a trace, in Unix nanoseconds; None for any.
     """
 
@@ -36,6 +37,7 @@ class Search:
     services: tuple[str, ...] | None = None
     order: tuple[Sorting, ...] = field(default_factory=lambda: read_order(None))
     after: tuple[Key, ...] | None = None
+    since_ns: int | None = None
     until_ns: int | None = None
 
     def beginning(self, after: tuple[Key, ...] | None) -> Search:
@@ -49,7 +51,7 @@ class Search:
 
     def start_bounds_ns(self) -> tuple[int, int]:
         """Earliest and latest start that a matching trace can have, in Unix nanoseconds, both inclusive."""
-        earliest_ns = EARLIEST_NS
+        earliest_ns = EARLIEST_NS if self.since_ns is None else self.since_ns
         latest_ns = LATEST_NS if self.until_ns is None else self.until_ns
         if self.after is not None and sorts_by_start(self.order[0]) and isinstance(key := self.after[0], int):
             if self.order[0].descending:
