@@ -84,7 +84,7 @@ class Spool:
     def start(self) -> None:
         self.root = SpoolRoot(self.directory, "store")
         self.client = Store.connect(self._dsn)
-        self.drain = Drain(self.root, Writer(self.client, StoredRequests(self.directory)), batch_bytes=2**20)
+        self.drain = Drain(self.root, Writer(self.client, StoredRequests(self.directory), self.root.identity), batch_bytes=2**20)
         self.log = SpoolLog(self.directory, 0, limits())
 
     def stop(self) -> None:
@@ -171,6 +171,22 @@ def test_any_mixture_of_faults_and_restarts_loses_and_doubles_nothing(seed: int,
             spool.stop()
             spool.start()
     proxy.fault = lambda _: Fault.NONE
+    check(store, spool)
+
+
+def test_an_insert_that_outlives_its_sender_is_waited_for(store: Store, proxy: FaultyStore, spool: Spool) -> None:
+    store.client.command("CREATE TABLE slow_rows (Number UInt8) ENGINE = MergeTree ORDER BY Number")
+    store.client.command("CREATE MATERIALIZED VIEW slow TO slow_rows AS SELECT sleepEachRow(1.5) AS Number FROM otlp_requests")
+    proxy.fault = lambda number: Fault.STILL_RUNS if number == 0 else Fault.CUT
+    spool.send()
+    running = "SELECT count() FROM system.processes WHERE startsWith(Settings['log_comment'], 'spanhouse ')"
+    spool.wait(lambda: store.client.command(running) == 1)
+    spool.stop()
+    assert store.counts(spool.acknowledged) == {}
+    proxy.fault = lambda _: Fault.NONE
+    spool.start()
+    spool.wait(lambda: "still runs" in spool.drain.trouble)
+    store.client.command("DROP VIEW slow")
     check(store, spool)
 
 

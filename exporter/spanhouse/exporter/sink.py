@@ -37,7 +37,7 @@ async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readin
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
     """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
     with _root(config) as root:
-        drain = Drain(root, Writer(store.client, StoredRequests(root.path)), batch_bytes=config.batch_bytes)
+        drain = Drain(root, Writer(store.client, StoredRequests(root.path), root.identity), batch_bytes=config.batch_bytes)
         try:
             yield
         finally:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from spanhouse.exporter.directory import Buffer
 from spanhouse.exporter.metrics import FAILED_INSERTS, INSERT_SECONDS, RESENT_REQUESTS
 from spanhouse.exporter.request import CheckedRequest, canonical
-from spanhouse.exporter.spool.recheck import missing
+from spanhouse.exporter.spool.recheck import missing, still_runs
 from spanhouse.exporter.spool.record import digest
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError, InvalidRequestError, UnavailableError
@@ -77,12 +77,14 @@ class Writer:
     Args:
         client: a connection that may write.
         stored: the requests that were stored lately; they are not stored again.
+        mark: by which inserts of an earlier process are known; it is their ``log_comment``.
     """
 
-    def __init__(self, client: Client, stored: StoredRequests) -> None:
+    def __init__(self, client: Client, stored: StoredRequests, mark: str | None = None) -> None:
         self._client = client
         self._stored = stored
-        self._settings = otlp_insert_settings()
+        self._mark = f"spanhouse {mark or os.urandom(8).hex()}"
+        self._settings = {**otlp_insert_settings(), "log_comment": self._mark}
         self._failed = ""
         """Token of the batch that was tried last, if it is to be repeated as it was; else ''."""
         self._doubtful = StoredRequests(None)
@@ -148,6 +150,8 @@ class Writer:
 
     def _insert_missing(self, bodies: Sequence[Buffer]) -> None:
         """Insert what the store does not have."""
+        if still_runs(self._client, self._mark):
+            raise OperationalError("an insert that was given up still runs there")
         if body := b"".join(missing(self._client, bodies)):
             self._insert(body, hashlib.sha256(self._salt + body).hexdigest())
 

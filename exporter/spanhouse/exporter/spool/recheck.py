@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -24,7 +25,23 @@ _LAST_NS: Final = 2**63 - 1
 _STORED: Final = """SELECT DISTINCT TraceId, SpanId FROM otel_traces
 WHERE Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64}) AND TraceId IN {trace_ids:Array(String)}"""
 
+_RUNNING: Final = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {mark:String}"
+_ACCESS_DENIED: Final = 497
+
 _SpanId = tuple[str, str]
+
+
+def still_runs(client: Client, mark: str) -> bool:
+    """Whether the store still works on an insert with this ``log_comment``: it goes on when the sender is gone, and may store spans yet.
+
+    False if the user may not see its own queries.
+    """
+    try:
+        return bool(client.query(_RUNNING, parameters={"mark": mark}).result_rows[0][0])
+    except DatabaseError as error:
+        if error.code == _ACCESS_DENIED:
+            return False
+        raise
 
 
 def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:

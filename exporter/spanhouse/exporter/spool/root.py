@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from spanhouse.exporter.spool.stored import forget
 from spanhouse.schema.store import StoreError
 
 _STORE_FILE: Final = "store"
+_IDENTITY_FILE: Final = "identity"
 
 
 class SpoolRoot:
@@ -22,6 +24,7 @@ class SpoolRoot:
         store: name of the store that its requests are for.
 
     Attributes:
+        identity: tells this spool from others, whoever owns it.
         left: the segments that an earlier process left and that are still there; the store may have some of them already.
 
     Raises:
@@ -38,6 +41,7 @@ class SpoolRoot:
             raise StoreError(f"spool {path}: {(error.strerror or str(error)).lower()}") from None
         try:
             self._claim(store)
+            self.identity = self._identity()
             self.left = set(self.sealed())
         except BaseException:
             self.close()
@@ -54,6 +58,12 @@ class SpoolRoot:
     def close(self) -> None:
         """Give the directory free."""
         self._owner.close()
+
+    def _identity(self) -> str:
+        file = self.path / _IDENTITY_FILE
+        if not file.exists():
+            replace(file, os.urandom(8).hex().encode())
+        return file.read_text(encoding="utf-8")
 
     def _claim(self, store: str) -> None:
         """Requests must not end in another store than they were acknowledged for."""
