@@ -17,6 +17,9 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
+	$(BIN)/python -m tests.benchmarks.ack
+	$(BIN)/python -m tests.benchmarks.overload
+	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.insert
 	$(BIN)/python -m tests.benchmarks.search

@@ -24,7 +24,8 @@ def standard_load(spans: int, size: int, *, now_ns: int, first_seed: int = 0) ->
 
 
 def over_grpc(address: str) -> Send:
-    channel = grpc.insecure_channel(address)
+    # A connection of its own for each; gRPC would share one.
+    channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
 
     def send(body: bytes) -> None:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import grpc
@@ -62,6 +63,7 @@ class Flood:
         self._calls: list[grpc.UnaryUnaryMultiCallable[bytes, bytes]] = [channel.unary_unary(EXPORT) for channel in self._channels]
         self._http = serve.http
         self._kept = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
 
     def __call__(self, number: int) -> Answer:
         """Send a request that is different for every number."""
@@ -70,25 +72,24 @@ class Flood:
         return self._over_http(body) if number % 2 else self._over_grpc(number, body)
 
     def close(self) -> None:
-        """Close the connections of gRPC."""
+        """Close all connections."""
         for channel in self._channels:
             channel.close()
+        for connection in self._connections:
+            connection.close()
 
     def _over_grpc(self, number: int, body: bytes) -> Answer:
         try:
             self._calls[number // 2 % _CHANNELS](body, timeout=60)
-        except grpc.Call as error:  # type: ignore[misc]  # what a call raises is itself
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return Answer.NONE
-            details = dict(error.trailing_metadata()).get("grpc-status-details-bin", b"")
-            hinted = any(detail.Is(RetryInfo.DESCRIPTOR) for detail in Status.FromString(bytes(details)).details)
-            return Answer.LATER if error.code() is grpc.StatusCode.UNAVAILABLE and hinted else Answer.REFUSED
+        except grpc.RpcError as error:
+            return _refusal(error)
         return Answer.STORED
 
     def _over_http(self, body: bytes) -> Answer:
         connection: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
         if connection is None:
             self._kept.connection = connection = http.client.HTTPConnection(self._http, timeout=60)
+            self._connections.append(connection)
         try:
             connection.request("POST", "/v1/traces", body, {"content-type": "application/x-protobuf"})
             response = connection.getresponse()
@@ -99,6 +100,15 @@ class Flood:
         if response.status == 200:
             return Answer.STORED
         return Answer.LATER if response.status == 503 and response.headers["retry-after"] else Answer.REFUSED
+
+
+def _refusal(call: Any) -> Answer:
+    """What a call's error says; gRPC's types do not know that it is the call itself."""
+    if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Answer.NONE
+    details = dict(call.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    hinted = any(detail.Is(RetryInfo.DESCRIPTOR) for detail in Status.FromString(details).details)
+    return Answer.LATER if call.code() is grpc.StatusCode.UNAVAILABLE and hinted else Answer.REFUSED
 
 
 class Exporters(threading.Thread):

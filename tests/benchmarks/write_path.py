@@ -40,7 +40,7 @@ _MARK = b"chatcmpl-"
 """Every span of the standard load has it once."""
 _STORED = """SELECT (SELECT count() FROM otel_traces), (SELECT uniqExact(TraceId) FROM otel_traces),
 (SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'otel_traces'),
-(SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'traces_parts')"""
+(SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table != 'otel_traces')"""
 
 
 def ours(transport: Transport, bodies: Sequence[bytes], spans: int) -> float:
