@@ -37,10 +37,14 @@ class Batcher:
         linger_seconds: a write is begun when a request has waited this long,
         max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
         waiting_bytes: beyond this, requests are refused.
+        admit: raises ExportError while ``write`` would refuse whatever it is given.
     """
 
-    def __init__(self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int) -> None:
+    def __init__(
+        self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int, admit: Callable[[], None] = lambda: None
+    ) -> None:
         self._write = write
+        self._admit = admit
         self._linger_seconds = linger_seconds
         self._max_spans = max_spans
         self._max_bytes = max_bytes
@@ -52,16 +56,25 @@ class Batcher:
         self._closing = False
         self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
 
+    def admit(self, size: int) -> None:
+        """Say whether a request of so many bytes would be taken now.
+
+        Raises:
+            ExportError: it would not.
+        """
+        if self._closing:
+            raise UnavailableError("the server is stopping", RETRY_SECONDS)
+        if self._bytes and self._bytes + size > self._waiting_limit:
+            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
+        self._admit()
+
     async def add(self, request: CheckedRequest) -> None:
         """Wait until the request is safe.
 
         Raises:
             ExportError: it was not.
         """
-        if self._closing:
-            raise UnavailableError("the server is stopping", RETRY_SECONDS)
-        if self._bytes and self._bytes + len(request.body) > self._waiting_limit:
-            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
+        self.admit(len(request.body))
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time(), loop.create_future())
         self._queue.append(waiting)

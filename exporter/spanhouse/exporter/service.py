@@ -22,6 +22,10 @@ _SMALL_BYTES: Final = 256 * 1024
 class Sink(Protocol):
     """The next step of the flow."""
 
+    def admit(self, size: int) -> None:
+        """Raise ExportError if a request of so many bytes would be refused now, whatever it holds."""
+        ...
+
     async def add(self, request: CheckedRequest) -> None:
         """Return when the request is stored; raise ExportError if it is not."""
         ...
@@ -61,6 +65,8 @@ class ExportService:
         """
         if len(body) > self.max_request_bytes:
             raise TooLargeError(f"the request has {len(body)} bytes, more than the {self.max_request_bytes} allowed: send smaller batches")
+        # Before it is parsed: who is overloaded lives on what a refusal does not cost.
+        self.sink.admit(len(body))
         try:
             checked = check(body, self.limits) if len(body) <= _SMALL_BYTES else await asyncio.to_thread(check, body, self.limits)
             if checked.spans:

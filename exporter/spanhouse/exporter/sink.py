@@ -54,7 +54,14 @@ def _root(config: ServeConfig) -> Iterator[SpoolRoot]:
 async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[Batcher]:
     """The spool's writing end. Requests that wait share one fsync."""
     log = SpoolLog(config.spool_directory, receiver, config.spool_limits)
-    batcher = Batcher(log.append, linger_seconds=0, max_spans=_NO_LIMIT, max_bytes=config.batch_bytes, waiting_bytes=config.waiting_bytes)
+    batcher = Batcher(
+        log.append,
+        linger_seconds=0,
+        max_spans=_NO_LIMIT,
+        max_bytes=config.batch_bytes,
+        waiting_bytes=config.waiting_bytes,
+        admit=log.admit,
+    )
     sealing = asyncio.create_task(_seal(log, readiness))
     try:
         yield batcher

@@ -81,6 +81,15 @@ class SpoolLog:
         self._seal_left()  # by a receive process that was killed
         self._number = max((int(path.stem) for path in self._sealed()), default=0)
 
+    def admit(self) -> None:
+        """Say without a look at the disk whether there is room, as of the last look.
+
+        Raises:
+            UnavailableError: there was none.
+        """
+        if self.full:
+            raise UnavailableError(f"{self.full}; try again", _RETRY_SECONDS)
+
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
         """Write the requests and wait until the disk has them.
 
