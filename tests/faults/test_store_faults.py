@@ -21,6 +21,7 @@ from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool import drain as drain_module
 from spanhouse.exporter.spool.drain import Drain
 from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.spool.replay import replay
 from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.writer import Batch, Writer
@@ -220,6 +221,25 @@ def test_a_view_that_fails_after_the_spans_were_stored_doubles_nothing(store: St
     for _ in range(2):
         spool.send()
     check(store, spool)
+
+
+def test_a_request_that_the_store_cannot_take_becomes_a_dead_letter_and_costs_no_neighbour(store: Store, spool: Spool) -> None:
+    store.client.command("ALTER TABLE otel_traces ADD CONSTRAINT strict CHECK SpanName != 'poison'")
+    body = trace(name="poison").SerializeToString()
+    names = [f"neighbour {number}" for number in range(6)]
+    neighbours = [CheckedRequest(trace(name=name).SerializeToString(), 3) for name in names]
+    assert not any(spool.log.append([*neighbours[:3], CheckedRequest(body, 3), *neighbours[3:]]))
+    spool.log.seal(now=True)
+    spool.drained()
+    store.client.command("ALTER TABLE otel_traces DROP CONSTRAINT strict")
+    assert store.counts([*names, "poison"]) == dict.fromkeys(names, 1)
+    (letter,) = (spool.directory / "dead-letters").glob("*.otlp")
+    assert letter.read_bytes() == body
+    assert "its error code is 469" in letter.with_suffix(".json").read_text()
+    assert replay(spool.directory) == 1
+    spool.drained()
+    assert store.counts([*names, "poison"]) == dict.fromkeys([*names, "poison"], 1)
+    assert store.disagreeing_traces() == []
 
 
 def test_a_server_that_dies_and_comes_back_has_everything_once(store: Store, proxy: FaultyStore, spool: Spool) -> None:
