@@ -19,6 +19,7 @@ from spanhouse.schema.rollups import rebuild_statements
 
 _TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
+_PART_BYTES: Final = 4 * 2**20
 _LAST_NS: Final = 2**63 - 1
 """The last time that the engine stores; later ones are clamped to it."""
 
@@ -49,6 +50,23 @@ def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
 
     Where it has some, their traces' rollups are written again: the insert may have ended between the spans and these.
     """
+    return [body for some in _in_parts(bodies) for body in _missing(client, some)]
+
+
+def _in_parts(bodies: Sequence[Buffer]) -> Iterator[Sequence[Buffer]]:
+    """A parsed request takes several times its bytes, so few are parsed at a time."""
+    part: list[Buffer] = []
+    size = 0
+    for body in bodies:
+        if part and size + len(body) > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(body)
+        size += len(body)
+    yield part
+
+
+def _missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     requests = [ExportTraceServiceRequest.FromString(bytes(body)) for body in bodies]
     spans = [span for request in requests for span in _spans(request)]
     stored = _stored(client, spans)
