@@ -19,13 +19,6 @@ TRACES_COLUMNS = (
     "ResponsePreview, InputTokens, OutputTokens, Cost, arraySort(Metadata::Array(Tuple(String, String))) AS Metadata, "
     "arraySort(Tags::Array(Tuple(String, String))) AS Tags, RootSpanId"
 )
-COLLECTORS_INSERT = """INSERT INTO otel_traces (
-    Timestamp, TraceId, SpanId, ParentSpanId, TraceState, SpanName, SpanKind, ServiceName, ResourceAttributes, ScopeName, ScopeVersion,
-    SpanAttributes, Duration, StatusCode, StatusMessage, Events.Timestamp, Events.Name, Events.Attributes,
-    Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
-) VALUES (
-    now64(9), 'ab', 'cd', '', '', 'collected', 'Server', 'svc', map('service.name', 'svc'), 'lib', '1', map('k', 'v'), 5, 'Ok', '',
-    [now64(9)], ['e'], [map('a', 'b')], ['ef'], ['01'], [''], [map('c', 'd')])"""
 
 
 def test_migrating_twice_changes_nothing(store: TestStore) -> None:
@@ -128,12 +121,6 @@ def test_a_half_applied_migration_is_told_and_resumed(store: TestStore) -> None:
         migrations.plan(store.execute)
     assert migrations.apply(store.execute, resume=True) == (last,)
     assert migrations.plan(store.execute) == ()
-
-
-def test_the_collectors_own_insert_works_and_feeds_the_traces(store: TestStore) -> None:
-    store.client.command(COLLECTORS_INSERT)
-    (row,) = store.rows("SELECT Name, ServiceName, State, SpanCount FROM traces")
-    assert row == {"Name": "collected", "ServiceName": "svc", "State": "OK", "SpanCount": 1}
 
 
 def test_a_batch_that_is_sent_again_is_stored_once(store: TestStore) -> None:
