@@ -19,7 +19,9 @@ OTHER_ID = bytes(range(2, 18))
 
 def a_trace() -> list[Span]:
     """A root, a failed child 90 seconds later with an event and a link, both of one trace."""
-    root = span("GET /chat", trace_id=TRACE_ID, span_id=b"\1" * 8, start_ns=START * 10**9 + 5, duration_ns=2_000_000, attributes={"http.route": "/chat"})
+    root = span(
+        "GET /chat", trace_id=TRACE_ID, span_id=b"\1" * 8, start_ns=START * 10**9 + 5, duration_ns=2_000_000, attributes={"http.route": "/chat"}
+    )
     child = span("llm", trace_id=TRACE_ID, span_id=b"\2" * 8, parent=root.span_id, start_ns=(START + 90) * 10**9 + 999_999_999, error=True, kind=3)
     child.events.add(name="retry", time_unix_nano=(START + 91) * 10**9, attributes=key_values({"n": 2}))
     child.links.add(trace_id=OTHER_ID, span_id=b"\3" * 8, attributes=key_values({"why": "batch"}))
@@ -88,8 +90,8 @@ def test_hyperdx_lists_spans_facets_and_a_histogram(filled: TestStore) -> None:
 def test_the_times_of_a_trace_are_found_though_its_spans_come_apart(store: TestStore) -> None:
     for one in reversed(a_trace()):
         store.ingest(request([one]))
-    query = f"SELECT toUnixTimestamp(min(Start)) AS first, toUnixTimestamp(max(End)) AS last FROM otel_traces_trace_id_ts WHERE TraceId = '{TRACE_ID.hex()}'"
-    assert store.rows(query) == [{"first": START, "last": START + 90}]
+    times = "SELECT toUnixTimestamp(min(Start)) AS first, toUnixTimestamp(max(End)) AS last FROM otel_traces_trace_id_ts"
+    assert store.rows(f"{times} WHERE TraceId = '{TRACE_ID.hex()}'") == [{"first": START, "last": START + 90}]
     assert len(ask(store, "grafana_trace_by_id")) == 2
 
 

@@ -12,7 +12,8 @@ from tests.support.otlp import REMOTE, request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.schema import migrations
-from spanhouse.schema.migrations import MigrationError
+from spanhouse.schema.execute import MigrationError
+
 
 TRACES_COLUMNS = (
     "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, SessionId, UserId, ModelId, ClientRequestId, RequestPreview, "

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.exporter.directory import own
 from spanhouse.schema import migrations, serving
-from spanhouse.schema.migrations import MigrationError
+from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
 
 _log = logging.getLogger(__name__)

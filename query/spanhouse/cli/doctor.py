@@ -16,7 +16,7 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
 from spanhouse.cli.verbs import SERVE
 from spanhouse.schema import migrations, serving
-from spanhouse.schema.migrations import MigrationError
+from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.serving import Serving
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 

@@ -6,7 +6,7 @@ import sys
 from enum import IntEnum
 
 from spanhouse.cli.text import escape_unsafe, one_line
-from spanhouse.schema.migrations import MigrationError
+from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.store import StoreError
 
 

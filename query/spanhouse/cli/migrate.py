@@ -1,26 +1,94 @@
-"""``spanhouse migrate``: makes or updates a store's tables. The only verb that needs the right to."""
+"""``spanhouse migrate``: makes or updates a store's tables, and what else needs the right to."""
 
 from __future__ import annotations
 
+import re
+import sys
 from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
-from spanhouse.cli.errors import Exit
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.progress import show_step
 from spanhouse.cli.stores import given_store, tables
-from spanhouse.schema import migrations
+from spanhouse.schema import adopt, migrations, retention, verify
+from spanhouse.schema.execute import Execute
+from spanhouse.schema.migrations import Migration
+from spanhouse.schema.store import Store
+
+_CLUSTER: Final = re.compile(r"[A-Za-z_{][A-Za-z0-9_.{}-]*\Z")
+_SPANS_BEFORE: Final = "SELECT count() FROM (SELECT 1 FROM otel_traces LIMIT 1)"
 
 
 def run(arguments: Namespace) -> int:
-    """Apply what the store still needs, or say what that is."""
+    """Apply what the store still needs, or say what that is; then do what else was asked for."""
     store = given_store(arguments.store)
-    with tables(store, create=not arguments.plan) as execute:
+    cluster = arguments.cluster or None
+    days = retention.parse(arguments.ttl) if arguments.ttl else {}
+    if cluster is not None and not _CLUSTER.match(cluster):
+        raise CommandError(f"cluster {cluster!r}: not a name of a cluster")
+    if arguments.verify:
+        return _verify(store, cluster)
+    with tables(store, create=not arguments.plan, cluster=cluster) as execute:
         if arguments.plan or execute is None:
             pending = migrations.load() if execute is None else migrations.plan(execute)
             for migration in pending:
                 print(f"would apply {migration}")
         else:
-            pending = migrations.apply(execute, resume=arguments.resume, report=lambda migration: print(f"applying {migration}", flush=True))
-    if not pending:
-        print(f"{store} is up to date: {migrations.load()[-1]}")
-    elif not arguments.plan:
-        print(f"{store} is now at {migrations.load()[-1]}")
+            pending = migrations.apply(execute, resume=arguments.resume, cluster=cluster, report=_say)
+        if not pending:
+            print(f"{store} is up to date: {migrations.load()[-1]}")
+        elif not arguments.plan:
+            print(f"{store} is now at {migrations.load()[-1]}")
+        if execute is not None and not arguments.plan:
+            _besides(execute, arguments, days, cluster, upgraded=bool(pending))
     return Exit.DONE
+
+
+def _say(what: Migration | str) -> None:
+    if isinstance(what, Migration):
+        print(f"applying {what}", flush=True)
+    else:
+        print(what, file=sys.stderr, flush=True)
+
+
+def _besides(execute: Execute, arguments: Namespace, days: Mapping[str, int], cluster: str | None, *, upgraded: bool) -> None:
+    for name, count in days.items():
+        retention.keep(execute, name, count, cluster=cluster)
+        print(f"{name} keeps {f'{count} days' if count else 'everything'}")
+    if upgraded and int(str(execute(_SPANS_BEFORE)[0][0])):
+        print("`spanhouse backfill` fills new tables for the spans that were stored before", file=sys.stderr)
+    if arguments.adopt:
+        database = vars(arguments)["from"]
+        source = f"{database}.{arguments.adopt}" if database else arguments.adopt
+        found = adopt.adopt(execute, arguments.adopt, database=database or None, report=show_step, cluster=cluster)
+        print(f"all {found.spans:,} spans of {source} are here ({found.rows:,} rows), {found.equal:,} of them with the same values")
+
+
+def _verify(store: Store, cluster: str | None) -> int:
+    """Compare with the same tables made in a database of their own, which is dropped again."""
+    beside = replace(store, database=f"{store.database}_verify")
+    with tables(store, create=False) as execute:
+        if execute is None or migrations.plan(execute):
+            raise CommandError(f"{store}: migrations are missing; run `spanhouse migrate` first", Exit.STORE)
+        found = _differences(execute, beside, cluster)
+    for line in found:
+        print(line)
+    if found:
+        raise CommandError(f"{store} is not what its ledger says, {migrations.load()[-1]}: {len(found)} differences", Exit.STORE)
+    print(f"{store} is what its ledger says: {migrations.load()[-1]}")
+    return Exit.DONE
+
+
+def _differences(execute: Execute, beside: Store, cluster: str | None) -> list[str]:
+    drop = f"DROP DATABASE IF EXISTS {beside.database}" + (f" ON CLUSTER '{cluster}'" if cluster else "")
+    execute(drop)
+    try:
+        with tables(beside, create=True, cluster=cluster) as made_anew:
+            if made_anew is None:
+                raise CommandError(f"database {beside.database} can't be made", Exit.STORE)
+            migrations.apply(made_anew, cluster=cluster)
+            return list(verify.differences(execute, made_anew))
+    finally:
+        execute(drop)

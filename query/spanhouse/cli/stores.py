@@ -20,7 +20,7 @@ from spanhouse.query import TraceClient
 from spanhouse.query.connection import connect
 from spanhouse.query.statement import Statement
 from spanhouse.schema import serving
-from spanhouse.schema.migrations import Execute
+from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
@@ -86,12 +86,13 @@ def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
 
 
 @contextmanager
-def tables(store: Store, *, create: bool) -> Iterator[Execute | None]:
+def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterator[Execute | None]:
     """Connect with the rights of the DSN's user; gives a function that runs a statement in the store's database.
 
     Args:
         store: where.
         create: make the embedded store and the database where they are missing. Otherwise None is given for them instead of a function.
+        cluster: make the database on all servers of this cluster.
 
     Raises:
         CommandError: the store can't be reached, or another process owns it.
@@ -102,7 +103,8 @@ def tables(store: Store, *, create: bool) -> Iterator[Execute | None]:
     try:
         with _connect(store, DEFAULT_DATABASE) as client:
             if create:
-                client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": store.database})
+                where = f" ON CLUSTER '{cluster}'" if cluster else ""
+                client.command(f"CREATE DATABASE IF NOT EXISTS {store.database}{where}")
             found = client.query("SELECT count() FROM system.databases WHERE name = {name:String}", parameters={"name": store.database})
         if not int(str(found.result_rows[0][0])):
             yield None

@@ -45,6 +45,13 @@ _ADDRESS: Final = "HOST:PORT"
 _SPOOL: Final = Option(
     name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
 )
+_CLUSTER: Final = Option(
+    name="cluster",
+    metavar="NAME",
+    default="",
+    shown_default="one server",
+    help="the store is this cluster, by its name in the servers' configuration",
+)
 
 SERVE: Final = Verb(
     name="serve",
@@ -170,11 +177,33 @@ VERBS: Final = (
         module="migrate",
         options=(
             Option(name="plan", kind=bool, default=False, help="print what would be applied; change nothing"),
-            Option(name="resume", kind=bool, default=False, help="apply a migration again that was begun and not finished"),
+            Option(name="resume", kind=bool, default=False, help="apply a migration again that was begun and not finished, and wait for nobody"),
+            Option(name="verify", kind=bool, default=False, help="compare the tables with what they should be; change nothing"),
+            Option(
+                name="ttl",
+                metavar="NAME=DAYS,...",
+                default="",
+                shown_default="as it is; at first, nothing is ever deleted",
+                help="how long to keep otel_traces, traces, otel_traces_trace_id_ts, trace_tags, metadata, models; 0 keeps everything",
+            ),
+            Option(name="adopt", metavar="TABLE", default="", help="copy the spans of a table that the Collector's exporter made"),
+            Option(name="from", metavar="DATABASE", default="", shown_default="the store's own", help="database of that table"),
+            _CLUSTER,
             _OWN_STORE,
             CONFIG,
         ),
-        examples=("spanhouse migrate --plan", "spanhouse migrate --store http://user:password@host:8123/spanhouse"),
+        examples=(
+            "spanhouse migrate --plan",
+            "spanhouse migrate --store http://user:password@host:8123/spanhouse --ttl otel_traces=30,traces=90",
+            "spanhouse migrate --store http://user:password@host:8123/spanhouse --adopt otel_traces --from otel",
+        ),
+    ),
+    Verb(
+        name="backfill",
+        summary="make again, from the stored spans, all that is derived from them",
+        module="backfill",
+        options=(_CLUSTER, _OWN_STORE, CONFIG),
+        examples=("spanhouse backfill --store http://user:password@host:8123/spanhouse",),
     ),
     Verb(
         name="replay",

@@ -1,19 +1,23 @@
 """The table files and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
 
 Files are numbered, forward only, and hold statements that end in ``;`` at the end of a line. Each is recorded in the ledger
-``spanhouse_migrations`` with its checksum: ``started`` before its first statement, ``done`` after its last.
+``spanhouse_migrations`` with its checksum: ``started`` before its first statement, ``done`` after its last. They are written for one
+server; ``cluster`` makes of them what a cluster needs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final, Protocol
+from typing import Final
 
+from spanhouse.schema import lock
+from spanhouse.schema.cluster import of_local_tables, on_cluster, on_every_server
+from spanhouse.schema.execute import Execute, MigrationError, number
 from spanhouse.schema.substitutions import substitute
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
@@ -34,19 +38,9 @@ _READ_LEDGER: Final = (
     "SELECT id, name, argMax(sha256, (at, state = 'done')), max(state = 'done') FROM spanhouse_migrations GROUP BY id, name ORDER BY id"
 )
 _LEDGER_EXISTS: Final = "EXISTS TABLE spanhouse_migrations"
+_SPANS_EXIST: Final = "EXISTS TABLE otel_traces"
+_LEDGER_ENGINE: Final = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'spanhouse_migrations'"
 _WRITE_LEDGER: Final = "INSERT INTO spanhouse_migrations (id, name, sha256, state) SELECT {id:UInt32}, {name:String}, {sha256:String}, {state:String}"
-
-
-class Execute(Protocol):
-    """Runs one statement with bound parameters and returns its rows; none for a statement without result."""
-
-    def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
-        """Run it."""
-        ...
-
-
-class MigrationError(Exception):
-    """The store's tables are not in a state from which this version can go on. One line, says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +100,9 @@ def otlp_proto() -> str:
 
 def read_ledger(execute: Execute) -> tuple[Applied, ...]:
     """What the store says was applied, in order; empty for a new store."""
-    if not int(str(execute(_LEDGER_EXISTS)[0][0])):
+    if not number(execute(_LEDGER_EXISTS)[0][0]):
         return ()
-    return tuple(Applied(int(str(row[0])), str(row[1]), str(row[2]), bool(row[3])) for row in execute(_READ_LEDGER))
+    return tuple(Applied(number(row[0]), str(row[1]), str(row[2]), bool(row[3])) for row in execute(_READ_LEDGER))
 
 
 def plan(execute: Execute) -> tuple[Migration, ...]:
@@ -134,33 +128,69 @@ def plan(execute: Execute) -> tuple[Migration, ...]:
     return known[len(applied) :]
 
 
-def apply(execute: Execute, *, resume: bool = False, report: Callable[[Migration], None] = lambda _: None) -> tuple[Migration, ...]:
+def apply(
+    execute: Execute,
+    *,
+    resume: bool = False,
+    cluster: str | None = None,
+    wait_seconds: float = 60.0,
+    report: Callable[[Migration | str], None] = lambda _: None,
+) -> tuple[Migration, ...]:
     """Apply what the store still needs and return it. Every statement can be repeated, so a half-applied migration can be resumed.
+
+    One apply at a time works on a store; another one waits for it and then finds nothing left to do.
 
     Args:
         execute: runs a statement on the store; needs DDL rights.
-        resume: apply a half-applied migration again instead of refusing.
-        report: called with each migration before it is applied.
+        resume: apply a half-applied migration again instead of refusing, and wait for nobody.
+        cluster: make the tables on all servers of this cluster; None for one server.
+        wait_seconds: how long to wait for another apply.
+        report: called with each migration before it is applied, and with a line of text when another apply is waited for.
 
     Raises:
-        MigrationError: as ``plan``.
+        MigrationError: as ``plan``; or another apply does not end, or the store's tables are of the other kind, of a cluster or of one server.
     """
-    execute(_CREATE_LEDGER)
-    pending = _resumable(execute) if resume else plan(execute)
-    for migration in pending:
-        report(migration)
-        _record(execute, migration, "started")
-        for statement in migration.statements:
-            _run(execute, statement)
-        _record(execute, migration, "done")
+    execute(_CREATE_LEDGER if cluster is None else on_every_server(_CREATE_LEDGER, cluster))
+    _check_kind(execute, cluster)
+    if [(row.id, row.sha256, row.done) for row in read_ledger(execute)] == [(migration.id, migration.sha256, True) for migration in load()]:
+        return ()
+    where = "" if cluster is None else f"ON CLUSTER '{cluster}'"
+    with lock.held(execute, take_over=resume, wait_seconds=wait_seconds, where=where, report=report):
+        _check_new(execute)
+        pending = _resumable(execute) if resume else plan(execute)
+        for migration in pending:
+            report(migration)
+            _record(execute, migration, "started")
+            for statement in migration.statements:
+                _run(execute, statement, cluster)
+            _record(execute, migration, "done")
     return pending
 
 
-def _run(execute: Execute, statement: str) -> None:
+def _check_kind(execute: Execute, cluster: str | None) -> None:
+    found = execute(_LEDGER_ENGINE)
+    if found and str(found[0][0]).startswith("Replicated") != (cluster is not None):
+        raise MigrationError(
+            "the store's tables are those of one server: leave out --cluster"
+            if cluster
+            else "the store's tables are those of a cluster: name it by --cluster"
+        )
+
+
+def _check_new(execute: Execute) -> None:
+    if not read_ledger(execute) and number(execute(_SPANS_EXIST)[0][0]):
+        raise MigrationError(
+            "the database has an otel_traces that spanhouse did not make: use another database, and adopt that table (--adopt, --from)"
+        )
+
+
+def _run(execute: Execute, statement: str, cluster: str | None) -> None:
     """Run a statement, unless its comment ``-- only if: SELECT ...`` holds a query that gives nothing or 0."""
     condition = _CONDITION.search(statement)
-    if condition is None or any(int(str(row[0])) for row in execute(condition["query"])):
-        execute(statement)
+    query = None if condition is None else condition["query"] if cluster is None else of_local_tables(condition["query"])
+    if query is None or any(number(row[0]) for row in execute(query)):
+        for each in (statement,) if cluster is None else on_cluster(statement, cluster):
+            execute(each)
 
 
 def _resumable(execute: Execute) -> tuple[Migration, ...]:

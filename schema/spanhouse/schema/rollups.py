@@ -7,6 +7,7 @@ insert into ``otel_traces`` and those that follow from it, or because the view i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -14,32 +15,57 @@ from spanhouse.schema import migrations
 
 _VIEW: Final = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) TO (?P<target>\w+) AS\n(?P<select>.*)\Z", re.DOTALL)
 _DROP: Final = re.compile(r"DROP VIEW IF EXISTS (?P<name>\w+)\Z")
-_SOURCE: Final = re.compile(r"\bFROM otel_traces$", re.MULTILINE)
+_SOURCE: Final = re.compile(r"\bFROM (?P<source>otel_traces|trace_carriers)$", re.MULTILINE)
 _COLUMNS: Final = re.compile(r"^SELECT\n(?P<items>.*?)\nFROM", re.MULTILINE | re.DOTALL)
-_STORED: Final = "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """A materialized view over stored rows.
+
+    Attributes:
+        source: the table whose rows it sees: ``otel_traces``, or ``trace_carriers``, which is filled from it.
+        target: the table that it writes.
+        select: its SELECT.
+    """
+
+    source: str
+    target: str
+    select: str
+
+    def insert(self, condition: str) -> str:
+        """The INSERT that writes again what follows from some rows of the source: columns by name, as the engine matches them for a view.
+
+        Rows that are there already do no harm: what they say merges idempotently.
+
+        Args:
+            condition: which rows, SQL over columns of the source; its parameters are the statement's.
+        """
+        columns = _COLUMNS.search(self.select)
+        if columns is None:
+            raise ValueError(f"the view that fills {self.target} has no list of columns, one a line")
+        names = ", ".join(item.rstrip(",").rpartition(" ")[2] for item in re.split(r",\n {4}(?=\S)", columns["items"]))
+        rows = f"FROM (SELECT * FROM {self.source} WHERE {condition})"  # noqa: S608 our own words; values are parameters
+        return f"INSERT INTO {self.target} ({names})\n{_SOURCE.sub(lambda _: rows, self.select)}"
+
+
+@cache
+def rollups() -> tuple[Rollup, ...]:
+    """All materialized views over stored rows, each after what fills its source."""
+    views: dict[str, Rollup] = {}
+    for migration in migrations.load():
+        for statement in migration.statements:
+            if (made := _VIEW.search(statement)) and (source := _SOURCE.search(made["select"])):
+                views[made["name"]] = Rollup(source["source"], made["target"], made["select"])
+            elif gone := _DROP.search(statement):
+                views.pop(gone["name"], None)
+    return tuple(sorted(views.values(), key=lambda view: view.source != "otel_traces"))
 
 
 @cache
 def rebuild_statements() -> tuple[str, ...]:
-    """For each materialized view over ``otel_traces`` the INSERT that writes its target's rows for some traces again.
+    """For each view over ``otel_traces`` the INSERT that writes its target's rows for some traces again; views over targets follow by themselves.
 
-    Rows that are there already do no harm: what they say of a trace merges idempotently. The only parameter is
-    ``trace_ids``, bare lower-case hex, bound as ``Array(String)``.
+    The only parameter is ``trace_ids``, bare lower-case hex, bound as ``Array(String)``.
     """
-    views: dict[str, tuple[str, str]] = {}
-    for migration in migrations.load():
-        for statement in migration.statements:
-            if made := _VIEW.search(statement):
-                views[made["name"]] = (made["target"], made["select"])
-            elif gone := _DROP.search(statement):
-                views.pop(gone["name"], None)
-    return tuple(_insert(target, select) for target, select in views.values() if _SOURCE.search(select))
-
-
-def _insert(target: str, select: str) -> str:
-    """The INSERT of a view: columns by name, as the engine matches them for a view."""
-    columns = _COLUMNS.search(select)
-    if columns is None:
-        raise ValueError(f"the view that fills {target} has no list of columns, one a line")
-    names = ", ".join(item.rstrip(",").rpartition(" ")[2] for item in re.split(r",\n {4}(?=\S)", columns["items"]))
-    return f"INSERT INTO {target} ({names})\n{_SOURCE.sub(lambda _: _STORED, select)}"
+    return tuple(view.insert("TraceId IN {trace_ids:Array(String)}") for view in rollups() if view.source == "otel_traces")

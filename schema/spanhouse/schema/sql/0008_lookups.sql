@@ -34,7 +34,7 @@ ORDER BY (TraceId, Key)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Values of metadata by day, for those who choose from a list. Of a key that has more than 256 in a day, such as a session, some 256 are
--- kept, so that none can fill the table.
+-- kept, so that none can fill the table. Texts over 256 bytes are nothing to choose from.
 CREATE TABLE IF NOT EXISTS metadata_parts
 (
     Day Date32 CODEC(ZSTD(1)),
@@ -46,33 +46,13 @@ PARTITION BY toYYYYMM(Day)
 ORDER BY (Key, Day)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- Resource attributes of all spans, each process looked at once, and what the spans that may have entered the process say of it or of the
--- trace. An alias is listed under the MLflow key, too, that it may stand for.
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_to_metadata TO metadata_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_carriers_to_metadata TO metadata_parts AS
 SELECT
-    Day,
-    arrayJoin(if(
-        startsWith(Item.1, 'mlflow.traceMetadata.'),
-        [substring(Item.1, 22)],
-        arrayFilter(name -> name != '', [Item.1, transform(Item.1, {aliases}, {aliased_keys}, '')]))) AS Key,
+    toDate32(Timestamp) AS Day,
+    Item.1 AS Key,
     groupUniqArray(256)(Item.2) AS Values
-FROM
-(
-    SELECT
-        toDate32(Timestamp) AS Day,
-        any(ResourceAttributes) AS Found
-    FROM otel_traces
-    GROUP BY Day, cityHash64(ResourceAttributes)
-    UNION ALL
-    SELECT
-        toDate32(Timestamp) AS Day,
-        mapApply(
-            (k, v) -> (transform(k, {trace_attributes}, {trace_attribute_keys}, k), v),
-            mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.') OR has({process_keys}, k) OR has({trace_attributes}, k), SpanAttributes)) AS Found
-    FROM otel_traces
-    WHERE ParentSpanId = '' OR bitAnd(Flags, 0x300) IN (0, 0x300)
-)
-ARRAY JOIN CAST(Found, 'Array(Tuple(String, String))') AS Item
+FROM trace_carriers
+ARRAY JOIN CAST(mapConcat(ProcessMetadata, TraceMetadata), 'Array(Tuple(String, String))') AS Item
 WHERE length(Item.2) BETWEEN 1 AND 256
 GROUP BY Day, Key;
 
@@ -127,47 +107,23 @@ ENGINE = AggregatingMergeTree
 ORDER BY ModelId
 SETTINGS non_replicated_deduplication_window = 1000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_to_models TO logged_models_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_carriers_to_models TO logged_models_parts AS
 WITH
-    toDateTime64('2262-04-11 23:47:16', 9, 'UTC') AS Never,
-    toDateTime64(0, 9, 'UTC') AS LongAgo,
-    Own['mlflow.traceMetadata.mlflow.modelId'] AS OfTrace,
-    mapUpdate(Resource, Own) AS Process,
-    if({commit} = '', Never, Earliest) AS FirstCommitAt,
-    if({commit} = '', LongAgo, Latest) AS LastCommitAt
+    mapUpdate(ProcessMetadata, TraceMetadata)['mlflow.source.git.commit'] AS Commit,
+    -- Without a commit a row says nothing of the first and the last one: it is put where it is neither.
+    (if(Commit = '', toDateTime64('2262-04-11 23:47:16', 9, 'UTC'), Timestamp), Commit) AS First,
+    (if(Commit = '', toDateTime64(0, 9, 'UTC'), Timestamp), Commit) AS Last,
+    mapFilter((k, v) -> startsWith(k, 'mlflow.model.params.'), ProcessMetadata) AS Found
 SELECT
-    arrayJoin(arrayDistinct(arrayFilter(id -> id != '', [Process['mlflow.modelId'], OfTrace]))) AS ModelId,
-    max(if(ModelId = Process['mlflow.modelId'], Process['mlflow.model.name'], '')) AS Name,
-    max(if(
-        ModelId = Process['mlflow.modelId'],
-        mapApply((k, v) -> (substring(k, 21), v), mapFilter((k, v) -> startsWith(k, 'mlflow.model.params.'), Process)),
-        CAST(map(), 'Map(String, String)'))) AS Params,
-    min(Earliest) AS FirstSeen,
-    max(Latest) AS LastSeen,
-    min((FirstCommitAt, {commit})) AS FirstCommit,
-    max((LastCommitAt, {commit})) AS LastCommit
-FROM
-(
-    SELECT
-        CAST(any(ResourceAttributes), 'Map(String, String)') AS Resource,
-        CAST(any(Chosen), 'Map(String, String)') AS Own,
-        min(Timestamp) AS Earliest,
-        max(Timestamp) AS Latest
-    FROM
-    (
-        SELECT
-            Timestamp,
-            ResourceAttributes,
-            mapFilter(
-                (k, v) -> has({process_keys}, k) OR startsWith(k, 'mlflow.model.') OR k = 'mlflow.traceMetadata.mlflow.modelId',
-                SpanAttributes) AS Chosen
-        FROM otel_traces
-        WHERE mapContains(ResourceAttributes, 'mlflow.modelId')
-            OR mapContains(SpanAttributes, 'mlflow.modelId')
-            OR mapContains(SpanAttributes, 'mlflow.traceMetadata.mlflow.modelId')
-    )
-    GROUP BY cityHash64(ResourceAttributes, Chosen)
-)
+    arrayJoin(arrayDistinct(arrayFilter(id -> id != '', [ProcessMetadata['mlflow.modelId'], TraceMetadata['mlflow.modelId']]))) AS ModelId,
+    max(if(ModelId = ProcessMetadata['mlflow.modelId'], ProcessMetadata['mlflow.model.name'], '')) AS Name,
+    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(ModelId = ProcessMetadata['mlflow.modelId'], Found, map())), 'Map(String, String)')) AS Params,
+    min(Timestamp) AS FirstSeen,
+    max(Timestamp) AS LastSeen,
+    min(First) AS FirstCommit,
+    max(Last) AS LastCommit
+FROM trace_carriers
+WHERE mapContains(ProcessMetadata, 'mlflow.modelId') OR mapContains(TraceMetadata, 'mlflow.modelId')
 GROUP BY ModelId;
 
 CREATE VIEW IF NOT EXISTS logged_models AS
