@@ -25,6 +25,8 @@ from spanhouse.schema.store import StoreError, parse_store
 
 COMMAND = [sys.executable, "-m", "spanhouse.cli"]
 DERIVED = ("traces", "otel_traces_trace_id_ts", "metadata_keys", "metadata_values", "logged_models")
+LAST_OF_A_VERSION = (3, 4, 7)
+"""Migrations after which a version came to users; what follows one up to the next works only together."""
 STORAGE = ("trace_carriers", "otel_traces_trace_id_ts", "metadata_parts", "logged_models_parts")
 
 
@@ -80,7 +82,7 @@ def test_a_migrate_that_was_killed_is_told_and_another_goes_on_where_it_ended(se
 
     def dying(sql: str, parameters: Any = None) -> Any:
         nonlocal killed
-        if "trace_carriers" in sql or killed:
+        if "CREATE VIEW IF NOT EXISTS traces" in sql or killed:
             killed += 1
             raise SystemExit  # and nothing that follows reaches the server, as after kill -9
         return database.execute(sql, parameters)
@@ -132,7 +134,7 @@ def derived(store: TestStore) -> list[list[dict[str, Any]]]:
     return [store.rows(f"SELECT {columns.get(name, '*')} FROM {name} {grouped.get(name, '')} ORDER BY ALL") for name in DERIVED]
 
 
-@pytest.mark.parametrize("version", range(3, len(migrations.load())))
+@pytest.mark.parametrize("version", LAST_OF_A_VERSION)
 def test_a_store_of_each_earlier_version_is_upgraded_with_what_it_holds(store: TestStore, version: int) -> None:
     every, spans = migrations.load(), batches()
     with pytest.MonkeyPatch.context() as earlier:

@@ -14,7 +14,6 @@ from tests.support.store import TestStore
 from spanhouse.schema import migrations
 from spanhouse.schema.execute import MigrationError
 
-
 TRACES_COLUMNS = (
     "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, SessionId, UserId, ModelId, ClientRequestId, RequestPreview, "
     "ResponsePreview, InputTokens, OutputTokens, Cost, arraySort(Metadata::Array(Tuple(String, String))) AS Metadata, "
