@@ -30,8 +30,8 @@ def test_migrating_twice_changes_nothing(store: TestStore) -> None:
 
 def test_every_migration_can_be_repeated_with_data_in_place(store: TestStore) -> None:
     store.ingest(trace())
-    store.client.command("TRUNCATE TABLE spanhouse_migrations")
-    assert migrations.apply(store.execute) == migrations.load()
+    store.client.command("ALTER TABLE spanhouse_migrations DELETE WHERE id > 1 OR state = 'done' SETTINGS mutations_sync = 1")
+    assert migrations.apply(store.execute, resume=True) == migrations.load()
     store.ingest(trace())
     assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
     assert store.rows("SELECT sum(SpanCount) AS n FROM traces") == [{"n": 6}]
