@@ -221,5 +221,7 @@ def otlp_insert_settings() -> dict[str, object]:
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "insert_deduplicate": 1,
         "async_insert": 0,
+        # On a cluster the answer comes after the shards have the rows.
+        "distributed_foreground_insert": 1,
         "max_partitions_per_insert_block": 0,
     }
