@@ -89,7 +89,7 @@ def test_doctor_finds_nothing_wrong_with_a_running_server(running: Serve) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert {level for level, *_ in lines} == {"ok"}
-    assert {subject for _, subject, _ in lines} == {"python", "packages", "server", "store"}
+    assert {subject for _, subject, _ in lines} == {"python", "packages", "server", "store", "spool"}
     assert f"grpc {running.grpc}" in done.stdout
     assert f"tables are up to date, {migrations.load()[-1]}" in done.stdout
 
@@ -109,6 +109,17 @@ def test_doctor_says_of_a_server_that_does_not_answer_what_to_do(tmp_path: Path)
     done = spanhouse(tmp_path, "doctor")
     assert done.returncode == 3
     assert f"127.0.0.1:{port} does not answer" in done.stdout
+
+
+def test_doctor_says_what_waits_in_the_spool_and_what_was_put_aside(tmp_path: Path) -> None:
+    for name, size in (("0/000000000001.sealed", 7), ("dead-letters/ab.otlp", 1), ("quarantine/0-000000000001-0.bin", 1)):
+        file = tmp_path / "store-spool" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes(size))
+    said = spanhouse(tmp_path, "doctor").stdout
+    assert "7 bytes acknowledged and not yet stored: start `spanhouse serve`" in said
+    assert f"1 requests that the store could not read are in {tmp_path}/store-spool/dead-letters: `spanhouse replay`" in said
+    assert f"1 pieces that were damaged on disk are in {tmp_path}/store-spool/quarantine" in said
 
 
 def test_doctor_says_of_old_tables_what_to_do(tmp_path: Path) -> None:

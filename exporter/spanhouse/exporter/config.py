@@ -11,7 +11,7 @@ from typing import Final, Self
 from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
-from spanhouse.schema.store import Store, data_dir
+from spanhouse.schema.store import Store, default_spool
 
 OFF: Final = "off"
 _MOST_PROCESSES: Final = 64
@@ -154,11 +154,7 @@ class ServeConfig:
     @property
     def spool_directory(self) -> Path:
         """Where the spool is."""
-        if self.spool is not None:
-            return self.spool.absolute()
-        if self.store.directory is not None:
-            return self.store.directory.with_name(f"{self.store.directory.name}-spool")
-        return data_dir() / "spool"
+        return default_spool(self.store) if self.spool is None else self.spool.absolute()
 
     @property
     def spool_limits(self) -> SpoolLimits:

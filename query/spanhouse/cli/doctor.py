@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
 from spanhouse.cli.verbs import SERVE
+from spanhouse.exporter.spool import layout
 from spanhouse.schema import migrations, serving
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.serving import Serving
-from spanhouse.schema.store import Store, StoreError, default_store, parse_store
+from spanhouse.schema.store import Store, StoreError, default_spool, default_store, parse_store
 
 _CONNECT_SECONDS: Final = 2.0
 _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:.*extra == ['\"](?P<extra>[^'\"]+)['\"])?")
@@ -53,14 +55,14 @@ def run(arguments: Namespace) -> int:
     except StoreError as error:
         raise CommandError(str(error)) from None
     worst = Exit.DONE
-    for finding in _findings(store, given=bool(arguments.store)):
+    for finding in _findings(store, arguments.spool or default_spool(store), given=bool(arguments.store)):
         print(f"{finding.level:<4}  {finding.subject:<8}  {one_line(finding.text)}", flush=True)
         if finding.level is Level.FAIL:
             worst = Exit.STORE
     return worst
 
 
-def _findings(store: Store, *, given: bool) -> Iterator[Finding]:
+def _findings(store: Store, spool: Path, *, given: bool) -> Iterator[Finding]:
     yield Finding(Level.OK, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _packages()
     server = _server(store, given=given)
@@ -72,6 +74,7 @@ def _findings(store: Store, *, given: bool) -> Iterator[Finding]:
         yield Finding(Level.WARN, "store", f"{server.store}: not looked at, the server that owns it answers no queries (clickhouse-http is off)")
     else:
         yield _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
+    yield from _spool(spool, running=server is not None)
 
 
 def _packages() -> Iterator[Finding]:
@@ -127,6 +130,25 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _spool(spool: Path, *, running: bool) -> Iterator[Finding]:
+    """What waits in the spool, and what was put aside there."""
+    try:
+        waiting, letters, damaged = layout.sealed(spool), layout.dead_letters(spool), layout.damaged(spool)
+        size = sum(path.stat().st_size for path in waiting if path.exists())
+    except OSError as error:
+        yield Finding(Level.WARN, "spool", f"{spool}: not looked at: {error.strerror}")
+        return
+    if waiting and not running:
+        yield Finding(Level.WARN, "spool", f"{spool}: {size} bytes acknowledged and not yet stored: start `spanhouse serve` with the same store")
+    else:
+        yield Finding(Level.OK, "spool", f"{spool}: {size} bytes wait for the store")
+    if letters:
+        aside = f"{len(letters)} requests that the store could not read are in {letters[0].parent}: `spanhouse replay` after an upgrade"
+        yield Finding(Level.WARN, "spool", aside)
+    if damaged:
+        yield Finding(Level.WARN, "spool", f"{len(damaged)} pieces that were damaged on disk are in {damaged[0].parent}: look at the disk")
 
 
 def _ports() -> Iterator[Finding]:

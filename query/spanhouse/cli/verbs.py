@@ -224,7 +224,7 @@ VERBS: Final = (
         summary="check versions, store, ports and schema, and say what to do",
         module="doctor",
         extra="",
-        options=_READ,
+        options=(_SPOOL, *_READ),
         examples=("spanhouse doctor",),
     ),
 )

@@ -96,6 +96,11 @@ def data_dir() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "spanhouse"
 
 
+def default_spool(store: Store) -> Path:
+    """Where requests wait that are meant for a store: ``STORE-spool`` beside an embedded one, else ``spool`` in the data directory."""
+    return data_dir() / "spool" if store.directory is None else store.directory.with_name(f"{store.directory.name}-spool")
+
+
 def default_store() -> Store:
     """The embedded store that ``serve`` uses and the read verbs look for when no ``--store`` is given."""
     return parse_store(f"chdb://{data_dir() / 'store'}")

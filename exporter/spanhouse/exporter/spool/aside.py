@@ -7,19 +7,14 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Final
 
 from spanhouse.exporter.directory import Buffer, make, replace
 from spanhouse.exporter.metrics import CORRUPT_RECORDS, DEAD_LETTERS
+from spanhouse.exporter.spool import layout
 from spanhouse.exporter.spool.record import Damage, Record
 from spanhouse.exporter.spool.segment import Segment
 
 _log = logging.getLogger(__name__)
-
-DEAD_LETTERS_FOLDER: Final = "dead-letters"
-QUARANTINE_FOLDER: Final = "quarantine"
-LETTER: Final = ".otlp"
-REASON: Final = ".json"
 
 
 class Aside:
@@ -31,8 +26,8 @@ class Aside:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._letters = directory / DEAD_LETTERS_FOLDER
-        self._quarantine = directory / QUARANTINE_FOLDER
+        self._letters = directory / layout.DEAD_LETTERS
+        self._quarantine = directory / layout.QUARANTINE
 
     def dead_letter(self, body: Buffer, record: Record, reason: str) -> None:
         """Keep a request that the store can't read: ``dead-letters/DIGEST.otlp``, a serialised request, and the reason as JSON beside it.
@@ -41,8 +36,8 @@ class Aside:
             OSError: the disk can't take it.
         """
         name = record.digest.hex()
-        _write(self._letters, name + LETTER, body)
-        _write(self._letters, name + REASON, _reason(reason, spans=record.spans, received_ns=record.received_ns))
+        _write(self._letters, name + layout.LETTER, body)
+        _write(self._letters, name + layout.REASON, _reason(reason, spans=record.spans, received_ns=record.received_ns))
         DEAD_LETTERS.labels(reason="unreadable").inc()
         _log.error("a request of %d spans can't be stored and is kept as dead letter %s: %s", record.spans, name, reason)
 
@@ -70,8 +65,8 @@ class Aside:
         else:
             CORRUPT_RECORDS.inc()
             _log.error("segment %s is damaged on disk: %d bytes from %d on are no request; kept as %s", place, len(data), damage.begin, name)
-        _write(self._quarantine, name + ".bin", data)
-        _write(self._quarantine, name + REASON, _reason("torn end" if torn else "checksum", segment=place, offset=damage.begin))
+        _write(self._quarantine, name + layout.DAMAGED, data)
+        _write(self._quarantine, name + layout.REASON, _reason("torn end" if torn else "checksum", segment=place, offset=damage.begin))
 
 
 def _reason(reason: str, **more: object) -> bytes:

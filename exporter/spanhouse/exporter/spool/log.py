@@ -15,12 +15,11 @@ from spanhouse.exporter.directory import own, sync
 from spanhouse.exporter.metrics import SPOOL_BYTES, SYNC_SECONDS
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool import record
+from spanhouse.exporter.spool.layout import OPEN, SEALED
 from spanhouse.exporter.status import ExportError, UnavailableError
 
 _log = logging.getLogger(__name__)
 
-OPEN: Final = ".open"
-SEALED: Final = ".sealed"
 _ENDING_SECONDS: Final = 15.0
 """A receive process that outlives the one that started it finishes its calls, then ends."""
 

@@ -9,8 +9,7 @@ from typing import Final
 
 from spanhouse.exporter.directory import sync
 from spanhouse.exporter.spool import record
-from spanhouse.exporter.spool.aside import DEAD_LETTERS_FOLDER, LETTER, REASON
-from spanhouse.exporter.spool.log import SEALED
+from spanhouse.exporter.spool.layout import DEAD_LETTERS, REASON, SEALED, dead_letters
 
 _MOVING: Final = ".moving"
 
@@ -27,11 +26,10 @@ def replay(directory: Path) -> int:
     Raises:
         OSError: the directory can't be written. What was not moved is still a dead letter.
     """
-    folder = directory / DEAD_LETTERS_FOLDER
     # Under another name, since the server may write a letter again before its former self is gone.
-    for letter in folder.glob(f"*{LETTER}"):
+    for letter in dead_letters(directory):
         letter.rename(letter.with_suffix(_MOVING))
-    moving = sorted(folder.glob(f"*{_MOVING}"))
+    moving = sorted((directory / DEAD_LETTERS).glob(f"*{_MOVING}"))
     for letter in moving:
         _enter(directory, letter)
         letter.unlink()

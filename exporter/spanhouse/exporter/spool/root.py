@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.exporter.directory import own, replace
-from spanhouse.exporter.spool.log import OPEN, SEALED
+from spanhouse.exporter.spool import layout
+from spanhouse.exporter.spool.layout import OPEN, SEALED
 from spanhouse.exporter.spool.stored import forget
 from spanhouse.schema.store import StoreError
 
@@ -49,7 +50,7 @@ class SpoolRoot:
 
     def sealed(self) -> list[Path]:
         """The segments that wait for the store, those of all receive processes, oldest first, and dead letters that are tried again last."""
-        return sorted((*self.path.glob(f"*/*{SEALED}"), *self.path.glob(f"*{SEALED}")), key=lambda path: path.name)
+        return layout.sealed(self.path)
 
     def doubtful(self, segment: Path) -> bool:
         """Whether the store may have some of a segment: an earlier process left it, or it was a dead letter."""
