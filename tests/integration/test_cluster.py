@@ -103,7 +103,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Client]]:
     servers = [ClickHouseServer(tmp_path_factory.mktemp(f"shard{number}") / "store") for number in range(SHARDS)]
     clients = [connect(server) for server in servers]
     for client in clients:
-        migrations.apply(lambda sql, parameters=None, client=client: client.query(sql, parameters=dict(parameters or {})).result_rows)  # type: ignore[misc]
+        migrations.apply(lambda sql, parameters=None, client=client: client.query(sql, parameters=dict(parameters or {})).result_rows)
     yield clients
     for server, client in zip(servers, clients, strict=True):
         client.close()
