@@ -16,7 +16,8 @@ from tests.support.spool import limits
 
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool import log as log_module
-from spanhouse.exporter.spool.log import OPEN, SEALED, SpoolLog
+from spanhouse.exporter.spool.layout import OPEN, SEALED
+from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.record import header, read
 
 BODIES = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4)

@@ -13,7 +13,8 @@ import pytest
 from tests.support.spool import append, bodies, checked, limits, segments
 
 from spanhouse.exporter.spool import log as log_module
-from spanhouse.exporter.spool.log import OPEN, SEALED, SpoolLog
+from spanhouse.exporter.spool.layout import OPEN, SEALED
+from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.status import UnavailableError
 
 
