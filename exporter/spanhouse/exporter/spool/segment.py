@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,7 +11,7 @@ from spanhouse.exporter.spool.record import Damage, Record, read
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment whose bytes are mapped, not read: a backlog takes no memory of its own.
+    """A segment's bytes and what they are.
 
     Attributes:
         records: those whose checksums are right, in their order.
@@ -20,15 +19,18 @@ class Segment:
     """
 
     path: Path
-    data: mmap.mmap | bytes
+    data: bytes
     records: tuple[Record, ...]
     damages: tuple[Damage, ...]
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Map a file and check every record."""
-        with path.open("rb") as file:
-            data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+        """Read a file and check every record.
+
+        Raises:
+            OSError: it can't be read. A map of it would end the process where the disk fails.
+        """
+        data = path.read_bytes()
         records, damages = read(data)
         return cls(path, data, tuple(records), tuple(damages))
 
