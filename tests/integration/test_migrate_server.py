@@ -161,8 +161,10 @@ def test_a_backfill_makes_all_that_is_derived_again_and_twice_is_the_same(store:
     assert backfill(store.execute, report=lambda step: steps.append((step.done, step.windows))) == 4
     assert steps == [(number, 4) for number in range(1, 5)]
     assert derived(store) == wanted
+    carriers = store.rows("SELECT count() AS n FROM trace_carriers")
     backfill(store.execute)
     assert derived(store) == wanted
+    assert store.rows("SELECT count() AS n FROM trace_carriers") == carriers
 
 
 def test_a_backfill_that_was_killed_goes_on_where_it_ended(server: ClickHouseServer) -> None:
