@@ -40,9 +40,9 @@ def text(value: AnyValue) -> str:
             return to_json(value).strip('"')
         case "bytes_value":
             return b64encode(value.bytes_value).decode()
-        case None:
-            return ""
-    return to_json(value)
+        case "bool_value" | "int_value" | "array_value" | "kvlist_value":
+            return to_json(value)
+    return ""
 
 
 def rows(body: bytes) -> list[tuple[Any, ...]]:
