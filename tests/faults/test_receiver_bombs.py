@@ -88,20 +88,21 @@ def test_packed_bombs_over_grpc(server: Serve) -> None:
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-BOMBS: dict[str, tuple[str, bytes, set[int]]] = {
-    "spans of nothing": (PROTOBUF, field(1, field(2, field(2, b"") * 2**24)), {413}),
-    "attributes of nothing": (PROTOBUF, field(1, field(1, field(1, b"") * 2**24)), {413}),
-    "elements of nothing": (PROTOBUF, field(1, field(1, field(1, b"\x0a\x01k" + field(2, field(5, field(1, b"") * 2**24))))), {413}),
+BOMBS: dict[str, tuple[str, bytes, int]] = {
+    "spans of nothing": (PROTOBUF, field(1, field(2, field(2, b"") * 2**24)), 413),
+    "attributes of nothing": (PROTOBUF, field(1, field(1, field(1, b"") * 2**24)), 413),
+    "elements of nothing": (PROTOBUF, field(1, field(1, field(1, b"\x0a\x01k" + field(2, field(5, field(1, b"") * 2**24))))), 413),
     "events of few bytes": (PROTOBUF, field(1, field(2, field(2, field(11, field(2, b"eleven bytes")) * 2**20))), {200, 503}),
-    "arrays in JSON": (JSON, b'{"x":[' + b"[]," * 2**23 + b"0]}", {413}),
-    "objects in JSON": (JSON, b'{"x":[' + b'{"a":0},' * 2**21 + b"0]}", {413}),
-    "a long text in JSON": (JSON, json.dumps({"x": "\U0001f600" * 2**20}, ensure_ascii=False).encode() + b" " * 2**23, {200}),
+    "arrays in JSON": (JSON, b'{"x":[' + b"[]," * 2**23 + b"0]}", 413),
+    "objects in JSON": (JSON, b'{"x":[' + b'{"a":0},' * 2**21 + b"0]}", 413),
+    "a long text in JSON": (JSON, json.dumps({"x": "\U0001f600" * 2**20}, ensure_ascii=False).encode() + b" " * 2**23, 200),
 }
 
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_requests_of_countless_small_things(server: Serve, name: str) -> None:
-    content_type, body, allowed = BOMBS[name]
+    content_type, body, answer = BOMBS[name]
     with within_memory(server), ThreadPoolExecutor(4) as strangers:
         answers = set(strangers.map(lambda _: post(server, body, content_type=content_type), range(4)))
-    assert answers <= allowed
+    # Several at once may be more than fits, which is told as something to try again.
+    assert answers <= {answer, 503}

@@ -14,7 +14,7 @@ from spanhouse.exporter.answers import JSON, PROTOBUF, answer_error, answer_mess
 from spanhouse.exporter.bodies import Budget, Receive, Send
 from spanhouse.exporter.encodings import Unpacker
 from spanhouse.exporter.otlp_json import to_protobuf
-from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.service import Acknowledgement, ExportService
 from spanhouse.exporter.status import (
     ExportError,
     InvalidRequestError,
@@ -58,6 +58,16 @@ class OtlpHttp:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         encoding = encoding_of(headers.get("content-type", ""))
+        answer = await self._answer(scope, headers, encoding, receive)
+        if isinstance(answer, ExportError):
+            metrics.refused("http", answer)
+            await answer_error(send, encoding, answer)
+        elif answer is not None:
+            metrics.acknowledged("http", answer.spans)
+            await answer_message(send, 200, encoding, ExportTraceServiceResponse.FromString(answer.response))
+
+    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], encoding: str, receive: Receive) -> Acknowledgement | ExportError | None:
+        """What the client is told; None if it is gone."""
         try:
             if (tokens := self._tokens()) is not None:
                 tokens.require(Right.INGEST, headers.get)
@@ -65,17 +75,16 @@ class OtlpHttp:
             with self._budget.request() as take:
                 body = await self._read(headers, receive, take)
                 if body is None:
-                    return
+                    return None
                 if encoding == JSON:
                     body = await self._from_json(body)
-                done = await self._service.export(body)
-        except Exception as error:  # noqa: BLE001 whatever it is, the client is told in its own encoding
-            told = _told(error)
-            metrics.refused("http", told)
-            await answer_error(send, encoding, told)
-        else:
-            metrics.acknowledged("http", done.spans)
-            await answer_message(send, 200, encoding, ExportTraceServiceResponse.FromString(done.response))
+                return await self._service.export(body)
+        except ExportError as error:
+            # Its traceback leads to the body, which must go before the client has read the answer.
+            return error.with_traceback(None)
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
+            _log.exception("a request over HTTP failed")
+            return UnavailableError("the server failed; its log says why", 5.0)
 
     async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
         """The decompressed body; None if the client is gone.
@@ -114,14 +123,6 @@ class OtlpHttp:
             return to_protobuf(body, self._service.limits)
         async with self._one_large_json:
             return await asyncio.to_thread(to_protobuf, body, self._service.limits)
-
-
-def _told(error: Exception) -> ExportError:
-    """What a client is told of an error. One of ours is logged whole, and the client keeps its data."""
-    if isinstance(error, ExportError):
-        return error
-    _log.error("a request over HTTP failed", exc_info=error)
-    return UnavailableError("the server failed; its log says why", 5.0)
 
 
 def _check(method: str, path: str, encoding: str) -> None:
