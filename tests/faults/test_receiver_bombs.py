@@ -92,7 +92,7 @@ BOMBS: dict[str, tuple[str, bytes, int]] = {
     "spans of nothing": (PROTOBUF, field(1, field(2, field(2, b"") * 2**24)), 413),
     "attributes of nothing": (PROTOBUF, field(1, field(1, field(1, b"") * 2**24)), 413),
     "elements of nothing": (PROTOBUF, field(1, field(1, field(1, b"\x0a\x01k" + field(2, field(5, field(1, b"") * 2**24))))), 413),
-    "events of few bytes": (PROTOBUF, field(1, field(2, field(2, field(11, field(2, b"eleven bytes")) * 2**20))), {200, 503}),
+    "events of few bytes": (PROTOBUF, field(1, field(2, field(2, field(11, field(2, b"eleven bytes")) * 2**20))), 200),
     "arrays in JSON": (JSON, b'{"x":[' + b"[]," * 2**23 + b"0]}", 413),
     "objects in JSON": (JSON, b'{"x":[' + b'{"a":0},' * 2**21 + b"0]}", 413),
     "a long text in JSON": (JSON, json.dumps({"x": "\U0001f600" * 2**20}, ensure_ascii=False).encode() + b" " * 2**23, 200),
