@@ -59,15 +59,15 @@ class MetadataSpanProcessor(SpanProcessor):
         """Note the span's local root, and stamp the span if it is one."""
         try:
             parent = span.parent
-            if parent is None or parent.is_remote:
-                reference = weakref.ref(span)
-                self._stamp_root(span, parent_context)
-            else:
+            if parent is not None and not parent.is_remote:
                 known = _roots.get(parent.span_id)
                 if known is None:
                     return
                 reference = known
-            _roots[span.get_span_context().span_id] = reference
+            else:
+                reference = weakref.ref(span)
+                self._stamp_root(span, parent_context)
+            _roots[span.context.span_id] = reference
             if len(_roots) > _SPANS_KEPT:
                 _roots.pop(next(iter(_roots)), None)
         except Exception:
