@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -49,6 +50,12 @@ class OpenStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def another_client(self) -> Iterator[Client]:
+        """A further connection that may write; for one thread at a time."""
+        with closing(_connect(self.store)) as client:
+            yield client
 
     def close(self) -> None:
         """Close the connection and, for an embedded store, the engine."""
