@@ -900,3 +900,7 @@ SELECT
     max(part.LastCommit).commit AS LastCommit
 FROM logged_models_parts AS part
 GROUP BY part.ModelId;
+
+ALTER TABLE metadata_parts_local ON CLUSTER 'main' MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;
+
+ALTER TABLE logged_models_parts_local ON CLUSTER 'main' MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1;

@@ -68,3 +68,14 @@ def test_a_letter_that_still_cannot_be_stored_returns(store: TestStore, tmp_path
     drain(tmp_path, store, OldWriter)
     (letter,) = (tmp_path / "dead-letters").glob("*.otlp")
     assert letter.read_bytes() == body
+
+
+def test_a_request_over_hundreds_of_days_is_set_aside_and_costs_its_neighbours_nothing(store: TestStore, tmp_path: Path) -> None:
+    day_ns = 86_400 * 10**9
+    many = request([span(f"day {day}", start_ns=day * day_ns) for day in range(401)]).SerializeToString()
+    neighbour = request([span("neighbour")]).SerializeToString()
+    drain(tmp_path, store, Writer, many, neighbour)
+    assert names(store) == ["neighbour"]
+    (letter,) = (tmp_path / "dead-letters").glob("*.otlp")
+    assert letter.read_bytes() == many
+    assert "more than 400 different days" in letter.with_suffix(".json").read_text()

@@ -35,8 +35,12 @@ def connect(database: str | None = None) -> Client:
     return clickhouse_connect.get_client(dsn=dsn)
 
 
+_idle: list[str] = []
+"""Databases that were given back, their tables as the migrations made them, and empty. Making one takes most of a second."""
+
+
 class TestStore:
-    """A database with all migrations applied.
+    """An empty database with all migrations applied.
 
     Attributes:
         dsn: what TraceClient takes.
@@ -46,13 +50,17 @@ class TestStore:
     __test__ = False
 
     def __init__(self) -> None:
-        self.database = f"test_{next(_numbers)}"
-        admin = connect()
-        admin.command(f"CREATE DATABASE {self.database}")
-        admin.close()
+        made = not _idle
+        self.database = f"test_{next(_numbers)}" if made else _idle.pop()
+        if made:
+            admin = connect()
+            admin.command(f"CREATE DATABASE {self.database}")
+            admin.close()
         self.client = connect(self.database)
         self.dsn = f"chdb://{engine_directory()}?database={self.database}"
-        migrations.apply(self.execute)
+        if made:
+            migrations.apply(self.execute)
+        self._tables = self._described()
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
         result = self.client.query(sql, parameters=dict(parameters or {}))
@@ -68,5 +76,18 @@ class TestStore:
         return list(self.client.query(sql).named_results())
 
     def close(self) -> None:
-        self.client.command(f"DROP DATABASE {self.database}")
+        """Give the database back, or drop it if its tables were changed."""
+        if self._described() == self._tables:
+            for table, engine in self._tables:
+                if engine.endswith("MergeTree") and table != "spanhouse_migrations":
+                    self.client.command(f"TRUNCATE TABLE {table}")
+            _idle.append(self.database)
+        else:
+            self.client.command(f"DROP DATABASE {self.database}")
         self.client.close()
+
+    def _described(self) -> dict[tuple[str, str], str]:
+        """What its tables are: name and engine to their definition."""
+        found = self.client.query("SELECT name, engine, create_table_query FROM system.tables WHERE database = currentDatabase()")
+        ledger = self.client.query("SELECT * FROM spanhouse_migrations ORDER BY ALL").result_rows
+        return {(name, engine): text for name, engine, text in found.result_rows} | {("", ""): str(ledger)}

@@ -21,7 +21,7 @@ from spanhouse.exporter.spool.recheck import missing, still_runs
 from spanhouse.exporter.spool.record import digest
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError, InvalidRequestError, UnavailableError
-from spanhouse.schema.migrations import otlp_insert_settings
+from spanhouse.schema.migrations import MAX_DAYS_OF_A_REQUEST, otlp_insert_settings
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ _STORE_ERRORS: Final = frozenset(
     {60, 74, 75, 76, 81, 159, 164, 173, 198, 202, 209, 210, 218, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 373, 394, 425, 439, 497, 516, 999},
 )
 """Engine error codes that blame the store: memory, disk, time, rights, network. No part of the batch would fare better."""
+
+_TOO_MANY_PARTS: Final = 252
 
 RETRY_SECONDS: Final = 2.0
 
@@ -176,6 +178,8 @@ class Writer:
 
     def _verdict(self, body: bytes, error: DatabaseError) -> ExportError | None:
         """Whether the request is to blame or the store, which then refuses an empty request too, or takes this one after it."""
+        if _has_too_many_days(error):
+            return InvalidRequestError(f"its spans start on more than {MAX_DAYS_OF_A_REQUEST} different days")
         if _code(error) not in _DATA_ERRORS:
             try:
                 self._insert(b"", "")
@@ -204,7 +208,12 @@ def _code(error: DatabaseError) -> int | None:
 
 def _is_of_store(error: DatabaseError) -> bool:
     """An error without code comes from the way to the store; it may have stored everything."""
-    return _code(error) is None or _code(error) in _STORE_ERRORS
+    return (_code(error) is None or _code(error) in _STORE_ERRORS) and not _has_too_many_days(error)
+
+
+def _has_too_many_days(error: DatabaseError) -> bool:
+    """The code is that of a table with too many parts, which only time helps."""
+    return _code(error) == _TOO_MANY_PARTS and "partitions for single INSERT" in str(error)
 
 
 def _canonical(body: Buffer) -> bytes:
