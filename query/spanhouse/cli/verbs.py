@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.cli.settings import CONFIG, FORMAT, STORE, Option
+from spanhouse.schema.embedded import DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,14 @@ SERVE: Final = Verb(
             default="spool",
             help="acknowledge a request when it is in the spool or, for a machine without a disk of its own, in the store",
         ),
+        Option(
+            name="engine-memory-bytes",
+            kind=int,
+            metavar="N",
+            default=DEFAULT_BOUNDS.memory_bytes,
+            help="memory that an embedded engine takes at most",
+        ),
+        Option(name="engine-cache-bytes", kind=int, metavar="N", default=DEFAULT_BOUNDS.cache_bytes, help="and of that for caches"),
         Option(name="token-file", kind=Path, metavar="FILE", help="who may do what, one name:sha256-of-token[:rights] a line"),
         Option(name="tls-cert", kind=Path, metavar="FILE", help="certificate of the OTLP listeners in PEM, and those between it and its CA"),
         Option(name="tls-key", kind=Path, metavar="FILE", help="its private key in PEM, not encrypted"),

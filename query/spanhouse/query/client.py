@@ -14,20 +14,18 @@ from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.fetch import read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
-from spanhouse.query.order import read_order
+from spanhouse.query.order import REQUEST_ID, read_order
 from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.parse import parse
-from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Predicate
+from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, every
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.trace_attributes import ATTRIBUTES
 from spanhouse.schema.vocabulary import MODEL_ID
 
 _MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
-_REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
 
 
 class TraceClient:
@@ -99,7 +97,7 @@ class TraceClient:
         Args:
             trace_id: 32 hex digits, with or without ``tr-``.
         """
-        wanted = Compare(field=_REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
+        wanted = Compare(field=REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
         rows = self._connection.run(compile_(Search(predicate=wanted)))
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
 
@@ -209,15 +207,10 @@ def _search(
         if value is not None:
             predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=_text(argument, value)))
     return Search(
-        predicate=All(tuple(_flat(predicates))),
+        predicate=every(*predicates),
         services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
         order=read_order(order_by),
     )
-
-
-def _flat(predicates: Sequence[Predicate]) -> Sequence[Predicate]:
-    """The operands of what is joined by AND anyway."""
-    return [operand for predicate in predicates for operand in (_flat(predicate.operands) if isinstance(predicate, All) else (predicate,))]
 
 
 def _services(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -239,10 +232,8 @@ def _text(argument: str, value: object) -> str:
 
 
 def _patterns(expression: ast.Expression) -> list[ast.Text]:
-    match expression:
-        case ast.And(operands=operands):
-            return [pattern for operand in operands for pattern in _patterns(operand)]
-        case ast.Comparison(operator=ast.Operator.RLIKE, right=ast.Text() as pattern):
-            return [pattern]
-        case ast.Comparison() | ast.Membership() | ast.NullTest():
-            return []
+    return [
+        test.right
+        for test in ast.leaves(expression)
+        if isinstance(test, ast.Comparison) and test.operator is ast.Operator.RLIKE and isinstance(test.right, ast.Text)
+    ]
