@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.serve import Serve
 from tests.support.store import TestStore
+
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    # Spool and store sync whatever they write, which a disk takes its time for. Who wants to see the files of a failed test sets TMPDIR.
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spanhouse-tests-", dir=MEMORY)
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ def engine() -> Iterable[TestStore]:
     made.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_scattered_late_and_repeated_parts_give_the_same_row_as_all_at_once(engine: TestStore, data: st.DataObject) -> None:
     traces = [_tree(data.draw) for _ in range(data.draw(st.integers(1, 4)))]

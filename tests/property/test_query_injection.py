@@ -41,7 +41,13 @@ CLAUSE = st.one_of(
     ),
     FIELD.map(lambda field: f"{field} IS NULL"),
 )
-FILTER = st.lists(CLAUSE, min_size=1, max_size=3).map(" AND ".join)
+FILTER = st.recursive(
+    CLAUSE,
+    lambda part: st.one_of(
+        part.map("NOT {}".format), st.tuples(part, st.sampled_from(["AND", "OR", ""]), part).map(lambda it: f"({it[0]} {it[1]} {it[2]})")
+    ),
+    max_leaves=3,
+)
 
 PLACEHOLDER = re.compile(r"\{(p\d+):(String|Int64|UInt64|Float64|Array\((?:String|Int64|Float64)\))\}")
 
@@ -78,9 +84,9 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
 @given(
     st.one_of(
         st.text(max_size=60),
-        st.lists(st.sampled_from([*"()=!<>,.`'\" \\;", "AND", "name", "metadata", "IN", "IS", "NULL", "5", "'x'", "LIKE"]), max_size=12).map(
-            " ".join
-        ),
+        st.lists(
+            st.sampled_from([*"()=!<>,.`'\" \\;", "AND", "OR", "NOT", "name", "metadata", "IN", "IS", "NULL", "5", "'x'", "LIKE"]), max_size=12
+        ).map(" ".join),
     )
 )
 def test_any_text_is_a_statement_or_the_users_mistake(text: str) -> None:

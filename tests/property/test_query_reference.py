@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,43 +17,22 @@ from tests.support import otlp
 from tests.support.store import TestStore
 
 from spanhouse.query import TraceClient
+from spanhouse.query.compile_ import conditions
+from spanhouse.query.resolve import read_filter
+from spanhouse.query.search import Search
+from spanhouse.query.statement import Parameters
 
 MISSING = None
-"""The third truth of the reference: a field without a value."""
+"""A field without a value: no comparison with it holds."""
 
 _services = itertools.count(1)
 
 KEYS = ("k", "my key", "it's", "clé", "a.b", "name", "status", "back`tick", 'quo"te')
-TEXTS = st.one_of(
-    st.sampled_from(
-        [
-            "",
-            "a",
-            "A",
-            "ab",
-            "aB",
-            "é",
-            "É",
-            "10",
-            "9",
-            "1.0.0",
-            "it's",
-            '"',
-            "%",
-            "_",
-            "100%",
-            "\\",
-            "a\\",
-            "\\%",
-            "NULL",
-            "{p0:String}",
-            "a\nb",
-            "\0",
-        ]
-    ),
-    st.text(alphabet=st.sampled_from("aAb%_\\'\"`é 1\n\0.;-"), max_size=4),
+SOME_TEXTS = (
+    *("", "a", "A", "ab", "aB", "é", "É", "10", "9", "1.0.0", "it's", '"', "%", "_", "100%", "\\", "a\\", "\\%", "NULL", "{p0:String}"),
+    *("a\nb", "\0", "' OR 1 --", "a%b", "a_b", "a`b", "aé1", ";"),
 )
-MAPS = st.dictionaries(st.sampled_from(KEYS), TEXTS, max_size=4)
+TEXTS = st.one_of(st.sampled_from(SOME_TEXTS), st.text(alphabet=st.sampled_from("aAb%_\\'\"`é 1\n\0.;-"), max_size=4))
 
 
 @dataclass(frozen=True)
@@ -129,23 +109,30 @@ def store_cases(store: TestStore, cases: Sequence[Case], service: str) -> list[C
     return cases
 
 
-CASES = st.lists(
-    st.builds(
-        Case,
-        process=MAPS,
-        own=MAPS,
-        tags=MAPS,
-        edits=st.dictionaries(st.sampled_from((*KEYS, "mlflow.traceName")), st.one_of(TEXTS, st.none()), max_size=2),
-        name=st.sampled_from(["chat", "Chat", "", "it's"]),
-        error=st.booleans(),
-        start_ms=st.sampled_from([1_760_000_000_000, 1_760_000_000_001, 1_760_003_600_000]),
-        duration_ms=st.integers(0, 3),
-        client_request_id=st.sampled_from(["", "c1", "C1"]),
-        rootless=st.sampled_from([False, False, False, True]),
-    ),
-    min_size=1,
-    max_size=6,
-)
+def random_cases(source: random.Random, number: int) -> list[Case]:
+    """Traces of all kinds, made from one source of chance."""
+
+    def texts() -> dict[str, str]:
+        return {key: source.choice(SOME_TEXTS) for key in source.sample(KEYS, source.randrange(5))}
+
+    return [
+        Case(
+            process=texts(),
+            own=texts(),
+            tags=texts(),
+            edits={key: source.choice([*SOME_TEXTS, None]) for key in source.sample((*KEYS, "mlflow.traceName"), source.choice([0, 0, 1, 2]))},
+            name=source.choice(["chat", "Chat", "", "it's"]),
+            error=source.random() < 0.5,
+            start_ms=source.choice([1_760_000_000_000, 1_760_000_000_001, 1_760_003_600_000]),
+            duration_ms=source.randrange(4),
+            client_request_id=source.choice(["", "c1", "C1"]),
+            rootless=source.random() < 0.2,
+        )
+        for _ in range(number)
+    ]
+
+
+CASES = st.builds(random_cases, st.randoms(use_true_random=False), st.integers(1, 6))
 
 
 @dataclass(frozen=True)
@@ -224,6 +211,43 @@ def clauses(draw: st.DrawFn) -> Clause:
     return Clause(*draw(TEXT_FIELDS), operator, values)
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Filters joined by one word; the result stands in parentheses."""
+
+    word: str
+    parts: Sequence[Filter]
+
+    def text(self) -> str:
+        return "(" + f" {self.word} ".join(part.text() for part in self.parts) + ")"
+
+    def holds(self, case: Case) -> bool:
+        return (any if self.word == "OR" else all)(part.holds(case) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Negated:
+    """What holds where the part does not."""
+
+    part: Filter
+
+    def text(self) -> str:
+        return f"NOT {self.part.text()}"
+
+    def holds(self, case: Case) -> bool:
+        return not self.part.holds(case)
+
+
+Filter = Clause | Joined | Negated
+FILTERS: st.SearchStrategy[Filter] = st.recursive(
+    clauses(),
+    lambda parts: st.one_of(
+        st.builds(Joined, st.sampled_from(["AND", "AND", "", "OR"]), st.lists(parts, min_size=2, max_size=3)), st.builds(Negated, parts)
+    ),
+    max_leaves=6,
+)
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[tuple[TestStore, TraceClient]]:
     store = TestStore()
@@ -232,24 +256,47 @@ def client() -> Iterator[tuple[TestStore, TraceClient]]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def population() -> Iterator[tuple[TestStore, Sequence[Case]]]:
+    """A store with traces of many kinds, the same in every run."""
+    store = TestStore()
+    cases = store_cases(store, random_cases(random.Random(7), 120), "tests")
+    yield store, cases
+    store.close()
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(cases=CASES, filters=st.lists(st.lists(clauses(), max_size=3), min_size=8, max_size=12))
-def test_a_search_finds_exactly_what_the_reference_evaluator_finds(
-    client: tuple[TestStore, TraceClient], cases: list[Case], filters: list[list[Clause]]
+@given(filters=st.lists(FILTERS, min_size=20, max_size=30))
+def test_a_filter_holds_for_exactly_the_traces_that_the_reference_evaluator_says(
+    population: tuple[TestStore, Sequence[Case]], filters: list[Filter]
 ) -> None:
-    store, searcher = client
-    service = f"service {next(_services)}"
-    cases = store_cases(store, cases, service)
-    in_order = sorted(cases, key=lambda case: (-case.start_ms, case.trace_id))
-    for chosen in filters:
-        text = " AND ".join(clause.text() for clause in chosen)
-        expected = [case.trace_id for case in in_order if all(clause.holds(case) for clause in chosen)]
-        found = searcher.search_traces([service], text)
-        assert [trace.info.trace_id for trace in found] == expected, text
-        assert len(found) == len(expected), text
+    store, cases = population
+    parameters = Parameters()
+    judged = [" AND ".join(conditions(Search(predicate=read_filter(chosen.text())), parameters)) for chosen in filters]
+    # All of them in one statement: each column is what a search has as its WHERE.
+    sql = f"SELECT TraceId, [{', '.join(judged)}] FROM traces"
+    bound = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.bound().items()}
+    answers = {f"tr-{trace_id}": row for trace_id, row in store.execute(sql, bound)}
+    assert len(answers) == len(cases)
+    for number, chosen in enumerate(filters):
+        expected = {case.trace_id for case in cases if chosen.holds(case)}
+        assert {trace_id for trace_id, row in answers.items() if row[number]} == expected, chosen.text()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(chosen=FILTERS)
+def test_a_search_finds_exactly_what_the_reference_evaluator_finds(population: tuple[TestStore, Sequence[Case]], chosen: Filter) -> None:
+    store, cases = population
+    expected = [case.trace_id for case in sorted(cases, key=lambda case: (-case.start_ms, case.trace_id)) if chosen.holds(case)]
+    with TraceClient(store.dsn) as searcher:
+        found = searcher.search_traces(filter_string=chosen.text())
+        assert [trace.info.trace_id for trace in found] == expected, chosen.text()
+        assert len(found) == len(expected)
+        page = searcher.search_traces(filter_string=chosen.text(), max_results=5)
+        assert [trace.info.trace_id for trace in page] == expected[:5], chosen.text()
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     cases=CASES,
     keys=st.lists(

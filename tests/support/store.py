@@ -23,9 +23,8 @@ _numbers = itertools.count(1)
 
 @cache
 def engine_directory() -> Path:
-    """The one directory that the engine of this process may open; in memory where there is such a place, since every insert is synced."""
-    memory = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix="spanhouse-tests-", dir=memory if memory.is_dir() else None))
+    """The one directory that the engine of this process may open."""
+    directory = Path(tempfile.mkdtemp(prefix="spanhouse-tests-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory / "store"
 

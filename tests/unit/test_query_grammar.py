@@ -7,9 +7,9 @@ import pickle
 import pytest
 
 from spanhouse.query import FilterError, compile_filter
-from spanhouse.query.ast import And, Comparison, Identifier, Membership, NullTest, Number, Operator
-from spanhouse.query.parse import MAX_COMPARISONS, parse
-from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf
+from spanhouse.query.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
+from spanhouse.query.parse import MAX_COMPARISONS, MAX_DEPTH, parse
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf
 from spanhouse.query.resolve import read_filter
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
@@ -29,6 +29,9 @@ def _attribute(name: str) -> AttributeField:
 def _equal(field: MapField | AttributeField, value: str | float) -> Compare:
     return Compare(field=field, operator=Operator.EQUAL, value=value)
 
+
+OK = _equal(_attribute("status"), "OK")
+A = _equal(_attribute("name"), "a")
 
 ACCEPTED = {
     "metadata.app_version = '1.0.0'": _equal(_metadata("app_version"), "1.0.0"),
@@ -90,6 +93,17 @@ ACCEPTED = {
     "status = 'OK' name = 'a'": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
     "status='OK'and\tname='a'\n": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
     "AND status = 'OK' AND": _equal(_attribute("status"), "OK"),
+    "(status = 'OK')": OK,
+    "((status = 'OK') AND (name = 'a')) tag.b = 'c'": All((OK, A, _equal(_tag("b"), "c"))),
+    "status = 'OK' OR name = 'a'": Either((OK, A)),
+    "status = 'OK' or name = 'a' AND tag.b = 'c'": Either((OK, All((A, _equal(_tag("b"), "c"))))),
+    "status = 'OK' OR name = 'a' tag.b = 'c'": Either((OK, All((A, _equal(_tag("b"), "c"))))),
+    "(status = 'OK' OR name = 'a') AND tag.b = 'c'": All((Either((OK, A)), _equal(_tag("b"), "c"))),
+    "NOT status = 'OK'": Not(OK),
+    "not not status = 'OK'": OK,
+    "NOT status = 'OK' AND name = 'a'": All((Not(OK), A)),
+    "NOT (status = 'OK' AND name = 'a')": Not(All((OK, A))),
+    "(" * (MAX_DEPTH - 1) + "status = 'OK'" + ")" * (MAX_DEPTH - 1): OK,
     "": All(()),
 }
 
@@ -131,10 +145,18 @@ REJECTED = {
     "status = 'OK": ("'OK", "never closed", "''"),
     "'status' = 'OK'": ("'status'", "expected a key", "backticks"),
     "= 'OK'": ("=", "expected a key", ""),
-    "status = 'OK' OR name = 'a'": ("OR", "OR is not supported", "IN ('a', 'b')"),
-    "NOT status = 'OK'": ("NOT", "NOT is not supported", "!="),
-    "(status = 'OK')": ("(", "parentheses are not supported", "AND"),
-    "status = 'OK')": (")", "parentheses are not supported", "AND"),
+    "status = 'OK' OR": ("", "expected a comparison", ""),
+    "OR status = 'OK'": ("OR", "expected a key", ""),
+    "status = 'OK' OR AND name = 'a'": ("AND", "expected a key", ""),
+    "(status = 'OK' AND) OR name = 'a'": (")", "expected a comparison before )", ""),
+    "NOT": ("", "expected a comparison", ""),
+    "NOT AND status = 'OK'": ("AND", "expected a key", ""),
+    "()": (")", "expected a comparison before )", ""),
+    "(status = 'OK'": ("(", "never closed", ")"),
+    "status = 'OK')": (")", ") closes nothing", ""),
+    "status = ('OK')": ("(", "expected a value", ""),
+    "(" * (MAX_DEPTH + 1) + "status = 'OK'" + ")" * (MAX_DEPTH + 1): ("(", "at most", ""),
+    "NOT " * (MAX_DEPTH + 1) + "status = 'OK'": ("NOT", "at most", ""),
     "timestamp BETWEEN 1 AND 2": ("BETWEEN", "BETWEEN is not an operator", ">="),
     "status = 'OK', name = 'a'": (",", "expected a key", ""),
     "status = 'OK'; DROP TABLE traces": (";", "unexpected ';'", ""),
@@ -177,12 +199,9 @@ def test_a_filter_that_is_no_text_is_the_users_mistake() -> None:
 
 
 def test_every_node_knows_its_place() -> None:
-    text = "metadata.a = 'x' AND timestamp > 5 AND name IN ('y', 'z') AND tag.`t` IS NOT NULL"
-    parsed = parse(text)
-    assert isinstance(parsed, And)
+    text = "metadata.a = 'x' AND NOT (timestamp > 5 OR name IN ('y', 'z')) AND tag.`t` IS NOT NULL"
     written = []
-    for node in parsed.operands:
-        assert not isinstance(node, And)
+    for node in leaves(parse(text)):
         written.append(text[node.start : node.end])
         written.append(text[node.left.start : node.left.end])
         match node:

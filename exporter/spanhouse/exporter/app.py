@@ -64,7 +64,7 @@ async def _serve(config: ServeConfig, make_console: MakeConsole | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
-        store = stack.enter_context(OpenStore(config.store))
+        store = stack.enter_context(OpenStore(config.store, config.engine))
         clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens))
         console = stack.enter_context(_console(config, store, access, make_console))
         at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, console, access=access, readiness=readiness))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -95,5 +96,32 @@ class And:
     operands: tuple[Expression, ...]
 
 
-Expression = Comparison | Membership | NullTest | And
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Or:
+    """At least one operand holds; there are at least two."""
+
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Not:
+    """The operand does not hold."""
+
+    operand: Expression
+
+
+Test = Comparison | Membership | NullTest
+Expression = Test | And | Or | Not
 """The closed union of what a filter can be."""
+
+
+def leaves(expression: Expression) -> Iterator[Test]:
+    """What an expression is made of, from left to right."""
+    match expression:
+        case And(operands=operands) | Or(operands=operands):
+            for operand in operands:
+                yield from leaves(operand)
+        case Not(operand=operand):
+            yield from leaves(operand)
+        case _:
+            yield expression

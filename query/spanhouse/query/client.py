@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from spanhouse.query import ast
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.report import Comparison, Table
 from spanhouse.query.compile_ import compile_
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
-from spanhouse.query.errors import FilterError
+from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.fetch import read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
-from spanhouse.query.order import read_order
+from spanhouse.query.order import REQUEST_ID, read_order
 from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.parse import parse
-from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Predicate
+from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, every
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.trace_attributes import ATTRIBUTES
 from spanhouse.schema.vocabulary import MODEL_ID
 
 _MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
-_REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
 
 
 class TraceClient:
@@ -97,7 +97,7 @@ class TraceClient:
         Args:
             trace_id: 32 hex digits, with or without ``tr-``.
         """
-        wanted = Compare(field=_REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
+        wanted = Compare(field=REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
         rows = self._connection.run(compile_(Search(predicate=wanted)))
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
 
@@ -141,6 +141,44 @@ class TraceClient:
         name = check_format(format)
         traces = self.search_traces(experiment_ids, filter_string, max_results, order_by, page_token, run_id, model_id=model_id, locations=locations)
         return to_frame((trace.info for trace in traces), name)
+
+    def compare(
+        self,
+        by: str,
+        base: str | None = None,
+        new: str | None = None,
+        where: str | None = None,
+        *,
+        since: str | None = None,
+        metrics: Sequence[str] = (),
+        stratify: str | None = "name",
+    ) -> Table | Comparison:
+        """Compare versions. The engine aggregates; no trace is fetched.
+
+        Args:
+            by: what tells versions apart: a metadata key, ``metadata.K``, ``tag.K``, ``name`` or ``service``; short for the usual keys are
+                ``version``, ``commit``, ``branch``, ``model``, ``environment`` and ``source``.
+            base: the value that is compared against; without it and ``new``, all values are put in a table.
+            new: the value that is judged.
+            where: filter of the traces to look at; None and '' for all.
+            since: how far back to look, such as ``7d``; None for everything.
+            metrics: further metadata keys (or ``tag.K``) whose values are numbers; ``KEY:higher`` where more is better.
+            stratify: like is compared with like by this; None to compare all with all.
+
+        Returns:
+            A ``Comparison`` with a verdict, or without two values a ``Table``, in order of first appearance.
+
+        Raises:
+            FilterError: a mistake in the arguments, or a value that no trace has.
+            StoreUnavailableError: the store failed, or the library of statistics is not installed.
+        """
+        question = read_question(by, base, new, where, since=since, metrics=metrics, stratify=stratify)
+        try:
+            from spanhouse.query.compare.run import run
+        except ModuleNotFoundError as error:
+            raise StoreUnavailableError(f"compare needs the module {error.name}: pip install 'spanhouse[compare]'") from error
+        self._check_patterns(where)
+        return run(self._connection, question)
 
     def close(self) -> None:
         """Close the connection."""
@@ -187,15 +225,10 @@ def _search(
         if value is not None:
             predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=_text(argument, value)))
     return Search(
-        predicate=All(tuple(_flat(predicates))),
+        predicate=every(*predicates),
         services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
         order=read_order(order_by),
     )
-
-
-def _flat(predicates: Sequence[Predicate]) -> Sequence[Predicate]:
-    """The operands of what is joined by AND anyway."""
-    return [operand for predicate in predicates for operand in (_flat(predicate.operands) if isinstance(predicate, All) else (predicate,))]
 
 
 def _services(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -217,10 +250,8 @@ def _text(argument: str, value: object) -> str:
 
 
 def _patterns(expression: ast.Expression) -> list[ast.Text]:
-    match expression:
-        case ast.And(operands=operands):
-            return [pattern for operand in operands for pattern in _patterns(operand)]
-        case ast.Comparison(operator=ast.Operator.RLIKE, right=ast.Text() as pattern):
-            return [pattern]
-        case ast.Comparison() | ast.Membership() | ast.NullTest():
-            return []
+    return [
+        test.right
+        for test in ast.leaves(expression)
+        if isinstance(test, ast.Comparison) and test.operator is ast.Operator.RLIKE and isinstance(test.right, ast.Text)
+    ]

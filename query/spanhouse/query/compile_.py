@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.conditions import exact, nullable
@@ -57,27 +58,26 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0, few: 
     parameters = Parameters()
     keys = [nullable(sorting.field, parameters) for sorting in search.order]
     columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
-    conditions = list(_conditions(search, parameters, keys, elsewhere=elsewhere))
+    where = list(conditions(search, parameters, keys, elsewhere=elsewhere))
     directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
     order = "ORDER BY " + ", ".join(directions)
     lines = ["SELECT " + ", ".join(columns), "FROM traces"]
     window = "" if limit is None else f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"
     if limit is None:
-        lines += [*_where(conditions), order]
+        lines += [*_where(where), order]
     elif few:
-        lines += [*_where(conditions), order, window]
+        lines += [*_where(where), order, window]
     else:
         # First the page's traces by what they are told apart and sorted by, then the columns of these few: merging them all is dear.
-        lines += ["WHERE TraceId IN (", "SELECT TraceId", "FROM traces", *_where(conditions), order, window, ")", order]
+        lines += ["WHERE TraceId IN (", "SELECT TraceId", "FROM traces", *_where(where), order, window, ")", order]
     return Statement("\n".join(lines), parameters.bound())
 
 
 def compile_count(search: Search) -> Statement:
     """The statement that counts the matching traces; the order does not matter and ``after`` is not looked at."""
     parameters = Parameters()
-    counted = Search(predicate=search.predicate, services=search.services, until_ns=search.until_ns)
-    conditions = list(_conditions(counted, parameters, []))
-    return Statement("\n".join(["SELECT count()", "FROM traces", *_where(conditions)]), parameters.bound())
+    counted = replace(search, after=None)
+    return Statement("\n".join(["SELECT count()", "FROM traces", *_where(list(conditions(counted, parameters)))]), parameters.bound())
 
 
 def _where(conditions: Sequence[str]) -> Iterator[str]:
@@ -85,7 +85,8 @@ def _where(conditions: Sequence[str]) -> Iterator[str]:
         yield f"{'  AND' if number else 'WHERE'} {condition}"
 
 
-def _conditions(search: Search, parameters: Parameters, keys: Sequence[str], *, elsewhere: bool = True) -> Iterator[str]:
+def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> Iterator[str]:
+    """The conditions on a row of ``traces`` that a search stands for; ``keys`` are SQL for its order, needed if it begins after a row."""
     yield from (exact(clause, parameters) for clause in search.clauses)
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import assert_never
 
 from spanhouse.query.ast import Operator
-from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapField, Missing, OneOf, Predicate
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, Field, MapField, Missing, Not, OneOf, Predicate
 from spanhouse.query.statement import Parameters
 
 
 def exact(predicate: Predicate, parameters: Parameters) -> str:
-    """The condition on a row of ``traces`` that is the predicate."""
+    """The condition on a row of ``traces`` that is the predicate. It is 0 or 1, never NULL, so that NOT of it is its opposite."""
     match predicate:
         case All(operands=operands):
-            return " AND ".join(exact(operand, parameters) for operand in operands) or "1"
+            return "(" + (" AND ".join(exact(operand, parameters) for operand in operands) or "1") + ")"
+        case Either(operands=operands):
+            return "(" + " OR ".join(exact(operand, parameters) for operand in operands) + ")"
+        case Not(operand=operand):
+            return f"(NOT {exact(operand, parameters)})"
         case Compare() | OneOf():
             value = value_of(predicate.field, parameters)
             present = _present(predicate.field, value, parameters)

@@ -9,13 +9,14 @@ was edited later stands in ``trace_tags``. The exact condition is applied to the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spanhouse.query.ast import Operator
 from spanhouse.query.conditions import test
-from spanhouse.query.predicate import AttributeField, Compare, MapColumn, MapField, OneOf, Value
-from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search
+from spanhouse.query.order import REQUEST_ID
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, OneOf, Predicate, Value
+from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search, is_start
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS, own_bit
 from spanhouse.schema.trace_attributes import TraceState
@@ -24,7 +25,10 @@ from spanhouse.schema.vocabulary import TRACE_NAME_TAG
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A condition that the root's row of a matching trace fulfils, or else, if ``elsewhere`` is not empty, some row that fulfils that."""
+    """A condition that the root's row of a matching trace fulfils, or else, if ``elsewhere`` is not empty, some row that fulfils that.
+
+    Every row that fulfils ``elsewhere`` fulfils ``root``.
+    """
 
     root: str
     elsewhere: str = ""
@@ -64,7 +68,13 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
 
 
 def _all_looks(search: Search, parameters: Parameters) -> list[_Look]:
-    return [*_services(search, parameters), *(look for clause in _narrowing(search) for look in _looks(clause, parameters))]
+    # Of the start and of ids more is made than a look, where they go for the whole search.
+    clauses = (clause for clause in search.clauses if not (isinstance(clause, Compare | OneOf) and _has_better(clause)))
+    return [*_services(search, parameters), *(look for clause in clauses for look in _looks(clause, parameters))]
+
+
+def _has_better(clause: Compare | OneOf) -> bool:
+    return is_start(clause.field) or clause.field == REQUEST_ID
 
 
 def _times(search: Search, parameters: Parameters) -> Iterator[str]:
@@ -81,12 +91,45 @@ def _services(search: Search, parameters: Parameters) -> Iterator[_Look]:
         yield _Look(f"ServiceName IN {parameters.add(search.services, 'Array(String)')}")
 
 
-def _looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_Look]:
+def _looks(predicate: Predicate, parameters: Parameters) -> Iterator[_Look]:
+    match predicate:
+        case Compare() | OneOf() if _narrows(predicate):
+            yield from _clause_looks(predicate, parameters)
+        case All(operands=operands):
+            for operand in operands:
+                yield from _looks(operand, parameters)
+        case Either(operands=operands):
+            yield from _either(operands, parameters)
+        case _:
+            pass
+
+
+def _either(operands: Iterable[Predicate], parameters: Parameters) -> Iterator[_Look]:
+    """One look for all of what is joined by OR, if there is one for each."""
+    branches = [list(_looks(operand, parameters)) for operand in operands]
+    if all(branches):
+        elsewhere = [look.elsewhere for looks in branches for look in looks if look.elsewhere]
+        both = [" AND ".join(f"({look.root})" for look in looks) for looks in branches]
+        # Of several looks of one branch each may be fulfilled by another row.
+        apart = [look.elsewhere for looks in branches if len(looks) > 1 for look in looks if look.elsewhere]
+        yield _Look(" OR ".join(f"({condition})" for condition in (*both, *apart)), " OR ".join(f"({condition})" for condition in elsewhere))
+
+
+def _narrows(clause: Compare | OneOf) -> bool:
+    """Whether a minority of values passes a clause, so that it is worth looking for in the rows."""
+    return not clause.negated if isinstance(clause, OneOf) else clause.operator is not Operator.NOT_EQUAL
+
+
+def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_Look]:
     match clause.field:
         case AttributeField(attribute=attribute) if attribute.name == "name":
             yield _Look(test(clause, "Name", parameters))
         case AttributeField(attribute=attribute) if attribute.name in {"execution_time", "execution_time_ms"}:
             yield _Look(test(clause, "intDiv(Duration, 1000000)", parameters))
+        case field if is_start(field):
+            yield _Look(test(clause, "toUnixTimestamp64Milli(Timestamp)", parameters))
+        case AttributeField(attribute=attribute) if attribute.name == "request_id":
+            yield _Look(*[test(clause, "concat('tr-', TraceId)", parameters)] * 2)
         case AttributeField(attribute=attribute) if attribute.name == "client_request_id":
             yield _Look(*[test(clause, "ClientRequestId", parameters)] * 2)
         case AttributeField(attribute=attribute) if attribute.name == "status" and _values(clause) == {TraceState.ERROR}:
@@ -121,8 +164,8 @@ def _edited(clause: Compare | OneOf, key: str, parameters: Parameters) -> str:
 
 def trace_ids(search: Search) -> Iterator[tuple[str, ...]]:
     """Lists of bare trace ids of which each holds all traces that can match."""
-    for clause in _narrowing(search):
-        if isinstance(clause.field, AttributeField) and clause.field.attribute.name == "request_id" and (values := _values(clause)):
+    for clause in search.clauses:
+        if isinstance(clause, Compare | OneOf) and _narrows(clause) and clause.field == REQUEST_ID and (values := _values(clause)):
             yield tuple(sorted(str(value).removeprefix("tr-") for value in values))
 
 
@@ -131,15 +174,3 @@ def _values(clause: Compare | OneOf) -> set[Value]:
     if isinstance(clause, OneOf):
         return set(clause.values)
     return {clause.value} if clause.operator is Operator.EQUAL else set()
-
-
-def _narrowing(search: Search) -> Iterator[Compare | OneOf]:
-    """Clauses worth looking for in the parts: those that a minority of values passes."""
-    for clause in search.clauses:
-        match clause:
-            case Compare(operator=operator) if operator is not Operator.NOT_EQUAL:
-                yield clause
-            case OneOf(negated=False):
-                yield clause
-            case _:
-                pass

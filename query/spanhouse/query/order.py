@@ -19,7 +19,8 @@ _NULLS: Final = re.compile(r"\sNULLS\s+(FIRST|LAST)\s*\Z", re.IGNORECASE)
 EXPERIMENT: Final = AttributeField(Attribute(name="experiment_id", sql="ServiceName", type=Type.TEXT))
 """An MLflow experiment is a service."""
 _TIMESTAMP: Final = AttributeField(ATTRIBUTES["timestamp_ms"])
-_REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
+REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
+"""The trace's id, as MLflow writes it."""
 _NOT_SORTABLE: Final = (
     AttributeField(ATTRIBUTES["client_request_id"]),
     MapField(MapColumn.METADATA, "mlflow.trace.tokenUsage"),
@@ -52,7 +53,7 @@ def read_order(order_by: Sequence[str] | None) -> tuple[Sorting, ...]:
         if any(_same(sorting.field, earlier.field) for earlier in asked):
             raise FilterError("order_by names the same field twice", entry, 0, len(entry), "name it once")
         asked.append(sorting)
-    for tie_breaker in (Sorting(_TIMESTAMP, descending=True), Sorting(_REQUEST_ID, descending=False)):
+    for tie_breaker in (Sorting(_TIMESTAMP, descending=True), Sorting(REQUEST_ID, descending=False)):
         if not any(_same(tie_breaker.field, sorting.field) for sorting in asked):
             asked.append(tie_breaker)
     return tuple(asked)

@@ -2,7 +2,10 @@
 
 ::
 
-    filter     := "" | [AND] comparison { [AND] comparison } [AND]
+    filter     := "" | [AND] either [AND]
+    either     := all { OR all }
+    all        := not { [AND] not }
+    not        := NOT not | "(" either ")" | comparison
     comparison := name operator value
                 | name [NOT] IN "(" value { "," value } ")"
                 | name IS [NOT] NULL
@@ -10,7 +13,8 @@
     value      := 'text' | "text" | number
     name       := part { "." part }          part: a word, `quoted` or "quoted"
 
-That AND may be left out, and may lead or trail, is MLflow's. Keywords are written in any case.
+That AND may be left out, and may lead or trail, is MLflow's. NOT binds stronger than AND, AND (also where it is left out) stronger than OR.
+Keywords are written in any case.
 """
 
 from __future__ import annotations
@@ -18,18 +22,16 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, NullTest, Number, Operator, Text
+from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, Not, NullTest, Number, Operator, Or, Text
 from spanhouse.query.errors import FilterError
 from spanhouse.query.tokens import Kind, Token, tokenize
 
 MAX_COMPARISONS: Final = 200
 """More would exceed the size that the engine takes for a statement. Values of one IN count as one."""
 
-_NOT_SUPPORTED: Final = {
-    "OR": "one key's alternatives are written metadata.K IN ('a', 'b')",
-    "NOT": "write !=, NOT IN or IS NOT NULL",
-    "BETWEEN": "write key >= 1 AND key <= 2",
-}
+MAX_DEPTH: Final = 50
+"""Each level is a level of Python's stack and of the engine's parser."""
+_NO_OPERATOR: Final = {"BETWEEN": "write key >= 1 AND key <= 2"}
 
 
 def parse(text: str | None) -> Expression:
@@ -59,6 +61,7 @@ class _Parser:
         self._text = text
         self._tokens = tokenize(text)
         self._next = 0
+        self._comparisons = 0
 
     @property
     def _token(self) -> Token:
@@ -81,15 +84,44 @@ class _Parser:
 
     def filter(self) -> Expression:
         self._taken(Kind.KEYWORD, "AND")
-        operands = [self._comparison()]
+        whole = self._alternatives(0)
+        if self._token.kind is not Kind.END:
+            raise self._error(") closes nothing", self._token, "a key with such a character is quoted: metadata.`a)`")
+        return whole
+
+    def _alternatives(self, depth: int) -> Expression:
+        operands = [self._conjunction(depth)]
+        while self._taken(Kind.KEYWORD, "OR"):
+            operands.append(self._conjunction(depth))
+        return operands[0] if len(operands) == 1 else Or(operands=tuple(operands))
+
+    def _conjunction(self, depth: int) -> Expression:
+        operands = [self._negation(depth)]
         while True:
-            self._taken(Kind.KEYWORD, "AND")
-            if self._token.kind is Kind.END:
-                break
-            if len(operands) == MAX_COMPARISONS:
-                raise self._error(f"a filter has at most {MAX_COMPARISONS} comparisons", self._token, "values of one key go into one IN (...)")
-            operands.append(self._comparison())
-        return operands[0] if len(operands) == 1 else And(operands=tuple(operands))
+            joined = self._taken(Kind.KEYWORD, "AND")
+            if self._ends(depth, joined=joined):
+                return operands[0] if len(operands) == 1 else And(operands=tuple(operands))
+            operands.append(self._negation(depth))
+
+    def _ends(self, depth: int, *, joined: bool) -> bool:
+        """Whether no operand follows. An AND may trail only at the end of the filter."""
+        token = self._token
+        if token.kind is Kind.END:
+            return depth == 0 or not joined
+        return not joined and ((token.kind is Kind.PUNCTUATION and token.value == ")") or (token.kind is Kind.KEYWORD and token.value == "OR"))
+
+    def _negation(self, depth: int) -> Expression:
+        token = self._token
+        if depth == MAX_DEPTH:
+            raise self._error(f"NOT and parentheses stand in one another at most {MAX_DEPTH} deep", token)
+        if self._taken(Kind.KEYWORD, "NOT"):
+            return Not(operand=self._negation(depth + 1))
+        if self._taken(Kind.PUNCTUATION, "("):
+            inner = self._alternatives(depth + 1)
+            if not self._taken(Kind.PUNCTUATION, ")"):
+                raise self._error("the parenthesis ( is never closed", token, "end it with )")
+            return inner
+        return self._comparison()
 
     def only_name(self) -> Identifier:
         name = self._name()
@@ -98,6 +130,9 @@ class _Parser:
         return name
 
     def _comparison(self) -> Expression:
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            raise self._error(f"a filter has at most {MAX_COMPARISONS} comparisons", self._token, "values of one key go into one IN (...)")
         left = self._name()
         token = self._take()
         if token.kind is Kind.OPERATOR or token.value in {"LIKE", "ILIKE", "RLIKE"}:
@@ -115,8 +150,9 @@ class _Parser:
         if negated:
             token = self._take()
         if (token.kind, token.value) != (Kind.KEYWORD, "IN"):
-            known = "expected IN after NOT" if negated else f"{token.value} is not an operator"
-            raise self._error(known, token, _NOT_SUPPORTED.get(token.value, "such as =, !=, LIKE, IN or IS NULL"))
+            if negated:
+                raise self._error("expected IN after NOT", token, f"write NOT {self._text[left.start : left.end]} {token.value or '='} ...")
+            raise self._error(f"{token.value} is not an operator", token, _NO_OPERATOR.get(token.value, "such as =, !=, LIKE, IN or IS NULL"))
         return self._membership(left, negated=negated)
 
     def _membership(self, left: Identifier, *, negated: bool) -> Membership:
@@ -140,10 +176,8 @@ class _Parser:
             return Identifier(entity=entity if rest else None, key=key, start=token.start, end=token.end)
         if token.kind is Kind.END:
             raise self._error("expected a comparison", token, "such as metadata.app_version = '1.0.0'")
-        if token.kind is Kind.KEYWORD and token.value in _NOT_SUPPORTED:
-            raise self._error(f"{token.value} is not supported", token, _NOT_SUPPORTED[token.value])
-        if token.kind is Kind.PUNCTUATION and token.value in "()":
-            raise self._error("parentheses are not supported", token, "comparisons are joined by AND")
+        if token.kind is Kind.PUNCTUATION and token.value == ")":
+            raise self._error("expected a comparison before )", token, "such as metadata.app_version = '1.0.0'")
         if token.kind is Kind.TEXT:
             raise self._error("expected a key, not a text", token, "a key is quoted by backticks: metadata.`my key`")
         raise self._error("expected a key", token, "such as metadata.app_version or status")

@@ -1,6 +1,7 @@
 """What a filter means: what `resolve` gives and `compile_` takes. No names left to look up, no types left to check.
 
-A field without a value for a trace makes every predicate but ``Missing`` not hold.
+A field without a value for a trace makes every clause but ``Missing`` not hold. There is no third truth: what does not hold is false, and
+``Not`` of it holds.
 """
 
 from __future__ import annotations
@@ -72,8 +73,29 @@ class All:
     operands: tuple[Predicate, ...]
 
 
-Predicate = Compare | OneOf | Missing | All
+@dataclass(frozen=True, slots=True)
+class Either:
+    """At least one operand holds; there are at least two."""
+
+    operands: tuple[Predicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The operand does not hold: true exactly where the operand is false, so also for a trace without the field that it compares."""
+
+    operand: Predicate
+
+
+Clause = Compare | OneOf | Missing
+Predicate = Clause | All | Either | Not
 """The closed union of what a filter can mean."""
 
 EVERYTHING: Final = All(())
 """What every trace fulfils."""
+
+
+def every(*predicates: Predicate) -> Predicate:
+    """All of them hold; what is itself joined by AND is joined with the others."""
+    operands = [operand for predicate in predicates for operand in (predicate.operands if isinstance(predicate, All) else (predicate,))]
+    return operands[0] if len(operands) == 1 else All(tuple(operands))

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, assert_never
 
-from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, NullTest, Operator, Text
+from spanhouse.query import ast
+from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, NullTest, Operator, Or, Text
 from spanhouse.query.errors import FilterError, nearest
 from spanhouse.query.parse import parse
-from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, Value
+from spanhouse.query.predicate import AttributeField, Compare, Either, Field, MapColumn, MapField, Missing, Not, OneOf, Predicate, Value, every
 from spanhouse.schema.trace_attributes import ATTRIBUTES, Type
 from spanhouse.schema.vocabulary import MODEL_ID, SESSION, TRACE_USER
 
@@ -59,7 +60,12 @@ def resolve(expression: Expression, text: str) -> Predicate:
     """
     match expression:
         case And(operands=operands):
-            return All(tuple(resolve(operand, text) for operand in operands))
+            return every(*(resolve(operand, text) for operand in operands))
+        case Or(operands=operands):
+            return Either(tuple(resolve(operand, text) for operand in operands))
+        case ast.Not(operand=operand):
+            negated_one = resolve(operand, text)
+            return negated_one.operand if isinstance(negated_one, Not) else Not(negated_one)
         case Comparison():
             return _comparison(expression, text)
         case Membership(left=left, values=values, negated=negated):

@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.query.ast import Operator
 from spanhouse.query.order import Sorting, read_order, sorts_by_start
-from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Predicate
+from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Either, Field, OneOf, Predicate
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 EARLIEST_NS: Final = -(2**63)
@@ -58,18 +58,37 @@ class Search:
                 latest_ns = min(latest_ns, _ns(key + 1))
             else:
                 earliest_ns = max(earliest_ns, _ns(key))
-        for clause in self.clauses:
-            match clause:
-                case Compare(field=AttributeField(attribute=attribute), operator=operator, value=int() | float() as value):
-                    if attribute.sql != _START_SQL:
-                        continue
-                    if operator in {Operator.EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL}:
-                        earliest_ns = max(earliest_ns, _ns(math.floor(value)))
-                    if operator in {Operator.EQUAL, Operator.LESS, Operator.LESS_OR_EQUAL}:
-                        latest_ns = min(latest_ns, _ns(math.ceil(value) + 1))
-                case _:
-                    pass
-        return earliest_ns, latest_ns
+        asked_earliest_ns, asked_latest_ns = _bounds_ns(self.predicate)
+        return max(earliest_ns, asked_earliest_ns), min(latest_ns, asked_latest_ns)
+
+
+def _bounds_ns(predicate: Predicate) -> tuple[int, int]:
+    """Earliest and latest start of what fulfils a predicate, in Unix nanoseconds, both inclusive."""
+    earliest_ns, latest_ns = EARLIEST_NS, LATEST_NS
+    match predicate:
+        case All(operands=operands):
+            bounds = [_bounds_ns(operand) for operand in operands]
+            earliest_ns = max((earliest for earliest, _ in bounds), default=EARLIEST_NS)
+            latest_ns = min((latest for _, latest in bounds), default=LATEST_NS)
+        case Either(operands=operands):
+            bounds = [_bounds_ns(operand) for operand in operands]
+            earliest_ns, latest_ns = min(earliest for earliest, _ in bounds), max(latest for _, latest in bounds)
+        case Compare(field=field, operator=operator, value=int() | float() as value) if is_start(field):
+            if operator in {Operator.EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL}:
+                earliest_ns = _ns(math.floor(value))
+            if operator in {Operator.EQUAL, Operator.LESS, Operator.LESS_OR_EQUAL}:
+                latest_ns = _ns(math.ceil(value) + 1)
+        case OneOf(field=field, values=values, negated=False) if is_start(field):
+            numbers = [value for value in values if not isinstance(value, str)]
+            earliest_ns, latest_ns = _ns(math.floor(min(numbers))), _ns(math.ceil(max(numbers)) + 1)
+        case _:
+            pass
+    return earliest_ns, latest_ns
+
+
+def is_start(field: Field) -> bool:
+    """Whether a field is the trace's start."""
+    return isinstance(field, AttributeField) and field.attribute.sql == _START_SQL
 
 
 def _ns(milliseconds: int) -> int:

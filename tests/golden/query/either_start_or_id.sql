@@ -1,0 +1,8 @@
+-- p0: 5
+-- p1: "tr-0a"
+-- p2: 4
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+FROM traces
+WHERE (toUnixTimestamp64Milli(Timestamp) >= {p0:Int64} OR (concat('tr-', TraceId) = {p1:String} AND toUnixTimestamp64Milli(Timestamp) < {p2:Int64}))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (((toUnixTimestamp64Milli(Timestamp) >= {p0:Int64})) OR ((concat('tr-', TraceId) = {p1:String}) AND (toUnixTimestamp64Milli(Timestamp) < {p2:Int64})) OR (concat('tr-', TraceId) = {p1:String})))
+ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
