@@ -215,6 +215,25 @@ VERBS: Final = (
         examples=("spanhouse backfill --store http://user:password@host:8123/spanhouse",),
     ),
     Verb(
+        name="store",
+        summary="look after a store: size, check, compact, push",
+        module="store",
+        arguments=(
+            Argument(
+                name="action",
+                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; push: copy it into a server",
+            ),
+            Argument(name="target", help="of push: the server, http(s)://user:password@host:8123/database", optional=True),
+        ),
+        options=(replace(FORMAT, choices=("table", "json"), help="how size prints its result"), _CLUSTER, _OWN_STORE, CONFIG),
+        examples=(
+            "spanhouse store size",
+            "spanhouse store check",
+            "spanhouse store compact",
+            "spanhouse store push http://user:password@host:8123/spanhouse",
+        ),
+    ),
+    Verb(
         name="replay",
         summary="try again to store what could not be stored",
         module="replay",
