@@ -6,13 +6,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple, fields
 from difflib import get_close_matches
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.output import Column, print_json, show_table
+from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step
 from spanhouse.cli.stores import execute_by, given_store, opened, readable_store
 from spanhouse.schema import check, migrations, parts
@@ -51,21 +52,8 @@ def _size(arguments: Namespace) -> int:
     store = readable_store(arguments.store)
     with _whole(store) as client:
         found = parts.size(execute_by(client))
-    if arguments.format == "json":
-        print_json(
-            [
-                {
-                    "table": one.table,
-                    "partition": one.value,
-                    "parts": one.parts,
-                    "rows": one.rows,
-                    "bytes": one.bytes,
-                    "oldest": one.oldest or None,
-                    "newest": one.newest or None,
-                }
-                for one in found.partitions
-            ]
-        )
+    if arguments.format != "table":
+        show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
     else:
         _show(store, found)
     return Exit.DONE
@@ -78,7 +66,7 @@ def _show(store: Store, found: Size) -> None:
 
 
 def _row(one: Partition) -> Sequence[object]:
-    return one.table, "" if one.value == "tuple()" else one.value, one.parts, f"{one.rows:,}", _bytes(one.bytes), one.oldest, one.newest
+    return one.table, "" if one.partition == "tuple()" else one.partition, one.parts, f"{one.rows:,}", _bytes(one.bytes), one.oldest, one.newest
 
 
 def _bytes(count: float) -> str:
@@ -114,7 +102,7 @@ def _compact(arguments: Namespace) -> int:
 
 
 def _show_compacting(one: Partition, place: int, of: int) -> None:
-    name = one.table if one.value == "tuple()" else f"{one.table} {one.value}"
+    name = one.table if one.partition == "tuple()" else f"{one.table} {one.partition}"
     print(f"{place}/{of}  {name}: {one.parts} parts, {_bytes(one.bytes)}", flush=True)
 
 

@@ -27,8 +27,8 @@ def problems(execute: Execute, report: Callable[[Step], None] = lambda _: None) 
         report: called after each window of spans, see ``windows``.
     """
     for one in partitions(execute):
-        if not number(execute(f"CHECK TABLE `{one.table}` PARTITION ID '{one.id}' SETTINGS check_query_single_value_result = 1")[0][0]):
-            yield f"{one.table}: what is on disk of partition {one.value} is damaged; restore a backup, and look at the disk"
+        if not number(execute(f"CHECK TABLE `{one.table}` PARTITION ID '{one.partition_id}' SETTINGS check_query_single_value_result = 1")[0][0]):
+            yield f"{one.table}: what is on disk of partition {one.partition} is damaged; restore a backup, and look at the disk"
     for table, name, reason in execute(_DETACHED):
         yield f"{table}: part {name} was put aside by the engine ({reason or 'no reason given'}): its rows are not seen"
     # Traces may be kept for a shorter time than spans: what is older is not missing.

@@ -22,8 +22,8 @@ class Partition:
 
     Attributes:
         table: name of the table.
-        id: by which the engine knows the partition.
-        value: what its rows have in common; ``tuple()`` for a table that is not divided.
+        partition_id: by which the engine knows the partition.
+        partition: what its rows have in common; ``tuple()`` for a table that is not divided.
         parts: pieces on disk, each sorted by itself.
         rows: of all parts. Those that say the same are merged some time, so there can be more of them than a query shows.
         bytes: on disk, compressed.
@@ -31,8 +31,8 @@ class Partition:
     """
 
     table: str
-    id: str
-    value: str
+    partition_id: str
+    partition: str
     parts: int
     rows: int
     bytes: int
@@ -82,7 +82,7 @@ def size(execute: Execute) -> Size:
     times = {table: _times(execute, table, column) for table, column in TIMES.values()}
     found = []
     for one in partitions(execute):
-        oldest, newest = times.get(one.table, {}).get(one.id, ("", ""))
+        oldest, newest = times.get(one.table, {}).get(one.partition_id, ("", ""))
         found.append(replace(one, oldest=oldest, newest=newest))
     return Size(tuple(found), number(execute(_TRACES)[0][0]))
 
@@ -107,7 +107,7 @@ def compact(execute: Execute, report: Callable[[Partition, int, int], None] = la
     todo = [one for one in partitions(execute) if one.parts > 1]
     for place, one in enumerate(todo, start=1):
         report(one, place, len(todo))
-        execute(f"OPTIMIZE TABLE `{one.table}` PARTITION ID '{one.id}' FINAL")
+        execute(f"OPTIMIZE TABLE `{one.table}` PARTITION ID '{one.partition_id}' FINAL")
     return len(todo)
 
 
