@@ -12,7 +12,7 @@ from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.statement import Parameter, Statement
 from spanhouse.query.tags import write_tag
 from spanhouse.schema import embedded
-from spanhouse.schema.serving import Serving, beside_store, in_data_dir, read_serving
+from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 
 _UNKNOWN_TABLE: Final = 60
@@ -113,12 +113,15 @@ class Connection:
 
     def _unreachable(self, error: Exception) -> StoreUnavailableError:
         if self.store.directory is not None:
-            serving = read_serving(beside_store(self.store.directory))
-            if serving is not None and serving.alive() and serving.clickhouse_http != "off":
-                return StoreUnavailableError(f"store {self.store} belongs to a running server: use {serving.clickhouse_url}")
-            return StoreUnavailableError(
-                f"store {self.store} cannot be opened: if another process has it open, use that one's address ({_first_line(error)})"
+            server = server_of(self.store.directory)
+            if server is not None and server.clickhouse_http != "off":
+                return StoreUnavailableError(f"store {self.store} belongs to a running server: use {server.clickhouse_url}")
+            who = (
+                f"it is owned by {found}; stop that"
+                if (found := owner(self.store.directory))
+                else "if another process has it open, use that one's address"
             )
+            return StoreUnavailableError(f"store {self.store} cannot be opened: {who} ({_first_line(error)})")
         if getattr(error, "code", None) == _AUTHENTICATION_FAILED:
             return StoreUnavailableError(f"store {self.store} does not let you in: name it with user and password, or any:TOKEN, before the host")
         if getattr(error, "code", None) == _UNKNOWN_DATABASE:
