@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 a script, on its own
 """Makes the secrets that compose.yaml names: ``python3 deploy/make_secrets.py deploy/secrets``. What is there already stays as it is.
 
 Needs the standard library alone. Tokens for applications and readers are files of their own; the receiver gets their hashes.
