@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -40,6 +41,7 @@ class OpenStore:
             StoreError: another process owns it, it can't be reached, or its tables are not this version's.
         """
         self.store = store
+        self._bounds = bounds
         self._lock = _lock(store.directory) if store.directory is not None else None
         if store.directory is not None:
             # The engine keeps a cache of protobuf schemas in the process's working directory, from its start on.
@@ -56,6 +58,12 @@ class OpenStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def another_client(self) -> Iterator[Client]:
+        """A further connection that may write; for one thread at a time."""
+        with closing(_connect(self.store, self._bounds)) as client:
+            yield client
 
     def close(self) -> None:
         """Close the connection and, for an embedded store, the engine."""

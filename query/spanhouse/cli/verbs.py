@@ -66,7 +66,7 @@ SERVE: Final = Verb(
         Option(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
-        Option(name="console", metavar=_ADDRESS, default="off", help="takes off only: nothing is served there by this version"),
+        Option(name="console", metavar=_ADDRESS, default="127.0.0.1:8080", help="JSON API, by which tags are edited; likewise"),
         Option(
             name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
         ),

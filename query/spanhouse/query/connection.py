@@ -7,8 +7,10 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from spanhouse.query.api import Api
 from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.statement import Parameter, Statement
+from spanhouse.query.tags import write_tag
 from spanhouse.schema import embedded
 from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
@@ -89,6 +91,21 @@ class Connection:
         except self._driver_errors as error:
             raise self._failed(error) from None
         return result.result_rows
+
+    def edit_tag(self, trace_id: str, key: str, value: str | None) -> None:
+        """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by a statement.
+
+        Raises:
+            FilterError: an argument is not of the form that ``write_tag`` says.
+            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+        """
+        statement = write_tag(trace_id, key, value)
+        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
+        api = None if self.store.embedded else Api(driver.http, driver.url, driver.headers)
+        if api is not None and (root := api.root()) is not None:
+            api.edit_tag(root, trace_id, key, value)
+        else:
+            self.run(statement)
 
     def close(self) -> None:
         """Close it; another call does nothing."""
