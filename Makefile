@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query tests
 
-.PHONY: demo test manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test alerts promtool manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -31,6 +31,19 @@ faults: $(STAMP)
 # A million damaged requests over both transports; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+
+# Prometheus' own tool over the alerts. Where it is not installed, Debian's package is unpacked, without root.
+PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
+alerts: $(PROMTOOL)
+	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml
+
+promtool: $(PROMTOOL)
+
+$(CURDIR)/build/promtool:
+	rm -rf build/prometheus && mkdir -p build/prometheus
+	cd build/prometheus && { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
+	dpkg-deb --fsys-tarfile build/prometheus/*.deb | tar --extract --to-stdout ./usr/bin/promtool > build/promtool.new
+	chmod +x build/promtool.new && mv build/promtool.new $@ && rm -rf build/prometheus
 
 # The plain manifests in deploy/kubernetes, from the chart; a test compares them.
 manifests: $(STAMP)
