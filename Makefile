@@ -32,9 +32,11 @@ faults: $(STAMP)
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
 
-# Prometheus' own tool over the alerts. Where it is not installed, Debian's package is unpacked, without root.
+# Prometheus' own tool over the alerts and the PromQL of dashboards. Where it is not installed, Debian's package is unpacked, without root.
 PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
-alerts: $(PROMTOOL)
+alerts: $(STAMP) $(PROMTOOL)
+	mkdir -p build
+	$(BIN)/python -m tests.support.grafana > build/dashboards.rules.json && $(PROMTOOL) check rules build/dashboards.rules.json
 	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml
 
 promtool: $(PROMTOOL)
