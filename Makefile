@@ -4,16 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
-CODE := processor exporter schema query tests
+CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test alerts promtool manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test image alerts promtool manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
-	@echo "left out: measurements (make bench); lint, types, import rules and the built wheel (make lint types rules wheel)"
+	@echo "left out: measurements (make bench); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
@@ -31,6 +31,10 @@ faults: $(STAMP)
 # A million damaged requests over both transports; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+
+# What deploy/Dockerfile does, without a container engine.
+image: $(STAMP)
+	$(BIN)/python -m tests.deploy.image
 
 # Prometheus' own tool over the alerts and the PromQL of dashboards. Where it is not installed, Debian's package is unpacked, without root.
 PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
