@@ -69,6 +69,8 @@ def test_the_demo_shows_a_search_a_trace_and_the_versions_and_leaves_nothing_beh
     assert set(found) == {"1.0.0", "1.1.0"}
     assert [traces for traces, _, _ in found.values()] == [80, 80]
     assert found["1.0.0"][1] < found["1.1.0"][1], "the second release fails more often"
+    assert " is worse\n" in text.partition("Is the second commit worse")[2]
+    assert "see (latency p50): spanhouse search" in text
     assert "ERROR" in text.partition("Which requests failed")[2]
     for span in ("POST /chat", "├─ retrieve", "├─ rerank mini-model", "└─ chat big-model"):
         assert span in text

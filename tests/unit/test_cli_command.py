@@ -35,6 +35,8 @@ CORE_ONLY = {
     "numpy",
     "pandas",
     "pyarrow",
+    "scipy",
+    "statsmodels",
     "lz4",
     "fastapi",
     "httpx",
@@ -119,6 +121,12 @@ def test_a_verb_without_its_extra_says_which_to_install(verb: str, extra: str, t
     done = spanhouse(verb, data_dir=tmp_path, absent=CORE_ONLY)
     assert done.returncode == 2
     assert one_line_of(done.stderr).endswith(f"pip install 'spanhouse[{extra}]'")
+
+
+def test_a_comparison_without_the_library_of_statistics_says_which_extra_to_install(tmp_path: Path) -> None:
+    done = spanhouse("compare", "1", "2", data_dir=tmp_path, absent={"statsmodels"})
+    assert done.returncode == 2
+    assert one_line_of(done.stderr) == "spanhouse: compare needs the module statsmodels: pip install 'spanhouse[compare]'"
 
 
 def test_the_demo_with_all_but_its_own_extra_says_which_to_install(tmp_path: Path) -> None:

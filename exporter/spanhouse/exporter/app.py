@@ -52,7 +52,7 @@ async def _serve(config: ServeConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
-        store = stack.enter_context(OpenStore(config.store))
+        store = stack.enter_context(OpenStore(config.store, config.engine))
         clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens))
         at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, access, readiness))
         found = Serving(

@@ -11,10 +11,13 @@ from typing import Final, Self
 from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
+from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
 from spanhouse.schema.store import Store, default_spool
 
 OFF: Final = "off"
 _MOST_PROCESSES: Final = 64
+_LEAST_ENGINE_BYTES: Final = 2**30
+"""The engine counts all of its process; the largest insert and the merges beside it take half of this."""
 
 
 class Ack(StrEnum):
@@ -92,6 +95,7 @@ class ServeConfig:
         waiting_bytes: requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive.
         processes: how many processes receive. More than one share the ports, and a further one owns the store and empties the spool.
         log_format, log_level: how problems are written to standard error, and from which level on (error, warning, info, debug).
+        engine: memory and caches of an embedded engine.
         stop_seconds: how long a stop waits for calls under way; containers are given 10 seconds before they are killed.
     """
 
@@ -118,6 +122,7 @@ class ServeConfig:
     processes: int = 1
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "warning"
+    engine: Bounds = DEFAULT_BOUNDS
     stop_seconds: float = 8.0
 
     def validate(self) -> None:
@@ -142,6 +147,10 @@ class ServeConfig:
             raise ConfigError(f"--processes {self.processes}: from 1 to {_MOST_PROCESSES}")
         if self.processes > 1 and self.ack is Ack.STORE and self.store.embedded:
             raise ConfigError("--ack store: an embedded store takes one process; leave --processes out, or acknowledge from the spool")
+        if self.engine.memory_bytes < _LEAST_ENGINE_BYTES:
+            raise ConfigError(f"--engine-memory-bytes {self.engine.memory_bytes}: at least {_LEAST_ENGINE_BYTES}, or inserts fail")
+        if not 0 < self.engine.cache_bytes <= self.engine.memory_bytes // 2:
+            raise ConfigError(f"--engine-cache-bytes {self.engine.cache_bytes}: above 0 and at most half of --engine-memory-bytes")
         if self.console != OFF:
             raise ConfigError("--console: nothing is served there by this version; leave it off")
 

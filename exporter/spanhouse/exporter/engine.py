@@ -13,7 +13,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.exporter.directory import own
-from spanhouse.schema import migrations, serving
+from spanhouse.schema import embedded, migrations, serving
+from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
 
@@ -26,19 +27,25 @@ class OpenStore:
     Attributes:
         store: its address.
         client: a connection that may write; for one thread at a time.
-
-    Raises:
-        StoreError: another process owns it, it can't be reached, or its tables are not this version's.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, bounds: Bounds = DEFAULT_BOUNDS) -> None:
+        """Open it.
+
+        Args:
+            store: which.
+            bounds: what an embedded engine may take.
+
+        Raises:
+            StoreError: another process owns it, it can't be reached, or its tables are not this version's.
+        """
         self.store = store
         self._lock = _lock(store.directory) if store.directory is not None else None
         if store.directory is not None:
             # The engine keeps a cache of protobuf schemas in the process's working directory, from its start on.
             os.chdir(store.directory)
         try:
-            self.client = _connect(store)
+            self.client = _connect(store, bounds)
             self._bring_up_to_date()
         except BaseException:
             self._release()
@@ -74,15 +81,15 @@ class OpenStore:
         return self.client.query(sql, parameters=dict(parameters or {})).result_rows
 
 
-def _connect(store: Store) -> Client:
+def _connect(store: Store, bounds: Bounds) -> Client:
     try:
         if store.directory is not None and store.database != DEFAULT_DATABASE:
             # A database is chosen when connecting, so it has to be there before. Its name was checked to be an identifier.
-            admin = clickhouse_connect.get_client(dsn=f"chdb://{store.directory}")
+            admin = clickhouse_connect.get_client(**embedded.client_arguments(store.directory, DEFAULT_DATABASE, bounds=bounds))
             admin.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": store.database})
             admin.close()
         if store.directory is not None:
-            return clickhouse_connect.get_client(dsn=f"chdb://{store.directory}?database={store.database}")
+            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, store.database, bounds=bounds))
         # The driver takes an https:// address for http on another port, unless it is told.
         return clickhouse_connect.get_client(dsn=store.dsn, interface=store.scheme, autogenerate_session_id=False)
     except ClickHouseError as error:

@@ -15,7 +15,7 @@ class Exit(IntEnum):
 
     DONE = 0
     NOTHING = 1
-    """The named thing is unknown, or nothing matched."""
+    """The answer is "worse", the named thing is unknown, or nothing matched."""
     USER = 2
     """The user's mistake."""
     STORE = 3

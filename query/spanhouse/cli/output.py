@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spanhouse.cli.text import escape_unsafe, escape_unsafe_json
+from spanhouse.cli.text import escape_unsafe, escape_unsafe_json, one_line
 
+_MARKDOWN: Final = re.compile(r"[|\\`*_<>\[\]]")
+"""What Markdown would read as more than a character."""
 _UNLIMITED: Final = 100_000
 """Width at which no line is broken."""
 _GAP: Final = 2
@@ -108,6 +111,8 @@ def show_rows(form: str, names: Sequence[str], rows: Sequence[Sequence[object]])
             print_json([dict(zip(names, row, strict=True)) for row in rows])
         case "csv":
             print_csv(names, rows)
+        case "markdown":
+            print_markdown(names, rows)
         case _:
             numbers = [bool(rows) and all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(names))]
             columns = [Column(title=escape_unsafe(name), right=number) for name, number in zip(names, numbers, strict=True)]
@@ -131,6 +136,12 @@ def print_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer.writerow([keep(name) for name in names])
     for row in rows:
         writer.writerow(["" if cell is None else keep(_cell(cell)) for cell in row])
+
+
+def print_markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table of GitHub's Markdown. Maps and lists are JSON; nothing is ''."""
+    for row in (names, ["---"] * len(names), *rows):
+        print("| " + " | ".join("" if cell is None else _MARKDOWN.sub(r"\\\g<0>", one_line(_cell(cell))) for cell in row) + " |")
 
 
 def _cell(value: object) -> str:

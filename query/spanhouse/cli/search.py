@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.output import print_csv, print_json
+from spanhouse.cli.output import print_csv, print_json, print_markdown
 from spanhouse.cli.stores import reader
 from spanhouse.cli.traces import FIELDS, fields, show_traces
 from spanhouse.query import compile_filter
@@ -27,6 +27,8 @@ def run(arguments: Namespace) -> int:
         print_json(fields(trace) for trace in found)
     elif arguments.format == "csv":
         print_csv(FIELDS, (tuple(fields(trace).values()) for trace in found))
+    elif arguments.format == "markdown":
+        print_markdown(FIELDS, (tuple(fields(trace).values()) for trace in found))
     elif found:
         show_traces(found)
     else:

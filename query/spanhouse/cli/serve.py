@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
 from spanhouse.exporter import log
+from spanhouse.schema.embedded import Bounds
 
 
 def run(arguments: Namespace) -> int:
@@ -45,6 +46,7 @@ def _serve(arguments: Namespace) -> int:
         spool_free_bytes=arguments.spool_free_bytes,
         processes=arguments.processes,
         ack=Ack(arguments.ack),
+        engine=Bounds(memory_bytes=arguments.engine_memory_bytes, cache_bytes=arguments.engine_cache_bytes),
         log_format=log.LogFormat(arguments.log_format),
         log_level=arguments.log_level,
         token_file=arguments.token_file,

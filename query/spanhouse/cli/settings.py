@@ -142,4 +142,4 @@ STORE: Final = Option(
     help="chdb:///abs/dir or http(s)://user:password@host:8123/database",
     shown_default="the running server, else the embedded store of this user",
 )
-FORMAT: Final = Option(name="format", choices=("table", "json", "csv"), default="table", help="how to print the result")
+FORMAT: Final = Option(name="format", choices=("table", "json", "csv", "markdown"), default="table", help="how to print the result")

@@ -19,7 +19,7 @@ from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
 from spanhouse.query.connection import connect
 from spanhouse.query.statement import Statement
-from spanhouse.schema import serving
+from spanhouse.schema import embedded, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
 
@@ -118,7 +118,7 @@ def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterato
 def _connect(store: Store, database: str) -> Client:
     if store.directory is not None:
         with _engine_is_silent():
-            return clickhouse_connect.get_client(interface="chdb", path=str(store.directory), database=database)
+            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, database))
     # Without the interface, an https DSN would be spoken to in plain HTTP.
     return clickhouse_connect.get_client(dsn=store.dsn, interface=urlsplit(store.dsn).scheme, database=database, autogenerate_session_id=False)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.cli.settings import CONFIG, FORMAT, STORE, Option
+from spanhouse.schema.embedded import DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,14 @@ SERVE: Final = Verb(
             default="spool",
             help="acknowledge a request when it is in the spool or, for a machine without a disk of its own, in the store",
         ),
+        Option(
+            name="engine-memory-bytes",
+            kind=int,
+            metavar="N",
+            default=DEFAULT_BOUNDS.memory_bytes,
+            help="memory that an embedded engine takes at most",
+        ),
+        Option(name="engine-cache-bytes", kind=int, metavar="N", default=DEFAULT_BOUNDS.cache_bytes, help="and of that for caches"),
         Option(name="token-file", kind=Path, metavar="FILE", help="who may do what, one name:sha256-of-token[:rights] a line"),
         Option(name="tls-cert", kind=Path, metavar="FILE", help="certificate of the OTLP listeners in PEM, and those between it and its CA"),
         Option(name="tls-key", kind=Path, metavar="FILE", help="its private key in PEM, not encrypted"),
@@ -140,6 +149,35 @@ VERBS: Final = (
         arguments=(Argument(name="trace-id", help="32 hex digits, with or without tr- before them"),),
         options=_READ,
         examples=("spanhouse trace tr-4bf92f3577b34da6a3ce929d0e0e4736",),
+    ),
+    Verb(
+        name="compare",
+        summary="compare versions: is the new one worse?",
+        module="compare",
+        extra="compare",
+        arguments=(
+            Argument(name="base", help="the value that is compared against; left out, all values are listed", optional=True),
+            Argument(name="new", help="the value that is judged", optional=True),
+        ),
+        options=(
+            Option(name="by", metavar="KEY", default="version", help="metadata key (or tag.K, name, service) that tells versions apart"),
+            Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at"),
+            Option(name="since", metavar="7d", default="", shown_default="everything", help="how far back to look: a number and s, m, h, d or w"),
+            Option(name="metric", metavar="KEY,...", default="", help="further metadata keys whose values are numbers; KEY:higher: more is better"),
+            Option(name="stratify", metavar="KEY", default="name", help="compare like with like by this key; none compares all with all"),
+            Option(name="fail-on-regression", kind=bool, default=False, help="exit with 1 when the new one is worse"),
+            Option(name="max-error-increase", metavar="POINTS", default="0", help="with it: let the error rate rise so much, such as 0.5%"),
+            Option(
+                name="max-p95-increase", metavar="PERCENT", default="0", help="with it: let the 95th percentile of latency rise so much, such as 10%"
+            ),
+            FORMAT,
+            *_READ,
+        ),
+        examples=(
+            "spanhouse compare --by commit",
+            "spanhouse compare 1.0.0 1.1.0 --where \"metadata.mlflow.source.type = 'production'\" --since 7d",
+            "spanhouse compare 1.0.0 1.1.0 --fail-on-regression --max-p95-increase 10% --format markdown >> $GITHUB_STEP_SUMMARY",
+        ),
     ),
     Verb(
         name="keys",

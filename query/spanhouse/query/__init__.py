@@ -1,6 +1,7 @@
-"""Search traces with MLflow's filter language. Importing this imports no driver."""
+"""Search traces with MLflow's filter language, and compare versions. Importing this imports no driver."""
 
 from spanhouse.query.client import TraceClient, search_traces
+from spanhouse.query.compare.report import Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compile_ import compile_filter
 from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.models import Event, Link, Span, Trace, TraceData, TraceInfo
@@ -8,18 +9,23 @@ from spanhouse.query.results import Matches, Page
 from spanhouse.query.statement import Statement
 
 __all__ = [
+    "Comparison",
     "Event",
     "FilterError",
+    "Finding",
+    "Interval",
     "Link",
     "Matches",
     "Page",
     "Span",
     "Statement",
     "StoreUnavailableError",
+    "Table",
     "Trace",
     "TraceClient",
     "TraceData",
     "TraceInfo",
+    "Verdict",
     "compile_filter",
     "search_traces",
 ]

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from spanhouse.query import ast
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.report import Comparison, Table
 from spanhouse.query.compile_ import compile_
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
-from spanhouse.query.errors import FilterError
+from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.fetch import read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
@@ -122,6 +124,44 @@ class TraceClient:
         name = check_format(format)
         traces = self.search_traces(experiment_ids, filter_string, max_results, order_by, page_token, run_id, model_id=model_id, locations=locations)
         return to_frame((trace.info for trace in traces), name)
+
+    def compare(
+        self,
+        by: str,
+        base: str | None = None,
+        new: str | None = None,
+        where: str | None = None,
+        *,
+        since: str | None = None,
+        metrics: Sequence[str] = (),
+        stratify: str | None = "name",
+    ) -> Table | Comparison:
+        """Compare versions. The engine aggregates; no trace is fetched.
+
+        Args:
+            by: what tells versions apart: a metadata key, ``metadata.K``, ``tag.K``, ``name`` or ``service``; short for the usual keys are
+                ``version``, ``commit``, ``branch``, ``model``, ``environment`` and ``source``.
+            base: the value that is compared against; without it and ``new``, all values are put in a table.
+            new: the value that is judged.
+            where: filter of the traces to look at; None and '' for all.
+            since: how far back to look, such as ``7d``; None for everything.
+            metrics: further metadata keys (or ``tag.K``) whose values are numbers; ``KEY:higher`` where more is better.
+            stratify: like is compared with like by this; None to compare all with all.
+
+        Returns:
+            A ``Comparison`` with a verdict, or without two values a ``Table``, in order of first appearance.
+
+        Raises:
+            FilterError: a mistake in the arguments, or a value that no trace has.
+            StoreUnavailableError: the store failed, or the library of statistics is not installed.
+        """
+        question = read_question(by, base, new, where, since=since, metrics=metrics, stratify=stratify)
+        try:
+            from spanhouse.query.compare.run import run
+        except ModuleNotFoundError as error:
+            raise StoreUnavailableError(f"compare needs the module {error.name}: pip install 'spanhouse[compare]'") from error
+        self._check_patterns(where)
+        return run(self._connection, question)
 
     def close(self) -> None:
         """Close the connection."""

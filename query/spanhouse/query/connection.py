@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.statement import Parameter, Statement
+from spanhouse.schema import embedded
 from spanhouse.schema.serving import Serving, beside_store, in_data_dir, read_serving
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 
@@ -59,14 +60,17 @@ class Connection:
         # What the driver logs is said again by the exception; an application that sets up logging still gets it.
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         options: dict[str, Any] = {
+            "dsn": store.dsn,
             # The driver takes an https:// address for http on another port, unless it is told.
             "interface": store.scheme,
             "database": store.database,
             "connect_timeout": _CONNECT_SECONDS,
             "autogenerate_session_id": False,
         }
+        if store.directory is not None:
+            options = embedded.client_arguments(store.directory, store.database)
         try:
-            self._client = clickhouse_connect.get_client(dsn=store.dsn, **({} if store.embedded else options))
+            self._client = clickhouse_connect.get_client(**options)
         except ImportError:
             raise StoreUnavailableError(f"store {store}: an embedded store needs the engine: pip install 'spanhouse[server]'") from None
         except (*self._driver_errors, RuntimeError) as error:

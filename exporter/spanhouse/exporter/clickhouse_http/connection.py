@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import chdb
-
 from spanhouse.exporter.clickhouse_http.errors import EngineError
 
 _JSON_ROWS: Final = "JSONCompactEachRow"
@@ -85,6 +83,9 @@ def connect(directory: str, database: str, settings: Mapping[str, str]) -> Conne
     Raises:
         EngineError: a setting has a value that the engine does not take.
     """
+    # Not above: a receive process has no engine, and in others it is to be loaded after `embedded.client_arguments` was asked.
+    import chdb
+
     connection = Connection(chdb.connect(directory))
     try:
         connection.run("USE {database:Identifier}", _JSON_ROWS, {"database": database})

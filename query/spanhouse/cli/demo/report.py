@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from spanhouse.cli.compare import show_comparison
 from spanhouse.cli.demo.repository import Release
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, safe, show, show_table
 from spanhouse.cli.text import milliseconds
 from spanhouse.cli.trace import show_map, show_trace
 from spanhouse.cli.traces import SHORT_COMMIT, short_commit, show_traces
-from spanhouse.query import Trace, TraceClient
+from spanhouse.query import Comparison, Trace, TraceClient
 from spanhouse.schema.trace_attributes import TraceState
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOURCE_NAME
 
@@ -96,9 +97,8 @@ def ask(client: TraceClient, *, sent: int) -> None:
     show_map("metadata", {key: value for key, value in slow.info.trace_metadata.items() if not key.startswith(_LEFT_OUT)}, indent=_INDENT)
     _heading("Which commit is worse?", f'TraceClient().search_traces(experiment_ids=["{SERVICE}"]), counted by commit')
     show_table(_COLUMNS, [_cells(version) for version in versions], indent=_INDENT)
-    print()
     if len(versions) == 2:
-        _compared(*versions)
+        _compared(client, *versions)
 
 
 def slowest(client: TraceClient) -> Trace:
@@ -153,9 +153,11 @@ def _cells(version: Version) -> tuple[object, ...]:
     )
 
 
-def _compared(old: Version, new: Version) -> None:
-    """Say in one sentence what the table says."""
-    names = [f"{version.metadata.get(APP_VERSION.mlflow, '')} ({short_commit(version.traces[0])})" for version in (old, new)]
-    rates = [f"{version.error_rate:.1%}".replace("%", " %") for version in (old, new)]
-    times = f"{new.duration_ms(0.5) / max(1, old.duration_ms(0.5)):.1f} times as long"
-    show(safe(f"{names[1]} fails {rates[1]} of its requests, {names[0]} {rates[0]}; at the median it takes {times}.", "bold"), indent=_INDENT)
+def _compared(client: TraceClient, old: Version, new: Version) -> None:
+    """Put the second commit to the test."""
+    commits = [version.metadata[GIT_COMMIT.mlflow] for version in (old, new)]
+    short = " ".join(short_commit(version.traces[0]) for version in (old, new))
+    _heading("Is the second commit worse, or was it chance?", f"$ spanhouse compare --by commit {short}")
+    found = client.compare("commit", *commits)
+    assert isinstance(found, Comparison)  # noqa: S101 (two values were given)
+    show_comparison(found, indent=_INDENT)

@@ -1,0 +1,191 @@
+"""``spanhouse compare``: versions side by side, and whether the new one is worse."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
+from spanhouse.cli.stores import reader
+from spanhouse.cli.text import local_time, one_line
+from spanhouse.cli.traces import SHORT_COMMIT
+from spanhouse.query import Comparison, Finding, Interval, Table, Verdict
+from spanhouse.query.compare import text
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.verdict import ERROR_RATE
+
+_STYLES: Final = {Verdict.WORSE: "bold red", Verdict.BETTER: "bold green", Verdict.NO_EVIDENCE: "bold", Verdict.TOO_LITTLE_DATA: "bold yellow"}
+_FINDINGS: Final = (
+    Column(title="number", whole=True),
+    Column(title="base", right=True, whole=True),
+    Column(title="new", right=True, whole=True),
+    Column(title="change", right=True, whole=True),
+    Column(title="95 % interval", right=True, spare=2),
+    Column(title="effect", right=True, spare=3),
+    Column(title="corrected p", right=True, spare=1),
+    Column(title="verdict", whole=True),
+)
+_SIDES: Final = (
+    Column(title="value"),
+    Column(title="traces", right=True, whole=True),
+    Column(title="errors", right=True, whole=True),
+    Column(title="error rate", right=True, whole=True),
+    Column(title="95 % interval", right=True, spare=2),
+    *(Column(title=f"p{level * 100:g}", right=True, spare=1 if level in {0.9, 0.99} else 0) for level in (0.5, 0.9, 0.95, 0.99)),
+    Column(title="tokens in, out", right=True, spare=3),
+    Column(title="cost", right=True, spare=3),
+    Column(title="first seen", spare=4),
+)
+_SHA: Final = re.compile("[0-9a-f]{40}")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table or the comparison; with ``--fail-on-regression`` exit with 1 if the new version is worse."""
+    allowed = {ERROR_RATE: _percent(arguments.max_error_increase, "max-error-increase")}
+    allowed["latency p95"] = _percent(arguments.max_p95_increase, "max-p95-increase")
+    if arguments.fail_on_regression and not arguments.new:
+        raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
+    words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
+    options = {"since": arguments.since or None, "metrics": _names(arguments.metric), "stratify": arguments.stratify}
+    read_question(*words, **options)  # a mistake is told before anything is connected to
+    with reader(arguments.store) as client:
+        found = client.compare(*words, **options)
+    if isinstance(found, Table):
+        _print_table(found, arguments.format)
+        return Exit.DONE
+    _print_comparison(found, arguments.format)
+    return Exit.NOTHING if arguments.fail_on_regression and any(_regressed(finding, allowed) for finding in found.findings) else Exit.DONE
+
+
+def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
+    """Whether a number got worse by more than is allowed."""
+    if finding.verdict is not Verdict.WORSE or finding.change is None:
+        return False
+    if finding.unit == text.SHARE:
+        return finding.change.value > allowed.get(finding.metric, 0)
+    return finding.relative is None or finding.relative > allowed.get(finding.metric, 0) or finding.metric not in allowed
+
+
+def _percent(given: str, option: str) -> float:
+    found = _PART.fullmatch(given)
+    if found is None:
+        raise CommandError(f"--{option} {given!r}: a number of percent, such as 10%")
+    return float(found[1]) / 100
+
+
+def _names(given: str) -> Sequence[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _print_table(found: Table, form: str) -> None:
+    titles = [column.title for column in _SIDES]
+    match form:
+        case "json":
+            print(to_json(found.to_dict()))
+        case "csv":
+            print_csv(titles, _sides(found))
+        case "markdown":
+            print_markdown(titles, _sides(found))
+        case _ if not found.sides:
+            raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+        case _:
+            show_table(_SIDES, list(_sides(found)))
+
+
+def _sides(found: Table) -> Iterator[tuple[str, ...]]:
+    for side in found.sides:
+        latency = side.quantiles.get("latency", {})
+        rate = side.error_rate
+        tokens = [f"{side.means[name]:,.0f}" if name in side.means else "-" for name in ("input tokens", "output tokens")]
+        yield (
+            side.value,
+            f"{side.traces:,}",
+            f"{side.errors:,}",
+            text.number(rate.value, text.SHARE),
+            f"{text.number(rate.low, text.SHARE)} to {text.number(rate.high, text.SHARE)}",
+            *(_number(latency.get(level), "ms") for level in (0.5, 0.9, 0.95, 0.99)),
+            ", ".join(tokens),
+            text.number(side.means["cost"], "USD") if "cost" in side.means else "-",
+            local_time(side.first_ms),
+        )
+
+
+def _print_comparison(found: Comparison, form: str) -> None:
+    titles = [column.title for column in _FINDINGS]
+    rows = [_cells(finding) for finding in found.findings]
+    match form:
+        case "json":
+            print(to_json(found.to_dict()))
+        case "csv":
+            print_csv(titles, rows)
+        case "markdown":
+            print(f"### {one_line(found.new.value)} against {one_line(found.base.value)}: {found.verdict}\n")
+            print(f"{one_line(found.reason)}\n")
+            print_markdown(titles, rows)
+            print()
+            for line in _notes(found):
+                print(f"- {one_line(line)}")
+        case _:
+            show_comparison(found)
+
+
+def show_comparison(found: Comparison, *, indent: int = 0) -> None:
+    """Print the numbers, the verdict, what else differs, and how to see examples."""
+    base, new = (_short(side.value) for side in (found.base, found.new))
+    show(safe(f"base {base}: {found.base.traces:,} traces; new {new}: {found.new.traces:,} traces"), indent=indent)
+    show_table(_FINDINGS, [[*_cells(finding)[:-1], _verdict(finding.verdict)] for finding in found.findings], indent=indent)
+    print()
+    telling = [finding for finding in found.findings if finding.verdict is found.verdict and finding.verdict in {Verdict.WORSE, Verdict.BETTER}]
+    if telling:
+        show(Text.assemble(safe(f"{new} is "), _verdict(found.verdict)), indent=indent)
+        for finding in telling:
+            show(safe(f"  {finding.metric}: {finding.reason}"), indent=indent)
+    else:
+        show(Text.assemble(_verdict(found.verdict), safe(f": {found.reason}")), indent=indent)
+    for line in _notes(found):
+        show(safe(line), indent=indent)
+
+
+def _short(value: str) -> str:
+    """A value as a heading has it: a commit by its first digits."""
+    return value[:SHORT_COMMIT] if _SHA.fullmatch(value) else value
+
+
+def _notes(found: Comparison) -> Iterator[str]:
+    yield from (f"note: {line}" for line in found.confounds)
+    for finding in found.findings:
+        if finding.verdict is Verdict.WORSE and finding.examples:
+            yield f"see ({finding.metric}): spanhouse search {_quoted(finding.examples)}"
+
+
+def _quoted(words: str) -> str:
+    """A filter as one word of a shell."""
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", words) + '"'
+
+
+def _verdict(verdict: Verdict | None) -> Text:
+    return safe(verdict or "-", _STYLES.get(verdict, "dim") if verdict else "dim")
+
+
+def _cells(finding: Finding) -> tuple[str, ...]:
+    change = finding.change
+    return (
+        finding.metric,
+        _number(finding.base, finding.unit),
+        _number(finding.new, finding.unit),
+        "-" if change is None else text.change(change.value, finding.unit),
+        "-" if change is None else text.interval(change, finding.unit),
+        "-" if finding.effect is None else f"{finding.effect:+.2f}",
+        "-" if finding.corrected_p is None else text.p_text(finding.corrected_p).removeprefix("p ").removeprefix("= "),
+        finding.verdict or "-",
+    )
+
+
+def _number(found: Interval | None, unit: str) -> str:
+    return "-" if found is None else text.number(found.value, unit)

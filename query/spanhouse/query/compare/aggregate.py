@@ -1,0 +1,160 @@
+"""The two statements of a comparison, which aggregate in the engine, and what their rows say.
+
+The first counts and reads quantiles. From these follow thresholds, and the second counts the traces above them, with the sums over sessions
+that tell how independent the traces are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spanhouse.query.compare.metrics import Metric, metrics_of
+from spanhouse.query.compare.question import Question
+from spanhouse.query.compare.rows import trace_rows
+from spanhouse.query.compare.statistics import GRID, Sums
+from spanhouse.query.predicate import Field, OneOf
+from spanhouse.query.search import Search
+from spanhouse.query.statement import Parameters, Statement
+
+_CLUSTER: Final = "if(SessionId = '', cityHash64(TraceId), cityHash64(SessionId))"
+_MOST_STRATA: Final = 200
+_GRID: Final = ", ".join(f"{level:.6f}" for level in GRID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What is known of a metric in some traces.
+
+    Attributes:
+        n: traces that have it.
+        mean: their mean.
+        quantiles: at ``GRID``.
+    """
+
+    n: int
+    mean: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Some traces: those of one value.
+
+    Attributes:
+        traces: how many.
+        errors: how many failed.
+        first_ms: the earliest start, in Unix milliseconds.
+        last_ms: the latest.
+        hours: traces that began in each hour of the day (UTC).
+        numbers: by metric's name; those that no trace has are missing.
+    """
+
+    traces: int
+    errors: int
+    first_ms: int
+    last_ms: int
+    hours: tuple[int, ...]
+    numbers: Mapping[str, Numbers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Sums of some traces over their sessions.
+
+    Attributes:
+        errors: of traces that failed.
+        above: of traces above the threshold of a metric and level.
+    """
+
+    errors: Sums
+    above: Mapping[tuple[str, float], Sums]
+
+
+Thresholds = Mapping[tuple[str, float], float]
+"""Threshold of each metric and level."""
+
+
+def compile_samples(question: Question, *, split: Field | None = None) -> Statement:
+    """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
+    parameters = Parameters()
+    metrics = metrics_of(question.metrics)
+    columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
+    columns += [f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
+    for number in range(len(metrics)):
+        columns += [f"count(Number{number})", f"avg(Number{number})", f"quantilesExact({_GRID})(Number{number})"]
+    rows = _rows(question, metrics, parameters, split)
+    lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY min(Timestamp), Value"]
+    if split is not None:
+        lines[-1] = f"ORDER BY count() DESC, Split LIMIT {_MOST_STRATA} BY Value"
+    return Statement("\n".join(lines), parameters.bound())
+
+
+def read_samples(rows: Sequence[Sequence[Any]], question: Question) -> dict[tuple[str, str], Sample]:
+    """The sample of each value and split ('' without one), in the order of the rows."""
+    metrics = metrics_of(question.metrics)
+    return {(row[0], row[1]): _sample(row[2:], metrics) for row in rows}
+
+
+def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
+    traces, errors, first_ms, last_ms, hours, *rest = row
+    numbers = {
+        metric.name: Numbers(n=n, mean=mean, quantiles=tuple(map(float, quantiles)))
+        for metric, n, mean, quantiles in zip(metrics, rest[::3], rest[1::3], rest[2::3], strict=True)
+        if n
+    }
+    return Sample(traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers)
+
+
+def compile_counts(question: Question, thresholds: Thresholds, *, split: Field | None = None) -> Statement:
+    """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
+    parameters = Parameters()
+    metrics = metrics_of(question.metrics)
+    numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
+    names = sorted({name for name, _ in thresholds}, key=list(numbers).index)
+    inner = ["count() AS Traces", "countIf(State = 'ERROR') AS Errors"]
+    inner += [f"count({numbers[name]}) AS {numbers[name]}Traces" for name in names]
+    columns = list(_sums("Traces", "Errors"))
+    for number, ((name, _), limit) in enumerate(thresholds.items()):
+        inner.append(f"countIf({numbers[name]} > {parameters.add(limit, 'Float64')}) AS Above{number}")
+        columns += _sums(f"{numbers[name]}Traces", f"Above{number}")
+    rows = _rows(question, metrics, parameters, split)
+    splits = "[(0, '')]" if split is None else "[(0, ''), (1, Split)]"
+    clusters = f"SELECT Value, Part, {', '.join(inner)}\nFROM ({rows}) ARRAY JOIN {splits} AS Part\nGROUP BY Value, Part, {_CLUSTER}"
+    lines = [f"SELECT Value, Part, {', '.join(columns)}", f"FROM ({clusters})", "GROUP BY Value, Part", "ORDER BY sum(Traces) DESC"]
+    return Statement("\n".join([*lines, f"LIMIT {_MOST_STRATA} BY Value"]), parameters.bound())
+
+
+def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[tuple[str, str | None], Counts]:
+    """The counts of each value (with None) and of each value and split."""
+    found = {}
+    for value, (split, name), *sums in rows:
+        errors, *above = (_read_sums(sums[at : at + 6]) for at in range(0, len(sums), 6))
+        found[value, name if split else None] = Counts(errors=errors, above=dict(zip(thresholds, above, strict=True)))
+    return found
+
+
+def _sums(n: str, k: str) -> Iterator[str]:
+    yield from (f"countIf({n} > 0)", f"sum({n})", f"sum({k})", f"sum({n} * {n})", f"sum({k} * {k})", f"sum({k} * {n})")
+
+
+def _read_sums(row: Sequence[int]) -> Sums:
+    clusters, n, k, nn, kk, kn = row
+    return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
+
+
+def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: Field | None) -> str:
+    """A row for each trace: its Value, Split and numbers, and what else the statements look at."""
+    asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
+    values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked}
+    among = None
+    wanted = "Value != ''"
+    if question.base is not None and question.new is not None:
+        among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
+        wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
+    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among)
+    numbers = ", ".join(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics))
+    split_sql = "'' AS Split" if split is None else "Split"
+    columns = f"Value, {split_sql}, TraceId, State, SessionId, Timestamp, toHour(Timestamp, 'UTC') AS Hour, {numbers}"
+    return f"SELECT {columns}\nFROM ({rows})\nWHERE {wanted}"

@@ -1,0 +1,181 @@
+"""What is asked of a comparison: words -> one checked value. Names become fields here, so nothing of the user's gets into SQL."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from spanhouse.query.errors import FilterError
+from spanhouse.query.order import EXPERIMENT
+from spanhouse.query.parse import parse_name
+from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate
+from spanhouse.query.resolve import read_filter, resolve_name
+from spanhouse.schema.trace_attributes import ATTRIBUTES
+from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
+
+ROOT_NAME: Final = AttributeField(ATTRIBUTES["name"])
+COMMIT: Final = MapField(MapColumn.METADATA, GIT_COMMIT.mlflow)
+_SHORT: Final[Mapping[str, Field]] = MappingProxyType(
+    {
+        "name": ROOT_NAME,
+        "root-name": ROOT_NAME,
+        "service": EXPERIMENT,
+        SERVICE_NAME: EXPERIMENT,
+        "version": MapField(MapColumn.METADATA, APP_VERSION.mlflow),
+        "commit": COMMIT,
+        "git.commit": COMMIT,
+        "branch": MapField(MapColumn.METADATA, GIT_BRANCH.mlflow),
+        "git.branch": MapField(MapColumn.METADATA, GIT_BRANCH.mlflow),
+        "dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow),
+        "model": MapField(MapColumn.METADATA, MODEL_ID.mlflow),
+        "environment": MapField(MapColumn.METADATA, SOURCE_TYPE.mlflow),
+        "source": MapField(MapColumn.METADATA, SOURCE_NAME.mlflow),
+        "user": MapField(MapColumn.METADATA, TRACE_USER),
+    }
+)
+"""Names that are shorter than the keys they stand for."""
+_ENTITIES: Final = ("metadata.", "request_metadata.", "tag.", "tags.", "attribute.", "attributes.", "trace.")
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_SECONDS: Final[Mapping[str, int]] = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
+_PLAIN_KEY: Final = re.compile(r"\w+(\.\w+)*", re.ASCII)
+
+
+_HIGHER: Final = ":higher"
+"""Ends the name of a metric of which more is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A number of the metadata or the tags that is compared because someone asks for it."""
+
+    field: MapField
+    higher_is_better: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to compare.
+
+    Attributes:
+        by: what tells the versions apart.
+        predicate: which traces.
+        where: the same as a filter string; '' for all.
+        since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
+        base: the value that is compared against; None for a table of all values.
+        new: the value that is judged.
+        per: what splits the traces, to find where a change is; None for nothing.
+        stratify: what like is compared with like by; None for nothing.
+        metrics: further numbers of a trace to compare.
+    """
+
+    by: Field
+    predicate: Predicate
+    where: str = ""
+    since_ns: int | None = None
+    base: str | None = None
+    new: str | None = None
+    per: Field | None = None
+    stratify: Field | None = ROOT_NAME
+    metrics: tuple[Asked, ...] = ()
+
+
+def read_question(
+    by: str,
+    base: str | None = None,
+    new: str | None = None,
+    where: str | None = None,
+    *,
+    since: str | None = None,
+    per: str | None = None,
+    metrics: Sequence[str] = (),
+    stratify: str | None = "name",
+) -> Question:
+    """Check the arguments of ``TraceClient.compare``.
+
+    Raises:
+        FilterError: one of them is wrong.
+    """
+    if (base is None) != (new is None):
+        raise FilterError("one value is no comparison", hint="give BASE and NEW, or neither for a table of all values")
+    if base is not None and base == new:
+        raise FilterError(f"{base!r} is compared with itself", hint="give two different values")
+    if isinstance(metrics, str):
+        raise FilterError("metrics is a list of names", hint='write ["metadata.score"]')
+    return Question(
+        by=read_field(by),
+        predicate=read_filter(where),
+        where=where or "",
+        since_ns=None if since is None else read_since(since),
+        base=base,
+        new=new,
+        per=None if per is None else read_field(per),
+        stratify=None if stratify is None or stratify == "none" else read_field(stratify),
+        metrics=tuple(_metric(name) for name in metrics),
+    )
+
+
+def read_field(name: str) -> Field:
+    """The field that a name means: a short one, one as filters write it, or else a metadata key.
+
+    Raises:
+        FilterError: it is empty, or nothing to group by.
+    """
+    if not name:
+        raise FilterError("what to compare by is a name", hint='such as "app_version" or "metadata.region"')
+    if field := _SHORT.get(name):
+        return field
+    if not name.startswith(_ENTITIES):
+        return MapField(MapColumn.METADATA, name)
+    field = resolve_name(parse_name(name), name)
+    if isinstance(field, AttributeField) and field != ROOT_NAME:
+        raise FilterError(f"{name} tells no versions apart", name, 0, len(name), "name a metadata key, a tag, name or service")
+    return field
+
+
+def _metric(name: str) -> Asked:
+    field = read_field(name.removesuffix(_HIGHER))
+    if not isinstance(field, MapField):
+        raise FilterError(f"{name} is no number", name, 0, len(name), "name a metadata key whose values are numbers")
+    return Asked(field, name.endswith(_HIGHER))
+
+
+def read_since(text: str) -> int:
+    """Unix nanoseconds of a time so long ago: a whole number and s, m, h, d or w.
+
+    Raises:
+        FilterError: the text is something else.
+    """
+    found = _AGO.fullmatch(text)
+    if found is None:
+        raise FilterError(f"since {text!r} is no length of time", hint="write a number and s, m, h, d or w: 7d")
+    return time.time_ns() - int(found[1]) * _SECONDS[found[2]] * 10**9
+
+
+def name_of(field: Field) -> str:
+    """A field as filters write it."""
+    if isinstance(field, AttributeField):
+        return f"metadata.{SERVICE_NAME}" if field == EXPERIMENT else field.attribute.name
+    entity = "tag" if field.column is MapColumn.TAGS else "metadata"
+    quoted = field.key if _PLAIN_KEY.fullmatch(field.key) else "`" + field.key.replace("`", "``") + "`"
+    return f"{entity}.{quoted}"
+
+
+def clause(field: Field, value: str) -> str:
+    """The filter that a field has a value."""
+    quoted = value.replace("\\", "\\\\").replace("'", "''")
+    return f"{name_of(field)} = '{quoted}'"
+
+
+def filter_of(*clauses: str) -> str:
+    """The filter of several; '' among them is left out."""
+    return " AND ".join(one for one in clauses if one)
+
+
+def where_of(question: Question) -> str:
+    """The question's filter, fit to be joined with others by AND."""
+    plain = isinstance(question.predicate, All | Compare | OneOf | Missing)
+    return question.where if plain or not question.where else f"({question.where})"

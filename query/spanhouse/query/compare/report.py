@@ -1,0 +1,136 @@
+"""What a comparison says: values that programs read, and that are printed as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """What can be said of a change."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    NO_EVIDENCE = "no evidence"
+    """The data are what one would see if nothing changed; that does not say that nothing did."""
+    TOO_LITTLE_DATA = "too little data"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with the limits of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found of one number.
+
+    Attributes:
+        metric: such as ``error rate`` or ``latency p95``.
+        unit: of ``base``, ``new`` and ``change``: ``share`` (0 to 1), ``ms``, ``USD`` or '' for a bare number.
+        base: the number in the base version with its 95 % interval; None where it has too few traces for it.
+        new: in the new version.
+        change: new less base, with its interval.
+        effect: Cohen's h of the shares that are tested: 0.2 is small, 0.5 medium, 0.8 large; None if nothing is tested.
+        p_value: how likely so great a difference is when nothing changed; None for a number that is shown and not tested.
+        corrected_p: the same, corrected for the number of tests.
+        verdict: None for a number that is not tested.
+        reason: the verdict's, in words.
+        examples: filter that lists traces of it; '' where filters can't ask for it.
+    """
+
+    metric: str
+    unit: str
+    base: Interval | None
+    new: Interval | None
+    change: Interval | None
+    effect: float | None = None
+    p_value: float | None = None
+    corrected_p: float | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    examples: str = ""
+
+    @property
+    def relative(self) -> float | None:
+        """The change as a part of the base; None where that is 0 or unknown."""
+        return self.change.value / self.base.value if self.change and self.base and self.base.value else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the versions.
+
+    Attributes:
+        value: what it is called.
+        traces: how many it has.
+        errors: how many of them failed.
+        error_rate: their share with its interval.
+        first_ms: its earliest trace's start, in Unix milliseconds.
+        last_ms: its latest one's.
+        means: mean of each metric that its traces have.
+        quantiles: of each metric, by level, with intervals; a quantile that too few traces tell of is missing.
+    """
+
+    value: str
+    traces: int
+    errors: int
+    error_rate: Interval
+    first_ms: int
+    last_ms: int
+    means: Mapping[str, float]
+    quantiles: Mapping[str, Mapping[float, Interval]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """All values of a key, in the order of their first traces.
+
+    Attributes:
+        by: the key, as filters write it.
+        where: filter of the traces that were looked at.
+        sides: a version each.
+    """
+
+    by: str
+    where: str
+    sides: Sequence[Side]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON has."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A new version against a base.
+
+    Attributes:
+        by: the key that tells them apart, as filters write it.
+        where: filter of the traces that were looked at.
+        base: the version compared against.
+        new: the version judged.
+        findings: of all numbers.
+        verdict: the whole: worse if anything is, else better if anything is.
+        reason: the verdict's, in words.
+        confounds: what else differs between the two and may be behind a difference.
+    """
+
+    by: str
+    where: str
+    base: Side
+    new: Side
+    findings: Sequence[Finding]
+    verdict: Verdict
+    reason: str
+    confounds: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON has."""
+        return asdict(self)

@@ -1,0 +1,134 @@
+"""Figures -> findings: what is tested, what it says, and why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spanhouse.query.compare import statistics, text
+from spanhouse.query.compare.aggregate import Counts, Sample, Thresholds
+from spanhouse.query.compare.metrics import Metric
+from spanhouse.query.compare.question import Question, clause, filter_of, where_of
+from spanhouse.query.compare.report import Finding, Interval, Side, Verdict
+from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
+
+LEAST: Final = 30
+"""With fewer traces (counted by what they tell) on one side nothing is said."""
+ERROR_RATE: Final = "error rate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All figures of one version."""
+
+    value: str
+    sample: Sample
+    counts: Counts
+    strata: Mapping[str, Counts]
+
+    def quantile(self, metric: str, level: float) -> Interval | None:
+        """A quantile of a metric with its interval; None where too few traces tell of it."""
+        numbers, sums = self.sample.numbers.get(metric), self.counts.above.get((metric, level))
+        return None if numbers is None or sums is None else statistics.quantile(level, numbers.quantiles, sums)
+
+    def side(self) -> Side:
+        """What reports show of it."""
+        quantiles = {
+            metric: {level: found for level in LEVELS if (found := self.quantile(metric, level)) is not None} for metric in self.sample.numbers
+        }
+        return Side(
+            value=self.value,
+            traces=self.sample.traces,
+            errors=self.sample.errors,
+            error_rate=statistics.proportion(self.counts.errors),
+            first_ms=self.sample.first_ms,
+            last_ms=self.sample.last_ms,
+            means={name: numbers.mean for name, numbers in self.sample.numbers.items()},
+            quantiles=quantiles,
+        )
+
+
+def findings(question: Question, metrics: Sequence[Metric], base: Measured, new: Measured, thresholds: Thresholds) -> list[Finding]:
+    """What is found of the error rate and of all metrics, the p-values corrected together."""
+    found = [_errors(question, base, new)]
+    for metric in metrics:
+        for level in LEVELS if metric.name in base.sample.numbers and metric.name in new.sample.numbers else ():
+            if metric.tested == (0.5,) and level != 0.5:
+                continue
+            found.append(_quantile(question, metric, level, (base, new), thresholds[metric.name, level]))
+    corrected = iter(statistics.corrected([one.p_value for one in found if one.p_value is not None]))
+    higher = {f"{metric.name} p50" for metric in metrics if metric.higher_is_better}
+    return [_judge(one, None if one.p_value is None else next(corrected), base, new, better_up=one.metric in higher) for one in found]
+
+
+def _errors(question: Question, base: Measured, new: Measured) -> Finding:
+    pair = (base.counts.errors, new.counts.errors)
+    finding = Finding(
+        metric=ERROR_RATE,
+        unit=text.SHARE,
+        base=statistics.proportion(pair[0]),
+        new=statistics.proportion(pair[1]),
+        change=statistics.difference(*pair),
+        examples=filter_of(where_of(question), clause(question.by, new.value), "status = 'ERROR'"),
+    )
+    return _tested(finding, pair, [(base.strata[name].errors, new.strata[name].errors) for name in base.strata if name in new.strata])
+
+
+def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Measured, Measured], limit: float) -> Finding:
+    key = (metric.name, level)
+    base, new = sides
+    before, after = base.quantile(*key), new.quantile(*key)
+    slower = f"{metric.filter_key} > {limit:.0f}" if metric.filter_key else ""
+    finding = Finding(
+        metric=f"{metric.name} p{level * 100:g}",
+        unit=metric.unit,
+        base=before,
+        new=after,
+        change=None if before is None or after is None else statistics.quantile_difference(before, after),
+        examples=filter_of(where_of(question), clause(question.by, new.value), slower) if slower else "",
+    )
+    if level not in metric.tested:
+        return finding
+    pair = (base.counts.above[key], new.counts.above[key])
+    return _tested(finding, pair, [(base.strata[name].above[key], new.strata[name].above[key]) for name in base.strata if name in new.strata])
+
+
+def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Sums, Sums]]) -> Finding:
+    """The finding with its p-value, like compared with like where there are strata; none where there is too little to test."""
+    if min(sums.effective for sums in pair) < LEAST or finding.change is None:
+        return finding
+    adjusted = statistics.stratified(strata)
+    p_value = statistics.p_value(*pair) if adjusted is None else adjusted[1]
+    if adjusted is not None and adjusted[0] * finding.change.value < 0:
+        p_value = 1.0  # within the strata it went the other way: the change is one of their mix
+    return replace(finding, p_value=p_value, effect=statistics.effect_size(*pair))
+
+
+def _judge(finding: Finding, corrected: float | None, base: Measured, new: Measured, *, better_up: bool) -> Finding:
+    if corrected is None:
+        least = min(base, new, key=lambda side: side.sample.traces)
+        reason = f"{least.sample.traces:,} traces of {least.value} are too few"
+        shown = (
+            finding.change is not None and finding.metric != ERROR_RATE and min(base.counts.errors.effective, new.counts.errors.effective) >= LEAST
+        )
+        return finding if shown else replace(finding, verdict=Verdict.TOO_LITTLE_DATA, reason=reason)
+    before, now, change = finding.base, finding.new, finding.change
+    assert before is not None and now is not None and change is not None  # noqa: S101, PT018 (a finding that is tested has all three)
+    moved = f"{text.number(before.value, finding.unit)} before, {text.number(now.value, finding.unit)} now"
+    spread = f"{text.change(change.value, finding.unit)}, 95 % interval {text.interval(change, finding.unit)}"
+    chance = f"{text.p_text(corrected)} after correction"
+    if corrected >= ALPHA or not change.value:
+        return replace(finding, corrected_p=corrected, verdict=Verdict.NO_EVIDENCE, reason=f"{moved}: {spread}; {chance}, which chance alone gives")
+    worse = (change.value > 0) is not better_up
+    return replace(finding, corrected_p=corrected, verdict=Verdict.WORSE if worse else Verdict.BETTER, reason=f"{moved}: {spread}; {chance}")
+
+
+def overall(found: Sequence[Finding]) -> tuple[Verdict, str]:
+    """The verdict on all findings, and what it rests on."""
+    for verdict in (Verdict.WORSE, Verdict.BETTER):
+        if named := [finding for finding in found if finding.verdict is verdict]:
+            return verdict, "; ".join(f"{finding.metric}: {finding.reason}" for finding in named)
+    if any(finding.verdict is Verdict.NO_EVIDENCE for finding in found):
+        return Verdict.NO_EVIDENCE, "no number differs by more than chance alone would give; that is no proof that nothing changed"
+    return Verdict.TOO_LITTLE_DATA, next(finding.reason for finding in found if finding.verdict)

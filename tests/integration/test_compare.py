@@ -1,0 +1,223 @@
+"""Comparison of versions on a real engine: the figures are those of the traces, and the verdict follows from them."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support import otlp
+from tests.support.store import TestStore
+
+from spanhouse.cli import main
+from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.rows import trace_rows
+from spanhouse.query.resolve import read_filter
+from spanhouse.query.search import Search
+from spanhouse.query.statement import Parameters, Statement
+
+START_NS = 1_760_000_000_000_000_000
+TRACES = 400
+OLD, NEW = "a" * 40, "b" * 40
+SERVICE = "shop"
+
+
+def traces() -> list[Any]:
+    """The new commit's checkout takes twice as long and fails more often; its front page is as it was."""
+    requests = []
+    for number in range(TRACES):
+        for commit in (OLD, NEW):
+            checkout = number % 2 == 0
+            worse = checkout and commit == NEW
+            attributes = {
+                "mlflow.traceMetadata.app_version": "1" if commit == OLD else "2",
+                "mlflow.traceMetadata.score": f"{random.gauss(5, 1):.3f}",
+                "mlflow.traceMetadata.note": "it's",
+                "gen_ai.usage.input_tokens": random.randint(100, 200),
+                "gen_ai.usage.output_tokens": 10,
+            }
+            requests.append(
+                otlp.trace(
+                    name="POST /checkout" if checkout else "GET /",
+                    resource={"service.name": SERVICE, "mlflow.source.git.commit": commit, "mlflow.source.type": "production"},
+                    attributes=attributes,
+                    start_ns=START_NS + number * 1_000_000_000,
+                    duration_ns=int(random.lognormvariate(0, 0.4) * (100_000_000 if worse else 50_000_000)),
+                    error=random.random() < (0.2 if worse else 0.01),
+                )
+            )
+    return requests
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[TestStore]:
+    made = TestStore()
+    made.ingest(*traces())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(store: TestStore) -> Iterator[TraceClient]:
+    with TraceClient(store.dsn) as made:
+        yield made
+
+
+def compared(client: TraceClient, *words: Any, **options: Any) -> Comparison:
+    found = client.compare(*words, **options)
+    assert isinstance(found, Comparison)
+    return found
+
+
+def test_the_table_has_the_figures_that_mlflow_s_guide_computes_from_all_traces(client: TraceClient) -> None:
+    table = client.compare("app_version", where="metadata.`mlflow.source.type` = 'production'")
+    assert isinstance(table, Table)
+    assert [side.value for side in table.sides] == ["1", "2"]
+    for side in table.sides:
+        found = client.search_traces(experiment_ids=[SERVICE], filter_string=f"metadata.app_version = '{side.value}'")
+        latencies = [trace.info.execution_time_ms or 0 for trace in found]
+        assert side.traces == len(found) == TRACES
+        assert side.errors == sum(trace.info.status == "ERROR" for trace in found)
+        assert side.error_rate.value == side.errors / side.traces
+        assert side.error_rate.low <= side.error_rate.value <= side.error_rate.high
+        assert 0 <= side.means["latency"] - statistics.fmean(latencies) < 1, "the guide's latencies are cut to whole milliseconds"
+        assert side.means["input tokens"] == statistics.fmean(trace.info.input_tokens for trace in found)
+        for level, quantile in side.quantiles["latency"].items():
+            assert int(quantile.value) == sorted(latencies)[int(level * TRACES)]
+            assert quantile.low <= quantile.value <= quantile.high
+
+
+def test_a_worse_commit_is_called_worse_with_its_reason_and_with_filters_that_find_examples(client: TraceClient) -> None:
+    found = compared(client, "commit", "aaaa", "bbbb")
+    assert (found.base.value, found.new.value) == (OLD, NEW)
+    assert found.verdict is Verdict.WORSE
+    by_metric = {finding.metric: finding for finding in found.findings}
+    assert by_metric["error rate"].verdict is by_metric["latency p95"].verdict is Verdict.WORSE
+    assert by_metric["output tokens p50"].verdict is Verdict.NO_EVIDENCE
+    for finding in found.findings:
+        if finding.verdict is Verdict.WORSE:
+            assert "before" in finding.reason
+            examples = client.search_traces(filter_string=finding.examples)
+            assert examples
+            assert {trace.info.trace_metadata["mlflow.source.git.commit"] for trace in examples} == {NEW}
+    assert {trace.info.status for trace in client.search_traces(filter_string=by_metric["error rate"].examples)} == {"ERROR"}
+
+
+def test_few_traces_are_too_little_data_whatever_they_look_like(client: TraceClient) -> None:
+    found = compared(client, "commit", OLD, NEW, where=f"timestamp_ms < {START_NS // 1_000_000 + 20_000}")
+    assert found.base.traces == 20
+    assert found.verdict is Verdict.TOO_LITTLE_DATA
+    assert "too few" in found.reason
+
+
+def test_a_number_of_the_metadata_is_compared_when_it_is_asked_for(client: TraceClient) -> None:
+    found = compared(client, "version", "1", "2", metrics=["score:higher"])
+    score = next(finding for finding in found.findings if finding.metric == "metadata.score p50")
+    assert score.base is not None
+    assert 4.5 < score.base.value < 5.5
+
+
+def test_values_with_quotes_and_backslashes_are_found_by_the_filters_that_name_them() -> None:
+    store = TestStore()
+    awkward = ("it's \\'so\\' \"x\" \\", "100% `a`\\\\")
+    store.ingest(
+        *(
+            otlp.trace(attributes={"mlflow.traceMetadata.my key": value}, error=number % 2 == 0, start_ns=START_NS + number)
+            for number in range(80)
+            for value in awkward
+        )
+    )
+    with TraceClient(store.dsn) as client:
+        found = compared(client, "my key", *awkward)
+        errors = found.findings[0]
+        assert len(client.search_traces(filter_string=errors.examples)) == found.new.errors == 40
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("app_version", "1"), "one value is no comparison"),
+        (("app_version", "1", "1"), "compared with itself"),
+        (("app_version", "1", "9"), "no trace has metadata.app_version = '9'"),
+        (("execution_time_ms",), "no trace"),
+        (("attribute.execution_time_ms",), "tells no versions apart"),
+        (("app_version", "1", "2", "stat = 'x'"), "unknown attribute"),
+    ],
+)
+def test_a_mistake_in_what_is_asked_is_one_line(client: TraceClient, arguments: tuple[str, ...], said: str) -> None:
+    if said == "no trace":
+        assert client.compare(*arguments).sides == []  # type: ignore[union-attr]
+        return
+    with pytest.raises(FilterError, match=said):
+        client.compare(*arguments)
+
+
+def test_since_is_a_length_of_time() -> None:
+    assert read_question("app_version", since="7d").since_ns is not None
+    with pytest.raises(FilterError, match="no length of time"):
+        read_question("app_version", since="yesterday")
+
+
+def test_rows_of_a_comparison_are_those_of_the_view_whatever_came_late_twice_or_without_a_root() -> None:
+    store = TestStore()
+    whole = [
+        otlp.trace(attributes={"mlflow.traceMetadata.k": "v", "mlflow.traceMetadata.e": "", "mlflow.traceTag.t": "1"}, error=True) for _ in range(3)
+    ]
+    store.ingest(*whole)
+    parent, trace_id = otlp.new_span_id(), otlp.new_trace_id()
+    child = otlp.request([otlp.span("child", trace_id=trace_id, parent=parent, attributes={"mlflow.traceMetadata.k": "of the child"})])
+    store.ingest(child)
+    store.ingest(otlp.request([otlp.span("root", trace_id=trace_id, span_id=parent, attributes={"gen_ai.usage.input_tokens": 5})]))
+    store.ingest(otlp.request([otlp.span("alone", parent=otlp.new_span_id(), attributes={"mlflow.traceMetadata.k": "no root"})]))
+    store.ingest(otlp.request([otlp.span("remote", parent=otlp.new_span_id(), flags=otlp.REMOTE, attributes={"gen_ai.usage.output_tokens": 7})]))
+    twice = otlp.span("twice", attributes={"gen_ai.usage.input_tokens": 3, "gen_ai.usage.cost": 0.5})
+    store.ingest(otlp.request([twice, twice]))
+    columns = "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, InputTokens, OutputTokens, Cost, RootSpanId, SessionId"
+    columns += ", ClientRequestId, RequestPreview, ResponsePreview"
+    with TraceClient(store.dsn) as client:
+        for text in (
+            None,
+            "metadata.k = 'v'",
+            "metadata.e = ''",
+            "metadata.k IS NULL",
+            "metadata.app_version IS NULL AND status = 'OK'",
+            "tag.t = '1'",
+        ):
+            parameters = Parameters()
+            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters)
+            lean = client._connection.run(Statement(f"SELECT {columns} FROM ({rows}) ORDER BY TraceId", parameters.bound()))
+            found = client.search_traces(filter_string=text)
+            wanted = [trace.info.trace_id.removeprefix("tr-") for trace in found]
+            view = client._connection.run(
+                Statement(f"SELECT {columns} FROM traces WHERE TraceId IN {{ids:Array(String)}} ORDER BY TraceId", {"ids": tuple(wanted)})
+            )
+            assert list(lean) == list(view), text
+            assert lean
+    store.close()
+
+
+def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_worse(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "--by", "commit", OLD, NEW, "--store", store.dsn]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert f"{NEW[:7]} is worse\n  error rate: " in printed
+    assert "see (error rate): spanhouse search" in printed
+    assert main([*words, "--fail-on-regression"]) == 1
+    assert main([*words, "--fail-on-regression", "--max-error-increase", "90%", "--max-p95-increase", "900"]) == 1, "the median got worse, too"
+    assert main(["compare", NEW, OLD, "--by", "commit", "--store", store.dsn, "--fail-on-regression"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "worse"
+    assert main([*words, "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith(f"### {NEW} against {OLD}: worse")
+    assert main(["compare", "--store", store.dsn, "--format", "csv"]) == 0
+    assert [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()] == ["value", "1", "2"]
+    assert main(["compare", "--by", "nothing", "--store", store.dsn]) == 1
+    assert main(["compare", "1", "--store", store.dsn]) == 2
+    assert main(["compare", "--fail-on-regression", "--store", store.dsn]) == 2
+    assert main(["compare", "1", "2", "--max-p95-increase", "lots", "--store", store.dsn]) == 2
