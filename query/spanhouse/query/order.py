@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanhouse.query.errors import FilterError
+from spanhouse.query.names import REQUEST_ID, resolve_name
 from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import AttributeField, Field, MapColumn, MapField, SpanField
-from spanhouse.query.names import REQUEST_ID, resolve_name
 from spanhouse.schema.trace_attributes import ATTRIBUTES, Attribute, Type
 
 _DIRECTED: Final = re.compile(r"\s*(?P<key>.*?)(?:\s+(?P<direction>ASC|DESC))?\s*\Z", re.IGNORECASE | re.DOTALL)
@@ -78,7 +78,7 @@ def _sorting(entry: str) -> Sorting:
     name = parse_name(directed["key"])
     field = EXPERIMENT if name.key == EXPERIMENT.attribute.name and name.entity in {None, "attribute", "attributes"} else resolve_name(name, entry)
     if isinstance(field, SpanField) or field in _NOT_SORTABLE:
-        raise FilterError(f"traces cannot be ordered by {name.key}", entry, *directed.span("key"))
+        raise FilterError(f"traces cannot be ordered by {directed['key']}", entry, *directed.span("key"))
     return Sorting(field, descending=(directed["direction"] or "").upper() == "DESC")
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 RELEASE: Final = r"^[vV]?([0-9]{1,18}(?:\.[0-9]{1,18}){0,15})"
 """What a version begins with; the group holds its numbers."""
-STAGE: Final = RELEASE[:-1] + r")((?:-[0-9A-Za-z.-]{1,40}|\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9A-Za-z.]{0,40})?)(?:\+.*)?$"
+STAGE: Final = RELEASE + r"(-[0-9A-Za-z.-]{1,40}|\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\.(?:dev|post)[0-9]{0,18})?|)(?:\+.*)?$"
 """A whole version; the second group holds its stage."""
 POST: Final = r"^[.-]?post"
 RUNS: Final = "[0-9]+|[A-Za-z]+"

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.order import Sorting
 from spanhouse.query.names import field_type
+from spanhouse.query.order import Sorting
 from spanhouse.query.search import Key, Search
 from spanhouse.schema.trace_attributes import Type
 

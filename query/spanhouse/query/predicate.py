@@ -42,10 +42,11 @@ class AttributeField:
 class SpanField:
     """What a span has, not its trace."""
 
-    of: MapField | AttributeField
+    of: TraceField
 
 
-Field = MapField | AttributeField | SpanField
+TraceField = MapField | AttributeField
+Field = TraceField | SpanField
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def at(predicate: Predicate, now_ms: int) -> Predicate:
             return predicate
 
 
-def _time(field: Field, unix_ms: int | float) -> Value:
+def _time(field: Field, unix_ms: float) -> Value:
     """A time as a field is compared with it: texts with a moment."""
     return unix_ms if isinstance(field, AttributeField) else Moment(max(-(2**63), min(int(unix_ms * 1000), 2**63 - 1)))
 

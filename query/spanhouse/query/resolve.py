@@ -179,7 +179,7 @@ _NO_NUMBER: Final = {
 }
 
 
-def _bounded(value: int | float) -> int | float:
+def _bounded(value: float) -> int | float:
     """Beyond Int64 only the order matters, which a float keeps."""
     return float(value) if isinstance(value, int) and value not in _INT64 else value
 

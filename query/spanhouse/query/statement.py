@@ -44,7 +44,7 @@ class Parameters:
         """Bind a Unix time in nanoseconds; the placeholder is a DateTime64(9)."""
         return f"fromUnixTimestamp64Nano({self.add(value, 'Int64')})"
 
-    def value(self, value: str | int | float) -> str:
+    def value(self, value: str | float) -> str:
         """Bind a value of a filter."""
         return self.add(value, sql_type(value))
 
@@ -61,7 +61,7 @@ class Parameters:
         return MappingProxyType({name: value for (_, value), name in self._placeholders.items()})
 
 
-def sql_type(value: str | int | float) -> str:
+def sql_type(value: str | float) -> str:
     """The SQL type that a value of a filter is bound as."""
     match value:
         case str():

@@ -14,7 +14,7 @@ from spanhouse.query.compare.metrics import Metric, metrics_of
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import Field, OneOf
+from spanhouse.query.predicate import OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 
@@ -76,7 +76,7 @@ Thresholds = Mapping[tuple[str, float], float]
 """Threshold of each metric and level."""
 
 
-def compile_samples(question: Question, *, split: Field | None = None) -> Statement:
+def compile_samples(question: Question, *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
     metrics = metrics_of(question.metrics)
@@ -107,7 +107,7 @@ def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
     return Sample(traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers)
 
 
-def compile_counts(question: Question, thresholds: Thresholds, *, split: Field | None = None) -> Statement:
+def compile_counts(question: Question, thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
     parameters = Parameters()
     metrics = metrics_of(question.metrics)
@@ -144,7 +144,7 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: Field | None) -> str:
+def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None) -> str:
     """A row for each trace: its Value, Split and numbers, and what else the statements look at."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
     values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked}

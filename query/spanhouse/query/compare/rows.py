@@ -14,7 +14,7 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, value_of
 from spanhouse.query.necessary import necessary
-from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf
+from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters
 from spanhouse.schema.hot_keys import HOT_COLUMNS
@@ -51,7 +51,7 @@ _SEVERAL: Final = "(SELECT cityHash64(TraceId) AS Hash FROM trace_carriers GROUP
 _KNOWN: Final = (All, Compare, OneOf, Missing, MapField, AttributeField)
 
 
-def trace_rows(search: Search, values: Mapping[str, Field], parameters: Parameters, *, among: OneOf | None = None) -> str:
+def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None = None) -> str:
     """The SELECT that gives a row for each matching trace: the columns of ``traces``, SessionId and a column for each of some fields.
 
     Args:
@@ -109,7 +109,7 @@ def _metadata(looked_at: list[object], parameters: Parameters) -> str:
     return f"CAST(mapFromArrays({', '.join(kept)}), {_MAP})"
 
 
-def _in_row(field: Field, parameters: Parameters) -> str:
+def _in_row(field: TraceField, parameters: Parameters) -> str:
     """What a row says of a field; '' for nothing."""
     if isinstance(field, AttributeField):
         return _COLUMNS[field.attribute.sql]
