@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query tests
 
-.PHONY: demo test lint types rules wheel bench faults fuzz clean
+.PHONY: demo test manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -31,6 +31,10 @@ faults: $(STAMP)
 # A million damaged requests over both transports; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+
+# The plain manifests in deploy/kubernetes, from the chart; a test compares them.
+manifests: $(STAMP)
+	$(BIN)/python -m tests.support.kubernetes
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(CODE)

@@ -107,6 +107,48 @@ def test_a_worse_commit_is_called_worse_with_its_reason_and_with_filters_that_fi
     assert {trace.info.status for trace in client.search_traces(filter_string=by_metric["error rate"].examples)} == {"ERROR"}
 
 
+def test_slices_say_which_endpoint_got_worse_and_how_much_it_contributes(client: TraceClient) -> None:
+    found = compared(client, "commit", OLD, NEW, per="name")
+    assert found.per == "name"
+    verdicts = {(finding.slice, finding.metric): finding.verdict for finding in found.slices}
+    assert verdicts["POST /checkout", "latency p95"] is verdicts["POST /checkout", "error rate"] is Verdict.WORSE
+    assert {verdict for (name, _), verdict in verdicts.items() if name == "GET /"} == {Verdict.NO_EVIDENCE}
+    first = found.slices[0]
+    assert first.slice == "POST /checkout"
+    examples = client.search_traces(filter_string=first.examples)
+    assert {trace.info.name for trace in examples} == {"POST /checkout"}
+    errors = {finding.slice: finding.contribution or 0 for finding in found.slices if finding.metric == "error rate"}
+    assert sum(errors.values()) == pytest.approx((found.new.errors - found.base.errors) / TRACES)
+
+
+def test_what_else_differs_is_named() -> None:
+    store = TestStore()
+    requests = []
+    for number in range(200):
+        for version in ("1", "2"):
+            resource = {
+                "app_version": version,
+                "host.name": f"host-{number % 3 if version == '1' else 0}",
+                "mlflow.source.git.dirty": str(version == "2").lower(),
+            }
+            name = "GET /" if number % 10 < (2 if version == "1" else 8) else "POST /slow"
+            start_ns = START_NS + (number + (0 if version == "1" else 12 * 3600)) * 1_000_000_000
+            requests.append(
+                otlp.trace(name=name, resource=resource, start_ns=start_ns, duration_ns=random.randint(1, 9) * (10**6 if name == "GET /" else 10**8))
+            )
+    store.ingest(*requests)
+    with TraceClient(store.dsn) as client:
+        plain, fair = (compared(client, "version", "1", "2", stratify=stratify) for stratify in (None, "name"))
+    assert plain.verdict is Verdict.BETTER, "the new version has more requests of the fast endpoint"
+    assert fair.verdict is Verdict.NO_EVIDENCE, "and each endpoint is as fast as it was"
+    said = "\n".join(fair.confounds)
+    assert "the mix of name differs: GET / has 20.0 % of the traces of 1 and 80.0 % of 2" in said or "POST /slow has 80.0 %" in said
+    assert "different times of the day" in said
+    assert "2 ran on one host alone, host-0" in said
+    assert "100.0 % of the traces of 2 ran code with uncommitted changes" in said
+    store.close()
+
+
 def test_few_traces_are_too_little_data_whatever_they_look_like(client: TraceClient) -> None:
     found = compared(client, "commit", OLD, NEW, where=f"timestamp_ms < {START_NS // 1_000_000 + 20_000}")
     assert found.base.traces == 20

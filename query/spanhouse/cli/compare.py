@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -41,6 +42,7 @@ _SIDES: Final = (
     Column(title="cost", right=True, spare=3),
     Column(title="first seen", spare=4),
 )
+_SHOWN_SLICES: Final = 20
 _SHA: Final = re.compile("[0-9a-f]{40}")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
 
@@ -52,11 +54,13 @@ def run(arguments: Namespace) -> int:
     if arguments.fail_on_regression and not arguments.new:
         raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
     words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
-    options = {"since": arguments.since or None, "metrics": _names(arguments.metric), "stratify": arguments.stratify}
+    options = {"since": arguments.since or None, "per": arguments.per or None, "metrics": _names(arguments.metric), "stratify": arguments.stratify}
     read_question(*words, **options)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
         found = client.compare(*words, **options)
     if isinstance(found, Table):
+        if not found.complete:
+            print(f"spanhouse: {len(found.sides)} values are shown, those with the most traces", file=sys.stderr)
         _print_table(found, arguments.format)
         return Exit.DONE
     _print_comparison(found, arguments.format)
@@ -128,6 +132,9 @@ def _print_comparison(found: Comparison, form: str) -> None:
             print(f"### {one_line(found.new.value)} against {one_line(found.base.value)}: {found.verdict}\n")
             print(f"{one_line(found.reason)}\n")
             print_markdown(titles, rows)
+            if found.slices:
+                print()
+                print_markdown(_slice_titles(found), [_slice_cells(finding) for finding in found.slices[:_SHOWN_SLICES]])
             print()
             for line in _notes(found):
                 print(f"- {one_line(line)}")
@@ -148,8 +155,24 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
             show(safe(f"  {finding.metric}: {finding.reason}"), indent=indent)
     else:
         show(Text.assemble(_verdict(found.verdict), safe(f": {found.reason}")), indent=indent)
+    if found.slices:
+        print()
+        columns = [Column(title=title, right=number > 1, spare=0 if number < 3 else 1) for number, title in enumerate(_slice_titles(found))]
+        show_table(columns, [[*_slice_cells(finding)[:-1], _verdict(finding.verdict)] for finding in found.slices[:_SHOWN_SLICES]], indent=indent)
+        if (more := len(found.slices) - _SHOWN_SLICES) > 0:
+            show(safe(f"and {more} more; --format json has all", "dim"), indent=indent)
+    print()
     for line in _notes(found):
         show(safe(line), indent=indent)
+
+
+def _slice_titles(found: Comparison) -> Sequence[str]:
+    return (found.per, "number", "base", "new", "contributes", "corrected p", "verdict")
+
+
+def _slice_cells(finding: Finding) -> tuple[str, ...]:
+    metric, base, new, *_, p_value, verdict = _cells(finding)
+    return finding.slice or "", metric, base, new, text.change(finding.contribution or 0, text.SHARE), p_value, verdict
 
 
 def _short(value: str) -> str:
@@ -159,9 +182,11 @@ def _short(value: str) -> str:
 
 def _notes(found: Comparison) -> Iterator[str]:
     yield from (f"note: {line}" for line in found.confounds)
-    for finding in found.findings:
+    guilty = [finding for finding in found.slices if finding.verdict is Verdict.WORSE]
+    for finding in guilty or found.findings:
         if finding.verdict is Verdict.WORSE and finding.examples:
-            yield f"see ({finding.metric}): spanhouse search {_quoted(finding.examples)}"
+            of = finding.metric if finding.slice is None else f"{finding.metric} of {finding.slice}"
+            yield f"see ({of}): spanhouse search {_quoted(finding.examples)}"
 
 
 def _quoted(words: str) -> str:

@@ -163,6 +163,7 @@ VERBS: Final = (
             Option(name="by", metavar="KEY", default="version", help="metadata key (or tag.K, name, service) that tells versions apart"),
             Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at"),
             Option(name="since", metavar="7d", default="", shown_default="everything", help="how far back to look: a number and s, m, h, d or w"),
+            Option(name="per", metavar="KEY", default="", help="split the traces by this key (name, service, model, ...) and say where it got worse"),
             Option(name="metric", metavar="KEY,...", default="", help="further metadata keys whose values are numbers; KEY:higher: more is better"),
             Option(name="stratify", metavar="KEY", default="name", help="compare like with like by this key; none compares all with all"),
             Option(name="fail-on-regression", kind=bool, default=False, help="exit with 1 when the new one is worse"),
@@ -175,6 +176,7 @@ VERBS: Final = (
         ),
         examples=(
             "spanhouse compare --by commit",
+            "spanhouse compare --by commit 3f2a1c0 9b8e7d6 --per name",
             "spanhouse compare 1.0.0 1.1.0 --where \"metadata.mlflow.source.type = 'production'\" --since 7d",
             "spanhouse compare 1.0.0 1.1.0 --fail-on-regression --max-p95-increase 10% --format markdown >> $GITHUB_STEP_SUMMARY",
         ),

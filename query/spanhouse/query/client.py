@@ -133,6 +133,7 @@ class TraceClient:
         where: str | None = None,
         *,
         since: str | None = None,
+        per: str | None = None,
         metrics: Sequence[str] = (),
         stratify: str | None = "name",
     ) -> Table | Comparison:
@@ -145,6 +146,7 @@ class TraceClient:
             new: the value that is judged.
             where: filter of the traces to look at; None and '' for all.
             since: how far back to look, such as ``7d``; None for everything.
+            per: a key by whose values the traces are split, to find where a change is: ``name``, ``service``, ``model``, a metadata key.
             metrics: further metadata keys (or ``tag.K``) whose values are numbers; ``KEY:higher`` where more is better.
             stratify: like is compared with like by this; None to compare all with all.
 
@@ -155,7 +157,7 @@ class TraceClient:
             FilterError: a mistake in the arguments, or a value that no trace has.
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
-        question = read_question(by, base, new, where, since=since, metrics=metrics, stratify=stratify)
+        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify)
         try:
             from spanhouse.query.compare.run import run
         except ModuleNotFoundError as error:

@@ -157,7 +157,7 @@ def _compared(client: TraceClient, old: Version, new: Version) -> None:
     """Put the second commit to the test."""
     commits = [version.metadata[GIT_COMMIT.mlflow] for version in (old, new)]
     short = " ".join(short_commit(version.traces[0]) for version in (old, new))
-    _heading("Is the second commit worse, or was it chance?", f"$ spanhouse compare --by commit {short}")
-    found = client.compare("commit", *commits)
+    _heading("Is the second commit worse, or was it chance? And where?", f"$ spanhouse compare --by commit {short} --per name")
+    found = client.compare("commit", *commits, per="name")
     assert isinstance(found, Comparison)  # noqa: S101 (two values were given)
     show_comparison(found, indent=_INDENT)

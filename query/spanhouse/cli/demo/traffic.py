@@ -22,10 +22,11 @@ _QUESTIONS: Final = (
 
 
 def send(address: str, count: int, *, version: str) -> Counter[int]:
-    """Send so many requests to the chat endpoint, several at once. Returns how many were answered with each HTTP status."""
+    """Send so many requests, several at once; every third asks for the topics. Returns how many were answered with each HTTP status."""
     chance = random.Random(version)  # noqa: S311 (not a secret: the same in every run)
     users = [f"user-{chance.randint(1, 40)}" for _ in range(count)]
-    requests = [(f"req-{version}-{number}", users[number], chance.choice(_QUESTIONS)) for number in range(count)]
+    questions = ["" if number % 3 == 0 else chance.choice(_QUESTIONS) for number in range(count)]
+    requests = [(f"req-{version}-{number}", users[number], questions[number]) for number in range(count)]
     executor = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="demo-traffic")
     try:
         return Counter(executor.map(lambda request: _ask(address, *request), requests))
@@ -37,7 +38,10 @@ def _ask(address: str, request_id: str, user: str, question: str) -> int:
     connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_SECONDS)
     headers = {"Content-Type": "application/json", "X-Request-ID": request_id, "X-Session-ID": f"session-of-{user}", "X-User-ID": user}
     try:
-        connection.request("POST", "/chat", json.dumps({"message": question}), headers)
+        if question:
+            connection.request("POST", "/chat", json.dumps({"message": question}), headers)
+        else:
+            connection.request("GET", "/topics", headers=headers)
         return connection.getresponse().status
     finally:
         connection.close()

@@ -10,16 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spanhouse.query.compare.metrics import Metric, metrics_of
+from spanhouse.query.compare.metrics import Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import OneOf, TraceField
+from spanhouse.query.predicate import MapColumn, MapField, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.vocabulary import GIT_DIRTY
 
 _CLUSTER: Final = "if(SessionId = '', cityHash64(TraceId), cityHash64(SessionId))"
-_MOST_STRATA: Final = 200
+MOST_VALUES: Final = 200
+"""So many values are put in a table, those with the most traces."""
+MOST_SPLITS: Final = 200
+"""Of a split so many values are looked at, those with the most traces."""
 _GRID: Final = ", ".join(f"{level:.6f}" for level in GRID)
 
 
@@ -72,28 +76,27 @@ class Counts:
     above: Mapping[tuple[str, float], Sums]
 
 
-Thresholds = Mapping[tuple[str, float], float]
+Limit = float | Mapping[str, float]
+"""A threshold, or that of each split."""
+Thresholds = Mapping[tuple[str, float], Limit]
 """Threshold of each metric and level."""
 
 
-def compile_samples(question: Question, *, split: TraceField | None = None) -> Statement:
+def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
-    metrics = metrics_of(question.metrics)
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
     columns += [f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
     for number in range(len(metrics)):
         columns += [f"count(Number{number})", f"avg(Number{number})", f"quantilesExact({_GRID})(Number{number})"]
     rows = _rows(question, metrics, parameters, split)
-    lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY min(Timestamp), Value"]
-    if split is not None:
-        lines[-1] = f"ORDER BY count() DESC, Split LIMIT {_MOST_STRATA} BY Value"
+    lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
+    lines.append(f"LIMIT {MOST_VALUES}" if split is None else f"LIMIT {MOST_SPLITS} BY Value")
     return Statement("\n".join(lines), parameters.bound())
 
 
-def read_samples(rows: Sequence[Sequence[Any]], question: Question) -> dict[tuple[str, str], Sample]:
+def read_samples(rows: Sequence[Sequence[Any]], metrics: Sequence[Metric]) -> dict[tuple[str, str], Sample]:
     """The sample of each value and split ('' without one), in the order of the rows."""
-    metrics = metrics_of(question.metrics)
     return {(row[0], row[1]): _sample(row[2:], metrics) for row in rows}
 
 
@@ -107,23 +110,29 @@ def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
     return Sample(traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers)
 
 
-def compile_counts(question: Question, thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
+def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
     parameters = Parameters()
-    metrics = metrics_of(question.metrics)
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
     names = sorted({name for name, _ in thresholds}, key=list(numbers).index)
     inner = ["count() AS Traces", "countIf(State = 'ERROR') AS Errors"]
     inner += [f"count({numbers[name]}) AS {numbers[name]}Traces" for name in names]
     columns = list(_sums("Traces", "Errors"))
     for number, ((name, _), limit) in enumerate(thresholds.items()):
-        inner.append(f"countIf({numbers[name]} > {parameters.add(limit, 'Float64')}) AS Above{number}")
+        inner.append(f"countIf({numbers[name]} > {_limit(limit, parameters)}) AS Above{number}")
         columns += _sums(f"{numbers[name]}Traces", f"Above{number}")
     rows = _rows(question, metrics, parameters, split)
     splits = "[(0, '')]" if split is None else "[(0, ''), (1, Split)]"
     clusters = f"SELECT Value, Part, {', '.join(inner)}\nFROM ({rows}) ARRAY JOIN {splits} AS Part\nGROUP BY Value, Part, {_CLUSTER}"
     lines = [f"SELECT Value, Part, {', '.join(columns)}", f"FROM ({clusters})", "GROUP BY Value, Part", "ORDER BY sum(Traces) DESC"]
-    return Statement("\n".join([*lines, f"LIMIT {_MOST_STRATA} BY Value"]), parameters.bound())
+    return Statement("\n".join([*lines, f"LIMIT {MOST_SPLITS + 1} BY Value"]), parameters.bound())
+
+
+def _limit(limit: Limit, parameters: Parameters) -> str:
+    if isinstance(limit, Mapping):
+        splits, limits = parameters.add(tuple(limit), "Array(String)"), parameters.add(tuple(limit.values()), "Array(Float64)")
+        return f"transform(Split, {splits}, {limits}, inf)" if limit else "inf"
+    return parameters.add(limit, "Float64")
 
 
 def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[tuple[str, str | None], Counts]:
@@ -135,6 +144,14 @@ def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[t
     return found
 
 
+def compile_processes(question: Question) -> Statement:
+    """The statement that tells of each value what its processes were: traces, hosts, one of them, and traces of dirty trees."""
+    parameters = Parameters()
+    rows = _rows(question, (), parameters, None, Host=MapField(MapColumn.METADATA, "host.name"), Dirty=MapField(MapColumn.METADATA, GIT_DIRTY.mlflow))
+    columns = "count(), uniqIf(Host, Host != ''), max(Host), countIf(Dirty = 'true')"
+    return Statement(f"SELECT Value, {columns}\nFROM ({rows})\nGROUP BY Value", parameters.bound())
+
+
 def _sums(n: str, k: str) -> Iterator[str]:
     yield from (f"countIf({n} > 0)", f"sum({n})", f"sum({k})", f"sum({n} * {n})", f"sum({k} * {k})", f"sum({k} * {n})")
 
@@ -144,17 +161,17 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None) -> str:
-    """A row for each trace: its Value, Split and numbers, and what else the statements look at."""
+def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None, **more: TraceField) -> str:
+    """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
-    values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked}
+    values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked, **more}
     among = None
     wanted = "Value != ''"
     if question.base is not None and question.new is not None:
         among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
         wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
     rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among)
-    numbers = ", ".join(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics))
+    numbers = ", ".join([*more, *(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics))])
     split_sql = "'' AS Split" if split is None else "Split"
     columns = f"Value, {split_sql}, TraceId, State, SessionId, Timestamp, toHour(Timestamp, 'UTC') AS Hour, {numbers}"
     return f"SELECT {columns}\nFROM ({rows})\nWHERE {wanted}"

@@ -43,6 +43,10 @@ ALWAYS: Final = (
 """What is compared whether it is asked for or not; traces that report no tokens or no cost do not count there."""
 
 
+SLICED: Final = (LATENCY,)
+"""What is compared within slices, beside the error rate."""
+
+
 def metrics_of(asked: Sequence[Asked]) -> tuple[Metric, ...]:
     """All metrics of a comparison: those of every trace, then those that are asked for, whose values stand in ``Asked0``, ``Asked1``, ..."""
     named = [

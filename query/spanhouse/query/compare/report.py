@@ -43,6 +43,8 @@ class Finding:
         verdict: None for a number that is not tested.
         reason: the verdict's, in words.
         examples: filter that lists traces of it; '' where filters can't ask for it.
+        slice: value of the key that splits the traces; None for all traces.
+        contribution: of a slice: additional traces that fail, or that are above the threshold, for each trace of the new version.
     """
 
     metric: str
@@ -56,6 +58,8 @@ class Finding:
     verdict: Verdict | None = None
     reason: str = ""
     examples: str = ""
+    slice: str | None = None
+    contribution: float | None = None
 
     @property
     def relative(self) -> float | None:
@@ -96,11 +100,13 @@ class Table:
         by: the key, as filters write it.
         where: filter of the traces that were looked at.
         sides: a version each.
+        complete: whether these are all; otherwise they are those with the most traces.
     """
 
     by: str
     where: str
     sides: Sequence[Side]
+    complete: bool
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -120,6 +126,8 @@ class Comparison:
         verdict: the whole: worse if anything is, else better if anything is.
         reason: the verdict's, in words.
         confounds: what else differs between the two and may be behind a difference.
+        per: the key that splits the traces; '' for none.
+        slices: error rate and p95 of the latency of each of its values, corrected together; what contributes most comes first.
     """
 
     by: str
@@ -130,6 +138,8 @@ class Comparison:
     verdict: Verdict
     reason: str
     confounds: Sequence[str]
+    per: str = ""
+    slices: Sequence[Finding] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, value_of
 from spanhouse.query.necessary import necessary
-from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf, TraceField
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters
 from spanhouse.schema.hot_keys import HOT_COLUMNS
@@ -48,7 +48,7 @@ _COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 """Column of ``traces`` -> what it is where a trace has one row."""
 _SEVERAL: Final = "(SELECT cityHash64(TraceId) AS Hash FROM trace_carriers GROUP BY Hash HAVING count() > 1)"
 """Hashes of traces that have several rows. One whose hash another one has, too, is left to the view as well."""
-_KNOWN: Final = (All, Compare, OneOf, Missing, MapField, AttributeField)
+_KNOWN: Final = (All, Either, Not, Compare, OneOf, Missing, MapField, AttributeField)
 
 
 def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None = None) -> str:

@@ -1,19 +1,32 @@
-"""Runs a comparison on a connection: two statements, and everything else in Python on a few hundred numbers."""
+"""Runs a comparison on a connection: a few statements, and everything else in Python on some hundred numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from spanhouse.query.compare.aggregate import Sample, Thresholds, compile_counts, compile_samples, read_counts, read_samples
-from spanhouse.query.compare.confounds import confounds
-from spanhouse.query.compare.metrics import metrics_of
+from spanhouse.query.compare.aggregate import (
+    MOST_VALUES,
+    Counts,
+    Numbers,
+    Sample,
+    Thresholds,
+    compile_counts,
+    compile_processes,
+    compile_samples,
+    read_counts,
+    read_samples,
+)
+from spanhouse.query.compare.confounds import confounds, process_confounds
+from spanhouse.query.compare.metrics import SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, Question, name_of
-from spanhouse.query.compare.report import Comparison, Table
+from spanhouse.query.compare.report import Comparison, Finding, Table
 from spanhouse.query.compare.statistics import LEVELS, threshold
-from spanhouse.query.compare.verdict import Measured, findings, overall
+from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
+from spanhouse.query.predicate import TraceField
 from spanhouse.query.statement import Statement
 
 _BEGINNING: Final = "SELECT DISTINCT GitCommit FROM trace_carriers WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
@@ -27,42 +40,82 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
-    question = _whole_commits(connection, question)
-    samples = {value: sample for (value, _), sample in read_samples(connection.run(compile_samples(question)), question).items()}
-    for value in (question.base, question.new):
-        if value is not None and value not in samples:
-            looked_at = " among those that the filter and the time allow" if question.where or question.since_ns is not None else ""
-            hint = "without two values, a comparison lists all there are"
-            raise FilterError(f"no trace has {name_of(question.by)} = {value!r}{looked_at}", hint=hint)
-    thresholds = _thresholds(list(samples.values()))
-    split = None if question.base is None else question.stratify
-    counts = read_counts(connection.run(compile_counts(question, thresholds, split=split)), thresholds)
-    measured = {
-        value: Measured(
-            value=value,
-            sample=sample,
-            counts=counts[value, None],
-            strata={name: found for (of, name), found in counts.items() if of == value and name is not None},
-        )
-        for value, sample in samples.items()
-        if (value, None) in counts
-    }
-    by = name_of(question.by)
     if question.base is None or question.new is None:
-        return Table(by=by, where=question.where, sides=[side.side() for side in measured.values()])
-    base, new = measured[question.base], measured[question.new]
-    found = findings(question, metrics_of(question.metrics), base, new, thresholds)
+        return _table(connection, question)
+    question = _whole_commits(connection, question)
+    base, new = str(question.base), str(question.new)
+    metrics = metrics_of(question.metrics)
+    samples = _samples(connection, question, metrics)
+    for value in (base, new):
+        if value not in samples:
+            looked_at = " among those that the filter and the time allow" if question.where or question.since_ns is not None else ""
+            raise FilterError(
+                f"no trace has {name_of(question.by)} = {value!r}{looked_at}", hint="without two values, a comparison lists all there are"
+            )
+    thresholds = _thresholds(samples.values())
+    measured = _measured(connection, question, metrics, samples, thresholds)
+    found = findings(question, metrics, measured[base], measured[new], thresholds)
     verdict, reason = overall(found)
     return Comparison(
-        by=by,
+        by=name_of(question.by),
         where=question.where,
-        base=base.side(),
-        new=new.side(),
+        base=measured[base].side(),
+        new=measured[new].side(),
         findings=found,
         verdict=verdict,
         reason=reason,
-        confounds=list(confounds(question, base, new)),
+        confounds=[*confounds(question, measured[base], measured[new]), *process_confounds(connection.run(compile_processes(question)))],
+        per="" if question.per is None else name_of(question.per),
+        slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
     )
+
+
+def _table(connection: Connection, question: Question) -> Table:
+    metrics = metrics_of(question.metrics)
+    samples = _samples(connection, question, metrics)
+    measured = _measured(connection, question, metrics, samples, _thresholds(samples.values()))
+    sides = sorted((side.side() for side in measured.values()), key=lambda side: (side.first_ms, side.value))
+    return Table(by=name_of(question.by), where=question.where, sides=sides, complete=len(samples) < MOST_VALUES)
+
+
+def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:
+    rows = connection.run(compile_samples(question, metrics))
+    return {value: sample for (value, _), sample in read_samples(rows, metrics).items()}
+
+
+def _measured(
+    connection: Connection, question: Question, metrics: Sequence[Metric], samples: Mapping[str, Sample], thresholds: Thresholds
+) -> dict[str, Measured]:
+    """All figures of each value, and of its strata if two are compared."""
+    split = None if question.base is None else question.stratify
+    counts = read_counts(connection.run(compile_counts(question, metrics, thresholds, split=split)), thresholds)
+    strata: dict[str, dict[str, Counts]] = {}
+    for (value, name), found in counts.items():
+        if name is not None:
+            strata.setdefault(value, {})[name] = found
+    return {
+        value: Measured(value=value, sample=sample, counts=counts[value, None], strata=strata.get(value, {}))
+        for value, sample in samples.items()
+        if (value, None) in counts  # what came between the two statements, or went, is not shown
+    }
+
+
+def _slices(connection: Connection, question: Question, per: TraceField, values: tuple[str, str]) -> list[Finding]:
+    samples = read_samples(connection.run(compile_samples(question, SLICED, split=per)), SLICED)
+    names = [name for value, name in samples if name and value == values[1] and (values[0], name) in samples]
+    limits = {name: _thresholds([samples[value, name] for value in values]) for name in names}
+    thresholds: Thresholds = {
+        (metric.name, level): {name: found[metric.name, level] for name, found in limits.items() if (metric.name, level) in found}
+        for metric in SLICED
+        for level in metric.tested
+    }
+    counts = read_counts(connection.run(compile_counts(question, SLICED, thresholds, split=per)), thresholds)
+    slices = {}
+    for name in names:
+        if all((value, name) in counts for value in values):
+            base, new = (Measured(value=value, sample=samples[value, name], counts=counts[value, name], strata={}) for value in values)
+            slices[name] = (base, new)
+    return slice_findings(question, slices, thresholds)
 
 
 def _whole_commits(connection: Connection, question: Question) -> Question:
@@ -83,11 +136,10 @@ def _whole_commits(connection: Connection, question: Question) -> Question:
     return replace(question, base=whole[0], new=whole[1])
 
 
-def _thresholds(samples: list[Sample]) -> Thresholds:
+def _thresholds(samples: Iterable[Sample]) -> dict[tuple[str, float], float]:
     """For each metric and level a value that so much of all traces is below."""
-    names = {name: None for sample in samples for name in sample.numbers}
-    return {
-        (name, level): threshold(level, [(sample.numbers[name].n, sample.numbers[name].quantiles) for sample in samples if name in sample.numbers])
-        for name in names
-        for level in LEVELS
-    }
+    numbers: dict[str, list[Numbers]] = {}
+    for sample in samples:
+        for name, found in sample.numbers.items():
+            numbers.setdefault(name, []).append(found)
+    return {(name, level): threshold(level, [(one.n, one.quantiles) for one in found]) for name, found in numbers.items() for level in LEVELS}

@@ -2,20 +2,19 @@
 
 So no distribution is assumed, heavy tails and ties do no harm, and all that is needed of millions of traces are a few sums. Traces of one
 session are not independent; each proportion's design effect, by which they count for less, is estimated from the sums over sessions.
-The formulas are those of statsmodels.
+Intervals and tests are those of statsmodels.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from scipy.stats import fisher_exact, t
 from statsmodels.stats.contingency_tables import StratifiedTable
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportion_effectsize, proportions_ztest
 
 from spanhouse.query.compare.report import Interval
@@ -86,8 +85,7 @@ def p_value(base: Sums, new: Sums) -> float:
         return 1.0
     sizes = [new.effective, base.effective]
     counts = [new.share * new.effective, base.share * base.effective]
-    pooled = sum(counts) / sum(sizes)
-    if min(sizes) * min(pooled, 1 - pooled) < FEW:
+    if _few(base, new):
         rounded = [(round(count), round(size)) for count, size in zip(counts, sizes, strict=True)]
         return float(fisher_exact([[count, max(0, size - count)] for count, size in rounded]).pvalue)
     z, _ = proportions_ztest(counts, sizes)
@@ -101,23 +99,33 @@ def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | Non
         strata: base and new of each.
 
     Returns:
-        The mean difference, strata weighted by how much they tell, and the p-value; None where fewer than two strata have traces on both
-        sides, or hits are too few.
+        The mean difference, strata weighted by how much they tell, and the p-value; None where fewer than two strata have traces on both sides.
     """
-    both = [(base, new) for base, new in strata if base.n and new.n and 0 < base.k + new.k < base.n + new.n]
+    both = [(base, new) for base, new in strata if base.n and new.n]
     if len(both) < 2:
         return None
-    weights = [base.effective * new.effective / (base.effective + new.effective) for base, new in both]
-    hits = sum(base.k + new.k for base, new in both)
-    total = sum(base.n + new.n for base, new in both)
-    smaller = min(sum(base.effective for base, _ in both), sum(new.effective for _, new in both))
-    if smaller * min(hits, total - hits) / total < FEW:
-        return None
-    tables = [np.array([_cells(new), _cells(base)]) for base, new in both]
-    change = sum(weight * (new.share - base.share) for weight, (base, new) in zip(weights, both, strict=True)) / sum(weights)
-    z = math.sqrt(StratifiedTable(tables).test_null_odds().statistic)
-    clusters = sum(base.clusters + new.clusters for base, new in both)
-    return change, float(2 * t.sf(z, clusters - 2 * len(both))) if clusters > 2 * len(both) else 1.0
+    telling = [(base, new) for base, new in both if 0 < base.k + new.k < base.n + new.n]
+    if not telling:
+        return 0.0, 1.0
+    weights = [base.effective * new.effective / (base.effective + new.effective) for base, new in telling]
+    change = sum(weight * (new.share - base.share) for weight, (base, new) in zip(weights, telling, strict=True)) / sum(weights)
+    base, new = (_total([pair[side] for pair in telling]) for side in (0, 1))
+    if _few(base, new) or len(telling) == 1:
+        return change, p_value(base, new)
+    z = math.sqrt(StratifiedTable([np.array([_cells(after), _cells(before)]) for before, after in telling]).test_null_odds().statistic)
+    return change, float(2 * t.sf(z, max(1, base.clusters + new.clusters - 2 * len(telling))))
+
+
+def _total(parts: Sequence[Sums]) -> Sums:
+    """The sums of several strata; a cluster in two of them counts as two."""
+    return Sums(**{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Sums)})
+
+
+def _few(base: Sums, new: Sums) -> bool:
+    """Whether hits, or what is no hit, are too few for anything but an exact test."""
+    smaller = min(base.effective, new.effective)
+    pooled = (base.share * base.effective + new.share * new.effective) / (base.effective + new.effective)
+    return smaller * min(pooled, 1 - pooled) < FEW
 
 
 def _cells(sums: Sums) -> tuple[float, float]:
@@ -130,8 +138,15 @@ def effect_size(base: Sums, new: Sums) -> float:
 
 
 def corrected(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's correction: the chance that any of them is below ``ALPHA`` while nothing changed is at most ``ALPHA``."""
-    return tuple(float(value) for value in multipletests(p_values, ALPHA, method="holm")[1]) if p_values else ()
+    """Holm's correction: the chance that any of them is below ``ALPHA`` while nothing changed is at most ``ALPHA``.
+
+    As ``multipletests`` has it, which collects garbage at every call, for seconds in a process with a large heap.
+    """
+    values = np.asarray(p_values, dtype=float)
+    order = np.argsort(values)
+    result = np.empty_like(values)
+    result[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
+    return tuple(result.tolist())
 
 
 def grid() -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.query.compare import statistics, text
 from spanhouse.query.compare.aggregate import Counts, Sample, Thresholds
-from spanhouse.query.compare.metrics import Metric
+from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric
 from spanhouse.query.compare.question import Question, clause, filter_of, where_of
 from spanhouse.query.compare.report import Finding, Interval, Side, Verdict
 from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
@@ -29,7 +29,9 @@ class Measured:
 
     def quantile(self, metric: str, level: float) -> Interval | None:
         """A quantile of a metric with its interval; None where too few traces tell of it."""
-        numbers, sums = self.sample.numbers.get(metric), self.counts.above.get((metric, level))
+        # A design effect is underestimated where hits are few, as above a p95 of long sessions: the greatest one of the metric is taken.
+        sums = max((found for (name, _), found in self.counts.above.items() if name == metric), key=lambda found: found.design_effect, default=None)
+        numbers = self.sample.numbers.get(metric)
         return None if numbers is None or sums is None else statistics.quantile(level, numbers.quantiles, sums)
 
     def side(self) -> Side:
@@ -49,17 +51,45 @@ class Measured:
         )
 
 
-def findings(question: Question, metrics: Sequence[Metric], base: Measured, new: Measured, thresholds: Thresholds) -> list[Finding]:
+def findings(
+    question: Question, metrics: Sequence[Metric], base: Measured, new: Measured, thresholds: Mapping[tuple[str, float], float]
+) -> list[Finding]:
     """What is found of the error rate and of all metrics, the p-values corrected together."""
     found = [_errors(question, base, new)]
     for metric in metrics:
-        for level in LEVELS if metric.name in base.sample.numbers and metric.name in new.sample.numbers else ():
-            if metric.tested == (0.5,) and level != 0.5:
-                continue
-            found.append(_quantile(question, metric, level, (base, new), thresholds[metric.name, level]))
+        if metric.name in base.sample.numbers and metric.name in new.sample.numbers:
+            levels = LEVELS if metric.name == LATENCY.name else metric.tested
+            found += [_quantile(question, metric, level, (base, new), thresholds[metric.name, level]) for level in levels]
+    return _judged(found, [f"{metric.name} p50" for metric in metrics if metric.higher_is_better])
+
+
+def slice_findings(question: Question, slices: Mapping[str, tuple[Measured, Measured]], thresholds: Thresholds) -> list[Finding]:
+    """What is found of the error rate and of the latency within slices, corrected together; what contributes most to a change for the worse first.
+
+    Args:
+        question: what is asked.
+        slices: base and new of each.
+        thresholds: of each slice, where both sides have the metric.
+    """
+    found = []
+    total = sum(new.sample.traces for _, new in slices.values())
+    for name, (base, new) in slices.items():
+        pairs = [(_errors(question, base, new), base.counts.errors, new.counts.errors)]
+        for key, limits in thresholds.items():
+            if isinstance(limits, Mapping) and name in limits:
+                (metric,) = (metric for metric in SLICED if metric.name == key[0])
+                pairs.append((_quantile(question, metric, key[1], (base, new), limits[name]), base.counts.above[key], new.counts.above[key]))
+        for finding, before, after in pairs:
+            examples = filter_of(clause(question.per, name), finding.examples) if question.per and finding.examples else ""
+            contribution = (after.share - before.share) * after.n / total
+            found.append(replace(finding, slice=name, contribution=contribution, examples=examples))
+    return sorted(_judged(found, ()), key=lambda finding: (finding.verdict is not Verdict.WORSE, -(finding.contribution or 0)))
+
+
+def _judged(found: Sequence[Finding], higher: Sequence[str]) -> list[Finding]:
+    """The findings with their verdicts, the p-values corrected together; of metrics in ``higher`` more is better."""
     corrected = iter(statistics.corrected([one.p_value for one in found if one.p_value is not None]))
-    higher = {f"{metric.name} p50" for metric in metrics if metric.higher_is_better}
-    return [_judge(one, None if one.p_value is None else next(corrected), base, new, better_up=one.metric in higher) for one in found]
+    return [_judge(one, None if one.p_value is None else next(corrected), better_up=one.metric in higher) for one in found]
 
 
 def _errors(question: Question, base: Measured, new: Measured) -> Finding:
@@ -95,9 +125,10 @@ def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Mea
 
 
 def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Sums, Sums]]) -> Finding:
-    """The finding with its p-value, like compared with like where there are strata; none where there is too little to test."""
+    """The finding with its p-value, like compared with like where there are strata; where there is too little to test, with that verdict."""
     if min(sums.effective for sums in pair) < LEAST or finding.change is None:
-        return finding
+        few, side = min((sums.n, side) for sums, side in zip(pair, ("the base", "the new one"), strict=True))
+        return replace(finding, verdict=Verdict.TOO_LITTLE_DATA, reason=f"{few:,} traces of {side} are too few")
     adjusted = statistics.stratified(strata)
     p_value = statistics.p_value(*pair) if adjusted is None else adjusted[1]
     if adjusted is not None and adjusted[0] * finding.change.value < 0:
@@ -105,14 +136,9 @@ def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Su
     return replace(finding, p_value=p_value, effect=statistics.effect_size(*pair))
 
 
-def _judge(finding: Finding, corrected: float | None, base: Measured, new: Measured, *, better_up: bool) -> Finding:
+def _judge(finding: Finding, corrected: float | None, *, better_up: bool) -> Finding:
     if corrected is None:
-        least = min(base, new, key=lambda side: side.sample.traces)
-        reason = f"{least.sample.traces:,} traces of {least.value} are too few"
-        shown = (
-            finding.change is not None and finding.metric != ERROR_RATE and min(base.counts.errors.effective, new.counts.errors.effective) >= LEAST
-        )
-        return finding if shown else replace(finding, verdict=Verdict.TOO_LITTLE_DATA, reason=reason)
+        return finding
     before, now, change = finding.base, finding.new, finding.change
     assert before is not None and now is not None and change is not None  # noqa: S101, PT018 (a finding that is tested has all three)
     moved = f"{text.number(before.value, finding.unit)} before, {text.number(now.value, finding.unit)} now"
