@@ -6,14 +6,28 @@ import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.support import otlp
-from tests.support.filters import KEYS, MISSING, SOME_TEXTS, Case, Clause, Filter, Given, Joined, Negated, holds, quoted, quoted_key, random_cases
+from tests.support.filters import (
+    KEYS,
+    MISSING,
+    SOME_TEXTS,
+    Case,
+    Clause,
+    Filter,
+    Given,
+    Joined,
+    Negated,
+    holds,
+    quoted,
+    quoted_key,
+    random_cases,
+    store_cases,
+)
 from tests.support.store import TestStore
 
 from spanhouse.query import TraceClient
@@ -101,6 +115,8 @@ FILTERS: st.SearchStrategy[Filter] = st.recursive(
 )
 CASES = st.builds(random_cases, st.randoms(use_true_random=False), st.integers(1, 6))
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+# A batch takes the engine a second: making one smaller that fails would take minutes.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
 @pytest.fixture(scope="module")
@@ -111,22 +127,27 @@ def client() -> Iterator[tuple[TestStore, TraceClient]]:
     store.close()
 
 
+@dataclass(frozen=True, repr=False)
+class Population:
+    """A store and the cases in it; without a long text for hypothesis to write."""
+
+    store: TestStore
+    cases: Sequence[Case]
+
+
 @pytest.fixture(scope="module")
-def population() -> Iterator[tuple[TestStore, Sequence[Case]]]:
+def population() -> Iterator[Population]:
     """A store with traces of many kinds, the same in every run."""
     store = TestStore()
-    cases = [replace(case, id=otlp.new_trace_id()) for case in random_cases(random.Random(7), 120, most_children=3)]
-    store.ingest(*[request for case in cases for request in case.requests("tests")])
-    yield store, cases
+    cases = store_cases(store, random_cases(random.Random(7), 120, most_children=3), "tests")
+    yield Population(store, cases)
     store.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=15, deadline=None, suppress_health_check=CHECKS, phases=PHASES)
 @given(filters=st.lists(FILTERS, min_size=20, max_size=30))
-def test_a_filter_holds_for_exactly_the_traces_that_the_reference_evaluator_says(
-    population: tuple[TestStore, Sequence[Case]], filters: list[Filter]
-) -> None:
-    store, cases = population
+def test_a_filter_holds_for_exactly_the_traces_that_the_reference_evaluator_says(population: Population, filters: list[Filter]) -> None:
+    store, cases = population.store, population.cases
     parameters = Parameters()
     judged = [" AND ".join(["1", *conditions(Search(predicate=read_filter(chosen.text())), parameters)]) for chosen in filters]
     # All of them in one statement: each column is what a search has as its WHERE.
@@ -139,10 +160,10 @@ def test_a_filter_holds_for_exactly_the_traces_that_the_reference_evaluator_says
         assert {trace_id for trace_id, row in answers.items() if row[number]} == expected, chosen.text()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=12, deadline=None, suppress_health_check=CHECKS, phases=PHASES)
 @given(chosen=FILTERS)
-def test_a_search_finds_exactly_what_the_reference_evaluator_finds(population: tuple[TestStore, Sequence[Case]], chosen: Filter) -> None:
-    store, cases = population
+def test_a_search_finds_exactly_what_the_reference_evaluator_finds(population: Population, chosen: Filter) -> None:
+    store, cases = population.store, population.cases
     expected = [case.trace_id for case in sorted(cases, key=lambda case: (-case.start_ms, case.trace_id)) if holds(chosen, case)]
     with TraceClient(store.dsn) as searcher:
         found = searcher.search_traces(filter_string=chosen.text())
@@ -152,7 +173,7 @@ def test_a_search_finds_exactly_what_the_reference_evaluator_finds(population: t
         assert [trace.info.trace_id for trace in page] == expected[:5], chosen.text()
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS, phases=PHASES)
 @given(
     cases=CASES,
     keys=st.lists(
@@ -171,8 +192,7 @@ def test_pages_follow_one_another_in_the_order_asked_for_with_missing_values_las
 ) -> None:
     store, searcher = client
     service = f"service {next(_services)}"
-    cases = [replace(case, id=otlp.new_trace_id()) for case in cases]
-    store.ingest(*[request for case in cases for request in case.requests(service)])
+    cases = store_cases(store, cases, service)
     expected = sorted(cases, key=lambda case: (-case.start_ms, case.trace_id))
     for (column, key), descending in reversed(list(zip(keys, directions, strict=False))):
         values = {case.id: case.value(column, key, case.root) for case in expected}

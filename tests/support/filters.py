@@ -9,11 +9,12 @@ import operator
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.support import otlp
+from tests.support.store import TestStore
 
 MISSING = None
 """A field without a value: no comparison with it holds."""
@@ -69,6 +70,7 @@ class Case:
     process: dict[str, str]
     own: dict[str, str]
     tags: dict[str, str]
+    edits: dict[str, str | None]
     name: str
     error: bool
     start_ms: int
@@ -102,7 +104,8 @@ class Case:
             case "metadata":
                 return {**({} if self.rootless else self.process), **self.own}.get(key, MISSING)
             case "tag":
-                return {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}.get(key, MISSING)
+                sent = {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}
+                return {**sent, **self.edits}.get(key, MISSING)
             case "span":
                 return span.value(key)
             case "span.attributes":
@@ -144,6 +147,22 @@ class Case:
             yield otlp.request([made], resource={"service.name": service if is_root else "another", **span.resource})
 
 
+def store_cases(store: TestStore, cases: Sequence[Case], service: str) -> list[Case]:
+    """Store the cases as new traces of a service, then their edits, those that lose among them."""
+    cases = [replace(case, id=otlp.new_trace_id()) for case in cases]
+    store.ingest(*[request for case in cases for request in case.requests(service)])
+    edits = [
+        (case.id.hex(), key, text, at, int(text is None))
+        for case in cases
+        for key, value in case.edits.items()
+        for at, text in enumerate([*("ab", None)[len(value or "") % 2 :], value])
+    ]
+    if edits:
+        rows = [(trace_id, key, text or "", at, deleted) for trace_id, key, text, at, deleted in edits]
+        store.client.insert("trace_tags", rows, column_names=["TraceId", "Key", "Value", "EditedAt", "Deleted"])
+    return cases
+
+
 def random_cases(source: random.Random, number: int, *, most_children: int = 0) -> list[Case]:
     """Traces of all kinds, made from one source of chance."""
 
@@ -170,6 +189,7 @@ def random_cases(source: random.Random, number: int, *, most_children: int = 0) 
             process=texts(),
             own=texts(),
             tags=texts(),
+            edits={key: source.choice([*SOME_TEXTS, None]) for key in source.sample((*KEYS, "mlflow.traceName"), source.choice([0, 0, 1, 2]))},
             name=source.choice(["chat", "Chat", "", "it's"]),
             error=source.random() < 0.5,
             start_ms=source.choice(STARTS_MS),

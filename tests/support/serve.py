@@ -40,6 +40,7 @@ class Serve:
         self.spool = Path(arguments[arguments.index("--spool") + 1]) if "--spool" in arguments else data_dir / "store-spool"
         ports = [] if "--grpc" in arguments else ["--grpc", "127.0.0.1:0"]
         ports += [] if "--http" in arguments else ["--http", "127.0.0.1:0"]
+        ports += [] if "--console" in arguments else ["--console", "127.0.0.1:0"]
         ports += [] if "--clickhouse-http" in arguments else ["--clickhouse-http", "127.0.0.1:0"]
         self.env = {**os.environ, "SPANHOUSE_DATA_DIR": str(data_dir), **(env or {})}
         with self.log.open("ab") as log:
