@@ -247,20 +247,24 @@ VERBS: Final = (
     ),
     Verb(
         name="store",
-        summary="look after a store: size, check, compact, push",
+        summary="look after a store: size, check, compact, backup, restore, push",
         module="store",
         arguments=(
             Argument(
                 name="action",
-                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; push: copy it into a server",
+                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; backup, restore, push: copy it",
             ),
-            Argument(name="target", help="of push: the server, http(s)://user:password@host:8123/database", optional=True),
+            Argument(
+                name="target", help="of backup and restore: a directory; of push: a server, http(s)://user:password@host:8123/database", optional=True
+            ),
         ),
         options=(FORMAT, _CLUSTER, _OWN_STORE, CONFIG),
         examples=(
             "spanhouse store size",
             "spanhouse store check",
             "spanhouse store compact",
+            "spanhouse store backup /backups/monday",
+            "spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",
             "spanhouse store push http://user:password@host:8123/spanhouse",
         ),
     ),
