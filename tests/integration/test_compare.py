@@ -231,7 +231,7 @@ def test_rows_of_a_comparison_are_those_of_the_view_whatever_came_late_twice_or_
             "tag.t = '1'",
         ):
             parameters = Parameters()
-            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters)
+            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters, among=None, several=True)
             lean = client._connection.run(Statement(f"SELECT {columns} FROM ({rows}) ORDER BY TraceId", parameters.bound()))
             found = client.search_traces(filter_string=text)
             wanted = [trace.info.trace_id.removeprefix("tr-") for trace in found]
