@@ -4,16 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
-CODE := processor exporter schema query tests
+CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test image alerts promtool manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
-	@echo "left out: measurements (make bench); lint, types, import rules and the built wheel (make lint types rules wheel)"
+	@echo "left out: measurements (make bench); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
@@ -23,6 +23,7 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.insert
 	$(BIN)/python -m tests.benchmarks.search
+	$(BIN)/python -m tests.benchmarks.push
 
 # Some hundred kills of the server under load; the tests do a few.
 faults: $(STAMP)
@@ -31,6 +32,25 @@ faults: $(STAMP)
 # A million damaged requests over both transports; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+
+# What deploy/Dockerfile does, without a container engine.
+image: $(STAMP)
+	$(BIN)/python -m tests.deploy.image
+
+# Prometheus' own tool over the alerts and the PromQL of dashboards. Where it is not installed, Debian's package is unpacked, without root.
+PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
+alerts: $(STAMP) $(PROMTOOL)
+	mkdir -p build
+	$(BIN)/python -m tests.support.grafana > build/dashboards.rules.json && $(PROMTOOL) check rules build/dashboards.rules.json
+	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml
+
+promtool: $(PROMTOOL)
+
+$(CURDIR)/build/promtool:
+	rm -rf build/prometheus && mkdir -p build/prometheus
+	cd build/prometheus && { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
+	dpkg-deb --fsys-tarfile build/prometheus/*.deb | tar --extract --to-stdout ./usr/bin/promtool > build/promtool.new
+	chmod +x build/promtool.new && mv build/promtool.new $@ && rm -rf build/prometheus
 
 # The plain manifests in deploy/kubernetes, from the chart; a test compares them.
 manifests: $(STAMP)

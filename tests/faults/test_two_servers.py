@@ -15,7 +15,7 @@ from tests.support.serve import Serve
 
 
 def second(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--clickhouse-http", "127.0.0.1:0"]
+    ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--clickhouse-http", "127.0.0.1:0", "--console", "off"]
     command = [sys.executable, "-m", "spanhouse.cli", "serve", *ports, *arguments]
     directory.mkdir(exist_ok=True)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "SPANHOUSE_DATA_DIR": str(directory)})

@@ -137,17 +137,17 @@ def test_doctor_says_of_old_tables_what_to_do(tmp_path: Path) -> None:
 def test_migrate_says_who_owns_the_store(running: Serve) -> None:
     done = spanhouse(running.data_dir, "migrate")
     assert done.returncode == 3
-    assert f"owned by `spanhouse serve`, process {running.process.pid}" in error(done)
+    assert f"owned by `spanhouse serve`, process {running.process.pid} (grpc={running.grpc} " in error(done)
 
 
 def test_a_second_server_on_the_store_is_refused_in_one_line(running: Serve) -> None:
-    done = spanhouse(running.data_dir, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--clickhouse-http", "off")
+    done = spanhouse(running.data_dir, "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--clickhouse-http", "off", "--console", "off")
     assert done.returncode == 3
-    assert f"owned by process {running.process.pid}" in error(done)
+    assert f"owned by `spanhouse serve`, process {running.process.pid} (grpc={running.grpc} " in error(done)
 
 
 def test_a_server_on_a_port_that_is_taken_is_refused_in_one_line(running: Serve, tmp_path: Path) -> None:
-    done = spanhouse(tmp_path, "serve", "--grpc", running.grpc, "--http", "off", "--clickhouse-http", "off")
+    done = spanhouse(tmp_path, "serve", "--grpc", running.grpc, "--http", "off", "--clickhouse-http", "off", "--console", "off")
     assert done.returncode == 2
     assert running.grpc in error(done)
 

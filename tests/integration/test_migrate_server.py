@@ -139,6 +139,7 @@ def test_a_store_of_each_earlier_version_is_upgraded_with_what_it_holds(store: T
     every, spans = migrations.load(), batches()
     with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(migrations, "load", lambda: every[:version])
+        earlier.setattr("tests.support.store._idle", [])
         old = TestStore()
     for both in (old, store):
         for batch in spans:

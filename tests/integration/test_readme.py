@@ -43,6 +43,7 @@ class Reader:
 
     def _addressed(self, text: str) -> str:
         host, port = self.serve.clickhouse_http.split(":")
+        text = text.replace("127.0.0.1:8080", self.serve.console)
         return text.replace("127.0.0.1:8123", self.serve.clickhouse_http).replace('host="127.0.0.1", port=8123', f'host="{host}", port={port}')
 
     def run(self, command: list[str]) -> str:
@@ -82,8 +83,9 @@ def test_the_stamped_application_is_found_by_each_way_of_asking(reader: Reader) 
         assert '"my order"' not in shown
     (loop,) = blocks("python", "TraceClient()")
     assert reader.python(loop).splitlines() == ["1.0.0 1 0", "1.1.0 0 0"]
-    (curl,) = blocks("sh", "curl")
-    assert "answer" in reader.shell(curl)
+    edit, query = blocks("sh", "curl")
+    assert "verdict" in reader.shell(edit)
+    assert "answer" in reader.shell(query)
     (frame,) = blocks("python", "query_df")
     assert "answer" in reader.python(frame)
 

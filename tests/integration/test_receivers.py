@@ -119,7 +119,21 @@ def test_they_end_with_the_process_that_empties_the_spool(tmp_path: Path) -> Non
 
 
 def test_a_port_that_they_share_is_not_shared_with_another_server(serve: Serve, tmp_path: Path) -> None:
-    words = ["serve", "--store", f"chdb://{tmp_path}/other", "--grpc", serve.grpc, "--http", "off", "--clickhouse-http", "off", "--processes", "2"]
+    words = [
+        "serve",
+        "--store",
+        f"chdb://{tmp_path}/other",
+        "--grpc",
+        serve.grpc,
+        "--http",
+        "off",
+        "--clickhouse-http",
+        "off",
+        "--console",
+        "off",
+        "--processes",
+        "2",
+    ]
     done = spanhouse(*words, data_dir=tmp_path / "elsewhere")
     assert done.returncode == 2
     assert done.stderr.startswith(f"spanhouse: --grpc {serve.grpc}: address already in use")

@@ -28,7 +28,7 @@ class Terminal:
 
     def __init__(self, directory: Path, term: str) -> None:
         self._master, slave = pty.openpty()
-        words = ["serve", "--grpc", "off", "--http", "127.0.0.1:0", "--clickhouse-http", "off"]
+        words = ["serve", "--grpc", "off", "--http", "127.0.0.1:0", "--clickhouse-http", "off", "--console", "off"]
         env = {**os.environ, "SPANHOUSE_DATA_DIR": str(directory), "TERM": term, "COLUMNS": "120"}
         self.process = subprocess.Popen([sys.executable, "-m", "spanhouse.cli", *words], stdout=subprocess.PIPE, stderr=slave, env=env)
         os.close(slave)

@@ -42,6 +42,7 @@ class Case:
     process: dict[str, str]
     own: dict[str, str]
     tags: dict[str, str]
+    edits: dict[str, str | None]
     name: str
     error: bool
     start_ms: int
@@ -55,7 +56,8 @@ class Case:
             case "metadata":
                 return {**({} if self.rootless else self.process), **self.own}.get(key, MISSING)
             case "tag":
-                return {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}.get(key, MISSING)
+                sent = {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}
+                return {**sent, **self.edits}.get(key, MISSING)
         return {
             "name": self.shown_name or MISSING,
             "status": "IN_PROGRESS" if self.rootless else "ERROR" if self.error else "OK",
@@ -91,6 +93,22 @@ class Case:
         return otlp.request([root], resource={"service.name": service, **self.process})
 
 
+def store_cases(store: TestStore, cases: Sequence[Case], service: str) -> list[Case]:
+    """Store the cases as new traces of a service, then their edits, those that lose among them."""
+    cases = [replace(case, id=otlp.new_trace_id()) for case in cases]
+    store.ingest(*[case.request(service) for case in cases])
+    edits = [
+        (case.id.hex(), key, text, at, int(text is None))
+        for case in cases
+        for key, value in case.edits.items()
+        for at, text in enumerate([*("ab", None)[len(value or "") % 2 :], value])
+    ]
+    if edits:
+        rows = [(trace_id, key, text or "", at, deleted) for trace_id, key, text, at, deleted in edits]
+        store.client.insert("trace_tags", rows, column_names=["TraceId", "Key", "Value", "EditedAt", "Deleted"])
+    return cases
+
+
 def random_cases(source: random.Random, number: int) -> list[Case]:
     """Traces of all kinds, made from one source of chance."""
 
@@ -102,6 +120,7 @@ def random_cases(source: random.Random, number: int) -> list[Case]:
             process=texts(),
             own=texts(),
             tags=texts(),
+            edits={key: source.choice([*SOME_TEXTS, None]) for key in source.sample((*KEYS, "mlflow.traceName"), source.choice([0, 0, 1, 2]))},
             name=source.choice(["chat", "Chat", "", "it's"]),
             error=source.random() < 0.5,
             start_ms=source.choice([1_760_000_000_000, 1_760_000_000_001, 1_760_003_600_000]),
@@ -241,8 +260,7 @@ def client() -> Iterator[tuple[TestStore, TraceClient]]:
 def population() -> Iterator[tuple[TestStore, Sequence[Case]]]:
     """A store with traces of many kinds, the same in every run."""
     store = TestStore()
-    cases = [replace(case, id=otlp.new_trace_id()) for case in random_cases(random.Random(7), 120)]
-    store.ingest(*[case.request("tests") for case in cases])
+    cases = store_cases(store, random_cases(random.Random(7), 120), "tests")
     yield store, cases
     store.close()
 
@@ -297,8 +315,7 @@ def test_pages_follow_one_another_in_the_order_asked_for_with_missing_values_las
 ) -> None:
     store, searcher = client
     service = f"service {next(_services)}"
-    cases = [replace(case, id=otlp.new_trace_id()) for case in cases]
-    store.ingest(*[case.request(service) for case in cases])
+    cases = store_cases(store, cases, service)
     expected = sorted(cases, key=lambda case: (-case.start_ms, case.trace_id))
     for (column, key), descending in reversed(list(zip(keys, directions, strict=False))):
         present = [case for case in expected if case.value(column, key) is not MISSING]

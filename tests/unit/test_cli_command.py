@@ -97,7 +97,7 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
         (["search", "a", "b"], "search: 'b' is too much, or no option of this verb (see `spanhouse search --help`)"),
         (["search", "--store", "chdb://memory"], "store 'chdb://memory': an embedded store is chdb:///absolute/directory[?database=NAME]"),
         (["serve", "--grpc", "4317"], "--grpc: '4317' is not HOST:PORT (or off)"),
-        (["serve", "--console", "127.0.0.1:0"], "--console: nothing is served there by this version; leave it off"),
+        (["serve", "--console", "8080"], "--console: '8080' is not HOST:PORT (or off)"),
         (
             ["serve", "--http", "0.0.0.0:4318"],
             "--http 0.0.0.0:4318: listening beyond this machine needs --token-file or --tls-client-ca; without it use 127.0.0.1:4318",

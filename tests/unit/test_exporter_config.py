@@ -37,7 +37,7 @@ def test_what_is_no_address_is_named(text: str) -> None:
         Address.parse(text, "--grpc")
 
 
-@pytest.mark.parametrize("option", ["grpc", "http", "clickhouse_http"])
+@pytest.mark.parametrize("option", ["grpc", "http", "clickhouse_http", "console"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.1.2.3:1", "example.com:1"])
 def test_listening_beyond_this_machine_needs_a_token_file(option: str, address: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="token-file"):
@@ -47,7 +47,7 @@ def test_listening_beyond_this_machine_needs_a_token_file(option: str, address: 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
 def test_loopback_needs_none(address: str) -> None:
-    ServeConfig(store=STORE, grpc=address, http=address, clickhouse_http=address).validate()
+    ServeConfig(store=STORE, grpc=address, http=address, clickhouse_http=address, console=address).validate()
 
 
 def test_a_server_that_could_receive_nothing_is_refused() -> None:

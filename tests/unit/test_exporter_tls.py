@@ -144,7 +144,7 @@ def test_client_certificates_let_otlp_listen_beyond_this_machine_and_nothing_els
 
 def test_the_clickhouse_endpoint_speaks_tls_where_tokens_leave_this_machine(tmp_path: Path) -> None:
     tls = {"tls_cert": tmp_path, "tls_key": tmp_path, "token_file": tmp_path}
-    assert ServeConfig(store=STORE, clickhouse_http="0.0.0.0:1", **tls).clickhouse_http_over_tls  # type: ignore[arg-type]
-    assert not ServeConfig(store=STORE, clickhouse_http="127.0.0.1:1", **tls).clickhouse_http_over_tls  # type: ignore[arg-type]
-    assert not ServeConfig(store=STORE, clickhouse_http="off", **tls).clickhouse_http_over_tls  # type: ignore[arg-type]
-    assert not ServeConfig(store=STORE, clickhouse_http="0.0.0.0:1", token_file=tmp_path).clickhouse_http_over_tls
+    assert ServeConfig(store=STORE, clickhouse_http="0.0.0.0:1", **tls).over_tls("clickhouse-http")  # type: ignore[arg-type]
+    assert not ServeConfig(store=STORE, clickhouse_http="127.0.0.1:1", **tls).over_tls("clickhouse-http")  # type: ignore[arg-type]
+    assert not ServeConfig(store=STORE, clickhouse_http="off", **tls).over_tls("clickhouse-http")  # type: ignore[arg-type]
+    assert not ServeConfig(store=STORE, clickhouse_http="0.0.0.0:1", token_file=tmp_path).over_tls("clickhouse-http")

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from spanhouse.exporter.access import Access
+from spanhouse.exporter.bodies import App
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
 from spanhouse.exporter.config import OFF, Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.gate import Gate
 from spanhouse.exporter.listeners import listening
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.receivers import receivers
@@ -24,25 +27,34 @@ from spanhouse.exporter.sink import acknowledging, draining
 from spanhouse.exporter.status_line import status_line
 from spanhouse.exporter.tokens import Right, TokenFile
 from spanhouse.schema import serving
+from spanhouse.schema.execute import Execute
 from spanhouse.schema.serving import Serving
 
 _log = logging.getLogger(__name__)
 
 
-def run(config: ServeConfig) -> None:
+MakeConsole = Callable[[Execute], App]
+"""Makes the console's application; it is given what runs statements on the store, in one thread at a time."""
+
+
+def run(config: ServeConfig, make_console: MakeConsole | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the token file and the certificates again.
 
     Prints one line to standard output when all listeners take requests.
+
+    Args:
+        config: where to listen and where to keep what comes.
+        make_console: for ``config.console``; None leaves that listener out.
 
     Raises:
         ConfigError: an option can't be used: an address is taken, the token file or a certificate can't be read.
         StoreError: the store can't be used.
     """
     config.validate()
-    uvloop.run(_serve(config))
+    uvloop.run(_serve(config, make_console))
 
 
-async def _serve(config: ServeConfig) -> None:
+async def _serve(config: ServeConfig, make_console: MakeConsole | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     readiness = Readiness()
@@ -54,15 +66,16 @@ async def _serve(config: ServeConfig) -> None:
         files = _serve_files(config)
         store = stack.enter_context(OpenStore(config.store, config.engine))
         clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens))
-        at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, access, readiness))
+        console = stack.enter_context(_console(config, store, access, make_console))
+        at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, console, access=access, readiness=readiness))
         found = Serving(
             pid=os.getpid(),
             store=str(config.store),
             grpc=at.get("grpc", OFF),
             http=at.get("http", OFF),
             clickhouse_http=at.get("clickhouse-http", OFF),
-            clickhouse_scheme="https" if config.clickhouse_http_over_tls else "http",
-            console=OFF,
+            clickhouse_scheme="https" if config.over_tls("clickhouse-http") else "http",
+            console=at.get("console", OFF),
         )
         stack.enter_context(_announced(found, files))
         ready = f"store={found.store} grpc={found.grpc} http={found.http} clickhouse-http={found.clickhouse_http} console={found.console}"
@@ -75,18 +88,18 @@ async def _serve(config: ServeConfig) -> None:
 
 @asynccontextmanager
 async def _receiving(
-    config: ServeConfig, store: OpenStore, clickhouse_http: ClickHouseHttp | None, access: Access, readiness: Readiness
+    config: ServeConfig, store: OpenStore, clickhouse_http: ClickHouseHttp | None, console: App | None, *, access: Access, readiness: Readiness
 ) -> AsyncIterator[Mapping[str, str]]:
     """All listeners; gives their addresses by option. Those of OTLP may be in processes of their own."""
     async with AsyncExitStack() as stack:
         if config.processes == 1:
             service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), config.max_request_bytes, config.limits)
-            listeners = await stack.enter_async_context(listening(config, service, clickhouse_http, access=access, readiness=readiness))
+            listeners = await stack.enter_async_context(listening(config, service, clickhouse_http, console, access=access, readiness=readiness))
             yield {name: str(listener.address) for name, listener in listeners.items()}
             return
         if config.ack is Ack.SPOOL:
             await stack.enter_async_context(draining(config, store))
-        listeners = await stack.enter_async_context(listening(config, None, clickhouse_http, access=access, readiness=readiness))
+        listeners = await stack.enter_async_context(listening(config, None, clickhouse_http, console, access=access, readiness=readiness))
         others = await stack.enter_async_context(receivers(config))
 
         def reload() -> None:
@@ -110,6 +123,20 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncItera
     finally:
         await asyncio.to_thread(app.close)
         await asyncio.to_thread(reader.close)
+
+
+@contextmanager
+def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeConsole | None) -> Iterator[App | None]:
+    """The console's application, with a connection of its own."""
+    if make is None or config.console == OFF:
+        yield None
+        return
+    with store.another_client() as client:
+
+        def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
+            return client.query(sql, parameters=dict(parameters or {})).result_rows
+
+        yield Gate(make(execute), access.tokens)
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:

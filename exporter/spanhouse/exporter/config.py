@@ -81,7 +81,7 @@ class ServeConfig:
         clickhouse_http: the ClickHouse-compatible endpoint; for an embedded store only.
         console: web console and JSON API.
         token_file: who may do what; without it every listener keeps to loopback addresses, OTLP's unless ``tls_client_ca`` is set.
-        tls_cert, tls_key: PEM files for TLS: always for OTLP, for the ClickHouse-compatible endpoint beyond loopback addresses.
+        tls_cert, tls_key: PEM files for TLS: always for OTLP, for the console and the ClickHouse-compatible endpoint beyond loopback addresses.
         tls_client_ca: PEM file of the CAs whose client certificates OTLP asks for.
         cors_origins: web pages that may send OTLP over HTTP, as origins separated by commas; ``*`` for all.
         max_request_bytes: largest OTLP request, before and after decompression. The OTLP specification recommends 64 MiB.
@@ -103,7 +103,7 @@ class ServeConfig:
     grpc: str = "127.0.0.1:4317"
     http: str = "127.0.0.1:4318"
     clickhouse_http: str = "127.0.0.1:8123"
-    console: str = OFF
+    console: str = "127.0.0.1:8080"
     token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -151,13 +151,10 @@ class ServeConfig:
             raise ConfigError(f"--engine-memory-bytes {self.engine.memory_bytes}: at least {_LEAST_ENGINE_BYTES}, or inserts fail")
         if not 0 < self.engine.cache_bytes <= self.engine.memory_bytes // 2:
             raise ConfigError(f"--engine-cache-bytes {self.engine.cache_bytes}: above 0 and at most half of --engine-memory-bytes")
-        if self.console != OFF:
-            raise ConfigError("--console: nothing is served there by this version; leave it off")
 
-    @property
-    def clickhouse_http_over_tls(self) -> bool:
-        """Whether that endpoint speaks TLS. On this machine it does not, so that clients find and reach it without a certificate of its own."""
-        address = Address.parse(self.clickhouse_http, "--clickhouse-http")
+    def over_tls(self, option: str) -> bool:
+        """Whether ``console`` or ``clickhouse-http`` speaks TLS. On this machine they do not, so that clients reach them without a certificate."""
+        address = Address.parse(self._listeners()[option], f"--{option}")
         return self.tls_cert is not None and address is not None and not address.loopback
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -40,6 +41,7 @@ class OpenStore:
             StoreError: another process owns it, it can't be reached, or its tables are not this version's.
         """
         self.store = store
+        self._bounds = bounds
         self._lock = _lock(store.directory) if store.directory is not None else None
         if store.directory is not None:
             # The engine keeps a cache of protobuf schemas in the process's working directory, from its start on.
@@ -56,6 +58,12 @@ class OpenStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def another_client(self) -> Iterator[Client]:
+        """A further connection that may write; for one thread at a time."""
+        with closing(_connect(self.store, self._bounds)) as client:
+            yield client
 
     def close(self) -> None:
         """Close the connection and, for an embedded store, the engine."""
@@ -94,6 +102,8 @@ def _connect(store: Store, bounds: Bounds) -> Client:
         return clickhouse_connect.get_client(dsn=store.dsn, interface=store.scheme, autogenerate_session_id=False)
     except ClickHouseError as error:
         if store.directory is not None:
+            if serving.owner(store.directory) is not None:
+                raise StoreError(_owned(store.directory)) from None
             raise StoreError(f"store {store}: the engine can't open the directory ({_first_line(error)}); another program may have it open") from None
         raise StoreError(f"store {store}: {_first_line(error)}") from None
 
@@ -109,11 +119,8 @@ def _lock(directory: Path) -> TextIO:
 
 
 def _owned(directory: Path) -> str:
-    owner = serving.read_serving(serving.beside_store(directory))
-    if owner is None or not owner.alive():
-        return f"store {directory} is open in another process; stop it, or choose another --store"
-    where = f"query it at http://{owner.clickhouse_http}" if owner.clickhouse_http != "off" else "it serves no queries"
-    return f"store {directory} is owned by process {owner.pid} (grpc={owner.grpc} http={owner.http}; {where}); stop it, or choose another --store"
+    owner = serving.owner(directory)
+    return f"store {directory} is {f'owned by {owner}' if owner else 'open in another process'}; stop it, or choose another --store"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from spanhouse.exporter.access import Access
-from spanhouse.exporter.bodies import Budget
+from spanhouse.exporter.bodies import App, Budget
 from spanhouse.exporter.clickhouse_http import ClickHouseHttp
 from spanhouse.exporter.config import Address, ServeConfig
 from spanhouse.exporter.cors import Cors
@@ -45,6 +45,7 @@ async def listening(
     config: ServeConfig,
     service: ExportService | None,
     clickhouse_http: ClickHouseHttp | None,
+    console: App | None,
     *,
     access: Access,
     readiness: Readiness,
@@ -56,6 +57,7 @@ async def listening(
         config: the addresses.
         service: for OTLP; None if other processes receive.
         clickhouse_http: for queries; None if nobody answers them here.
+        console: for the JSON API; None if there is none.
         access: who may come in.
         readiness: what health checks are told.
         share_ports: other processes listen for OTLP at the same addresses.
@@ -68,8 +70,13 @@ async def listening(
     budget = Budget(config.waiting_bytes)
     connections = _connections_per_listener()
     try:
+        if console is not None and (address := Address.parse(config.console, "--console")):
+            tls = certificates.queries if certificates is not None and config.over_tls("console") else None
+            listeners["console"] = HttpListener(console, address, "console", tls=tls, max_connections=connections)
+            if clickhouse_http is not None:
+                clickhouse_http.api_port = listeners["console"].address.port
         if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
-            tls = certificates.queries if certificates is not None and config.clickhouse_http_over_tls else None
+            tls = certificates.queries if certificates is not None and config.over_tls("clickhouse-http") else None
             listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http", tls=tls, max_connections=connections)
         if service is not None and (address := Address.parse(config.http, "--http")):
             otlp = Cors(OtlpHttp(service, access.tokens, budget=budget), access.origins)

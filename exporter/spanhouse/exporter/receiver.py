@@ -56,7 +56,7 @@ async def _receive(orders: Orders) -> None:
         else:
             sink = await stack.enter_async_context(spooling(config, orders.number, readiness))
         service = ExportService(sink, config.max_request_bytes, config.limits)
-        await stack.enter_async_context(listening(config, service, None, access=access, readiness=readiness, share_ports=True))
+        await stack.enter_async_context(listening(config, service, None, None, access=access, readiness=readiness, share_ports=True))
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         await stop.wait()

@@ -24,7 +24,7 @@ from spanhouse.schema.store import Store, StoreError, default_spool, default_sto
 
 _CONNECT_SECONDS: Final = 2.0
 _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:.*extra == ['\"](?P<extra>[^'\"]+)['\"])?")
-_LISTENERS: Final = ("grpc", "http", "clickhouse-http")
+_LISTENERS: Final = ("grpc", "http", "clickhouse-http", "console")
 OFF: Final = "off"
 """What an address says of a listener that is disabled."""
 
@@ -116,8 +116,9 @@ def _server(store: Store, *, given: bool) -> Serving | None:
 def _running(server: Serving | None) -> Finding:
     if server is None:
         return Finding(Level.WARN, "server", "none is running on this machine for this user: `spanhouse serve` starts one")
-    where = f"process {server.pid}, store {server.store}, grpc {server.grpc}, http {server.http}, clickhouse-http {server.clickhouse_http}"
-    for address in (server.grpc, server.http, server.clickhouse_http):
+    at = {"grpc": server.grpc, "http": server.http, "clickhouse-http": server.clickhouse_http, "console": server.console}
+    where = ", ".join([f"process {server.pid}", f"store {server.store}", *(f"{name} {address}" for name, address in at.items())])
+    for address in at.values():
         if address != OFF and not _answers(address):
             return Finding(Level.FAIL, "server", f"{address} does not answer ({where}): stop the process and start `spanhouse serve` again")
     return Finding(Level.OK, "server", where)

@@ -32,6 +32,7 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _serve(arguments: Namespace) -> int:
+    from spanhouse.console import Console
     from spanhouse.exporter.app import run as serve
     from spanhouse.exporter.config import Ack, ConfigError, ServeConfig
 
@@ -57,7 +58,7 @@ def _serve(arguments: Namespace) -> int:
     )
     try:
         config.validate()
-        serve(config)
+        serve(config, Console)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     return Exit.DONE

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -87,12 +88,20 @@ def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
 
 @contextmanager
 def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterator[Execute | None]:
-    """Connect with the rights of the DSN's user; gives a function that runs a statement in the store's database.
+    """As ``opened``; gives a function that runs a statement in the store's database."""
+    with opened(store, create=create, cluster=cluster) as client:
+        yield None if client is None else execute_by(client)
+
+
+@contextmanager
+def opened(store: Store, *, create: bool = False, cluster: str | None = None, backups: Path | None = None) -> Iterator[Client | None]:
+    """Connect with the rights of the DSN's user; gives a driver's client in the store's database.
 
     Args:
         store: where.
-        create: make the embedded store and the database where they are missing. Otherwise None is given for them instead of a function.
+        create: make the embedded store and the database where they are missing. Otherwise None is given for them instead of a client.
         cluster: make the database on all servers of this cluster.
+        backups: where an embedded engine may write and read backups; None for nowhere.
 
     Raises:
         CommandError: the store can't be reached, or another process owns it.
@@ -100,8 +109,9 @@ def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterato
     if store.directory is not None and not store.directory.exists() and not create:
         yield None
         return
+    connected = False
     try:
-        with _connect(store, DEFAULT_DATABASE) as client:
+        with _connect(store, DEFAULT_DATABASE, backups) as client:
             if create:
                 where = f" ON CLUSTER '{cluster}'" if cluster else ""
                 client.command(f"CREATE DATABASE IF NOT EXISTS {store.database}{where}")
@@ -109,18 +119,30 @@ def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterato
         if not int(str(found.result_rows[0][0])):
             yield None
             return
-        with _connect(store, store.database) as client:
-            yield _execute(client)
+        with _connect(store, store.database, backups) as client:
+            connected = True
+            yield client
     except ClickHouseError as error:
-        raise CommandError(f"store {store}: {_what_to_do(store, error)}", Exit.STORE) from error
+        said = engine_message(error) if connected and store.embedded else _what_to_do(store, error)
+        raise CommandError(f"store {store}: {said}", Exit.STORE) from error
 
 
-def _connect(store: Store, database: str) -> Client:
+def _connect(store: Store, database: str, backups: Path | None = None) -> Client:
     if store.directory is not None:
         with _engine_is_silent():
-            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, database))
+            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, database, backups=backups))
     # Without the interface, an https DSN would be spoken to in plain HTTP.
     return clickhouse_connect.get_client(dsn=store.dsn, interface=urlsplit(store.dsn).scheme, database=database, autogenerate_session_id=False)
+
+
+def readable_store(dsn: str | None) -> Store:
+    """The store that ``--store`` names, else the embedded one of this user, at the address where it can be read now.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    store = given_store(dsn)
+    return given_store(_readable(store.dsn))
 
 
 def _readable(dsn: str | None) -> str | None:
@@ -128,8 +150,8 @@ def _readable(dsn: str | None) -> str | None:
     if not dsn:
         return None
     store = given_store(dsn)
-    owner = None if store.directory is None else serving.read_serving(serving.beside_store(store.directory))
-    if owner is not None and owner.alive() and parse_store(owner.store).directory == store.directory and owner.clickhouse_http != "off":
+    owner = None if store.directory is None else serving.server_of(store.directory)
+    if owner is not None and owner.clickhouse_http != "off":
         return f"{owner.clickhouse_url}/{store.database}"
     return store.dsn
 
@@ -148,7 +170,9 @@ def _engine_is_silent() -> Iterator[None]:
         os.close(kept)
 
 
-def _execute(client: Client) -> Execute:
+def execute_by(client: Client) -> Execute:
+    """A function that runs a statement through a client."""
+
     def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
 
@@ -156,8 +180,8 @@ def _execute(client: Client) -> Execute:
 
 
 def _what_to_do(store: Store, error: ClickHouseError) -> str:
-    if store.directory is not None and (owner := serving.read_serving(serving.beside_store(store.directory))) is not None and owner.alive():
-        return f"owned by `spanhouse serve`, process {owner.pid}, which makes its tables itself when it starts; stop it first"
+    if store.directory is not None and (owner := serving.owner(store.directory)) is not None:
+        return f"owned by {owner}; stop it first"
     if cause := _CAUSE.search(str(error)):
         return f"can't be reached ({cause[1].strip().lower()}); check the address, and that the server runs"
     if store.directory is not None:

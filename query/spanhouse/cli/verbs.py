@@ -66,7 +66,7 @@ SERVE: Final = Verb(
         Option(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
-        Option(name="console", metavar=_ADDRESS, default="off", help="takes off only: nothing is served there by this version"),
+        Option(name="console", metavar=_ADDRESS, default="127.0.0.1:8080", help="JSON API, by which tags are edited; likewise"),
         Option(
             name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
         ),
@@ -252,6 +252,29 @@ VERBS: Final = (
         module="backfill",
         options=(_CLUSTER, _OWN_STORE, CONFIG),
         examples=("spanhouse backfill --store http://user:password@host:8123/spanhouse",),
+    ),
+    Verb(
+        name="store",
+        summary="look after a store: size, check, compact, backup, restore, push",
+        module="store",
+        arguments=(
+            Argument(
+                name="action",
+                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; backup, restore, push: copy it",
+            ),
+            Argument(
+                name="target", help="of backup and restore: a directory; of push: a server, http(s)://user:password@host:8123/database", optional=True
+            ),
+        ),
+        options=(FORMAT, _CLUSTER, _OWN_STORE, CONFIG),
+        examples=(
+            "spanhouse store size",
+            "spanhouse store check",
+            "spanhouse store compact",
+            "spanhouse store backup /backups/monday",
+            "spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",
+            "spanhouse store push http://user:password@host:8123/spanhouse",
+        ),
     ),
     Verb(
         name="replay",

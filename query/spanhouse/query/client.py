@@ -102,6 +102,24 @@ class TraceClient:
         rows = self._connection.run(compile_(Search(predicate=wanted)))
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
 
+    def set_trace_tag(self, trace_id: str, key: str, value: str) -> None:
+        """Set a tag of a trace, in the place of one that its spans carry or that was set before. Returns when it is on the server's disk.
+
+        Args:
+            trace_id: 32 hex digits, with or without ``tr-``; the trace may be stored later.
+            key: 1 to 250 characters.
+            value: at most 8000 characters.
+
+        Raises:
+            FilterError: an argument is not of that form.
+            StoreUnavailableError: the store takes no edits from here, or nobody answers.
+        """
+        self._connection.edit_tag(_text("trace_id", trace_id), _text("key", key), _text("value", value))
+
+    def delete_trace_tag(self, trace_id: str, key: str) -> None:
+        """Delete a tag of a trace, also one that its spans carry; as ``set_trace_tag``. One that is not there stays so."""
+        self._connection.edit_tag(_text("trace_id", trace_id), _text("key", key), None)
+
     def search_frame(  # noqa: PLR0917  as search_traces
         self,
         experiment_ids: Sequence[str] | None = None,

@@ -7,10 +7,12 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from spanhouse.query.api import Api
 from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.statement import Parameter, Statement
+from spanhouse.query.tags import write_tag
 from spanhouse.schema import embedded
-from spanhouse.schema.serving import Serving, beside_store, in_data_dir, read_serving
+from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 
 _UNKNOWN_TABLE: Final = 60
@@ -90,18 +92,36 @@ class Connection:
             raise self._failed(error) from None
         return result.result_rows
 
+    def edit_tag(self, trace_id: str, key: str, value: str | None) -> None:
+        """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by a statement.
+
+        Raises:
+            FilterError: an argument is not of the form that ``write_tag`` says.
+            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+        """
+        statement = write_tag(trace_id, key, value)
+        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
+        api = None if self.store.embedded else Api(driver.http, driver.url, driver.headers)
+        if api is not None and (root := api.root()) is not None:
+            api.edit_tag(root, trace_id, key, value)
+        else:
+            self.run(statement)
+
     def close(self) -> None:
         """Close it; another call does nothing."""
         self._finalizer()
 
     def _unreachable(self, error: Exception) -> StoreUnavailableError:
         if self.store.directory is not None:
-            serving = read_serving(beside_store(self.store.directory))
-            if serving is not None and serving.alive() and serving.clickhouse_http != "off":
-                return StoreUnavailableError(f"store {self.store} belongs to a running server: use {serving.clickhouse_url}")
-            return StoreUnavailableError(
-                f"store {self.store} cannot be opened: if another process has it open, use that one's address ({_first_line(error)})"
+            server = server_of(self.store.directory)
+            if server is not None and server.clickhouse_http != "off":
+                return StoreUnavailableError(f"store {self.store} belongs to a running server: use {server.clickhouse_url}")
+            who = (
+                f"it is owned by {found}; stop that"
+                if (found := owner(self.store.directory))
+                else "if another process has it open, use that one's address"
             )
+            return StoreUnavailableError(f"store {self.store} cannot be opened: {who} ({_first_line(error)})")
         if getattr(error, "code", None) == _AUTHENTICATION_FAILED:
             return StoreUnavailableError(f"store {self.store} does not let you in: name it with user and password, or any:TOKEN, before the host")
         if getattr(error, "code", None) == _UNKNOWN_DATABASE:

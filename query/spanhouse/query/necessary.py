@@ -2,8 +2,8 @@
 
 The view ``traces`` merges the rows of every trace that it is asked for, so a search first names the traces that can match at all, from
 single rows of ``trace_carriers``. That loses none: what comes from the root (name, service, start, duration) stands in the root's row,
-and each value of the merged metadata stands verbatim in the root's row or in that of another span that set it for the trace. The exact
-condition is applied to the view as well, always.
+and each value of the merged metadata stands verbatim in the root's row or in that of another span that set it for the trace; a tag that
+was edited later stands in ``trace_tags``. The exact condition is applied to the view as well, always.
 """
 # ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
 
@@ -137,9 +137,10 @@ def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_
         case MapField(column=MapColumn.TAGS, key=key) if key == TRACE_NAME_TAG:
             # What the application set as a tag yields to the name, if there is one.
             tags = _in_row(clause, "Tags", parameters.text(key), parameters)
-            yield _Look(f"{test(clause, 'Name', parameters)} OR {tags}", tags)
+            yield _Look(f"{test(clause, 'Name', parameters)} OR {tags} OR {_edited(clause, key, parameters)}", tags)
         case MapField(column=MapColumn.TAGS, key=key):
-            yield _Look(*[_in_row(clause, "Tags", parameters.text(key), parameters)] * 2)
+            tags = _in_row(clause, "Tags", parameters.text(key), parameters)
+            yield _Look(f"{tags} OR {_edited(clause, key, parameters)}", tags)
         case MapField(column=MapColumn.METADATA, key=key) if column := HOT_COLUMNS.get(key):
             condition = test(clause, column, parameters)
             yield _Look(condition, f"bitTest(Own, {own_bit(key)}) AND {condition}")
@@ -153,6 +154,12 @@ def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_
 def _in_row(clause: Compare | OneOf, column: str, key: str, parameters: Parameters) -> str:
     """The condition that a row's map holds a value that passes. Reading keys is cheap, reading values is not."""
     return f"(mapContains({column}, {key}) AND {test(clause, f'{column}[{key}]', parameters)})"
+
+
+def _edited(clause: Compare | OneOf, key: str, parameters: Parameters) -> str:
+    """The condition that the row is of a trace for which a value that passes was set later, as a tag."""
+    edits = f"SELECT TraceId FROM trace_tags WHERE Key = {parameters.text(key)} AND {test(clause, 'Value', parameters)}"
+    return f"TraceId IN ({edits})"
 
 
 def trace_ids(search: Search) -> Iterator[tuple[str, ...]]:

@@ -15,7 +15,7 @@ Parameter = str | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float,
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A SELECT and what its ``{name:Type}`` placeholders stand for. Nothing that a user wrote is in ``sql``."""
+    """A statement and what its ``{name:Type}`` placeholders stand for. Nothing that a user wrote is in ``sql``."""
 
     sql: str
     parameters: Mapping[str, Parameter]

@@ -30,7 +30,7 @@ _ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+) (?P<what>.*)\Z", re.DOTAL
 _DROP: Final = re.compile(r"DROP (?P<kind>VIEW|TABLE) IF EXISTS (?P<name>\w+)(?P<settings> SETTINGS \w+ = \w+)?\Z")
 _SWAP: Final = re.compile(r"EXCHANGE TABLES (?P<one>\w+) AND (?P<other>\w+)\Z")
 _EMPTY: Final = re.compile(r"TRUNCATE TABLE (?P<name>\w+)\Z")
-_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers)\b")
+_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|trace_tags)\b")
 _NAMED: Final = re.compile(r"\bname = '(\w+)'")
 _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 

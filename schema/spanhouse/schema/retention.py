@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.schema.execute import Execute, MigrationError, number
 
-_TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "otel_traces": ("otel_traces", "Timestamp"),
         "otel_traces_trace_id_ts": ("otel_traces_trace_id_ts", "End"),
@@ -19,7 +19,7 @@ _TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 """What can be named: the table that holds the rows, and its column with their time."""
-NAMES: Final = tuple(_TIMES)
+NAMES: Final = tuple(TIMES)
 _HAS_ONE: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String} AND engine_full LIKE '% TTL %'"
 _LAST_DAY: Final = "2100-01-01"
 """Later times, those of broken clocks, count as this day: DateTime, which the engine wants here, ends in 2106 and would wrap around."""
@@ -34,7 +34,7 @@ def parse(text: str) -> Mapping[str, int]:
     days = {}
     for item in text.split(","):
         name, _, value = item.strip().partition("=")
-        if name not in _TIMES or not value.isdecimal() or int(value) > 36500:
+        if name not in TIMES or not value.isdecimal() or int(value) > 36500:
             raise MigrationError(f"ttl {item.strip()!r}: write NAME=DAYS, with a name of {', '.join(NAMES)}; 0 days keeps everything")
         days[name] = int(value)
     return days
@@ -49,7 +49,7 @@ def keep(execute: Execute, name: str, days: int, *, cluster: str | None = None) 
         days: how long.
         cluster: name of the cluster, if the store is one.
     """
-    table, column = _TIMES[name]
+    table, column = TIMES[name]
     table, where = (table, "") if cluster is None else (f"{table}_local", f"ON CLUSTER '{cluster}'")
     if days:
         time = f"toDateTime(least(toDateTime64({column}, 0, 'UTC'), toDateTime64('{_LAST_DAY}', 0, 'UTC')))"

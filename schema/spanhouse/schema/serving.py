@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from spanhouse.schema.store import data_dir
+from spanhouse.schema.store import StoreError, data_dir, parse_store
 
 FILE_NAME: Final = "serve.json"
+_PID: Final = re.compile(r"PID: (\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +42,7 @@ class Serving:
 
     def alive(self) -> bool:
         """Whether the process still exists. That it listens is for the caller to find out, by connecting."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return _runs(self.pid)
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner only, in one step."""
@@ -73,3 +69,37 @@ def beside_store(directory: Path) -> Path:
 def in_data_dir() -> Path:
     """The file by which clients that are told nothing find a server."""
     return data_dir() / FILE_NAME
+
+
+def server_of(directory: Path) -> Serving | None:
+    """The running server that owns an embedded store, or None."""
+    found = read_serving(beside_store(directory))
+    with suppress(StoreError):
+        if found is not None and found.alive() and parse_store(found.store).directory == directory:
+            return found
+    return None
+
+
+def owner(directory: Path) -> str | None:
+    """Who has an embedded store open, for a message; None if that is not known.
+
+    To be asked when it could not be opened: what a process left behind that was killed may name another one by now.
+    """
+    if server := server_of(directory):
+        return f"`spanhouse serve`, process {server.pid} (grpc={server.grpc} http={server.http} clickhouse-http={server.clickhouse_http})"
+    with suppress(OSError):
+        # Where the engine itself keeps it.
+        found = _PID.search((directory / "status").read_text(encoding="utf-8", errors="replace"))
+        if found is not None and int(found[1]) != os.getpid() and _runs(int(found[1])):
+            return f"process {found[1]}"
+    return None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -97,7 +97,14 @@ def _slices(hour: int, spans: int) -> Iterator[Window]:
 
 
 def run(
-    execute: Execute, job: str, table: str, work: Callable[[Window, bool], None], *, report: Callable[[Step], None], cluster: str | None = None
+    execute: Execute,
+    job: str,
+    table: str,
+    work: Callable[[Window, bool], None],
+    *,
+    report: Callable[[Step], None],
+    cluster: str | None = None,
+    source: Execute | None = None,
 ) -> int:
     """Do the work for each window that an interrupted run of the same job has not finished, and return how many windows there are.
 
@@ -108,12 +115,13 @@ def run(
         work: does one window; must bear to be repeated. Told whether an earlier run may have begun it.
         report: called after each window.
         cluster: name of the cluster, if the store is one.
+        source: runs a statement where the table is; None for the same store.
     """
     execute(_CREATE if cluster is None else on_every_server(_CREATE, cluster))
     finished = {str(row[0]) for row in execute(_DONE, {"job": job})}
     resumed = bool(finished)
     execute(_RECORD, {"job": job, "window": _BEGUN})
-    every = windows(execute, table)
+    every = windows(source or execute, table)
     for done, window in enumerate(sorted(every, key=lambda one: str(one) not in finished), start=1):
         if str(window) not in finished:
             work(window, resumed)

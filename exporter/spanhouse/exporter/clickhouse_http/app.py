@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from spanhouse.exporter.clickhouse_http import origin, response
+from spanhouse.exporter import origin
+from spanhouse.exporter.clickhouse_http import response
 from spanhouse.exporter.clickhouse_http.errors import (
     ACCESS_DENIED,
     AUTHENTICATION_FAILED,
@@ -36,19 +37,23 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class ClickHouseHttp:
-    """``/`` runs queries, ``/ping`` and ``/replicas_status`` say that it is there."""
+    """``/`` runs queries, ``/ping`` and ``/replicas_status`` say that it is there.
 
-    def __init__(self, reader: Reader, *, authorize: Authorize | None = None, console_port: int | None = None) -> None:
+    Attributes:
+        api_port: port of the JSON API for what is not reading, which ``/ping`` tells clients; None if there is none.
+    """
+
+    api_port: int | None = None
+
+    def __init__(self, reader: Reader, *, authorize: Authorize | None = None) -> None:
         """Make the application.
 
         Args:
             reader: runs the queries.
             authorize: decides on every query; None for a listener on loopback, where the Host header is checked instead.
-            console_port: port of the JSON API for what is not reading; /ping tells it. None if there is none.
         """
         self._reader = reader
         self._authorize = authorize
-        self._ping_headers = {} if console_port is None else {"x-spanhouse-api": str(console_port)}
         self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
         self._busy = 0
         self._workers = ThreadPoolExecutor(self._places, thread_name_prefix="clickhouse-http")
@@ -76,7 +81,7 @@ class ClickHouseHttp:
             return Response(status=405, headers={"allow": ", ".join(_METHODS)}, body=_NO_METHOD)
         match scope["path"]:
             case "/ping":
-                return Response(headers=self._ping_headers, body=_OK)
+                return Response(headers={"x-spanhouse-api": "off" if self.api_port is None else str(self.api_port)}, body=_OK)
             case "/replicas_status":
                 return Response(body=_OK)
             case "/":

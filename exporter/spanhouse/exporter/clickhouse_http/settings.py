@@ -83,7 +83,6 @@ APPLIED: Final = frozenset(
         "describe_compact_output",
         "describe_include_subcolumns",
         "extremes",
-        "final",
         "format_csv_delimiter",
         "group_by_use_nulls",
         "join_use_nulls",

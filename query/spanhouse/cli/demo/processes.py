@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 def serving(directory: Path) -> Iterator[tuple[str, str]]:
     """Run ``spanhouse serve`` on a new store in the directory and on free ports; gives the addresses of gRPC and of ClickHouse's HTTP."""
     words = ["-m", "spanhouse.cli", "serve", "--store", f"chdb://{directory / 'store'}"]
-    for listener in ("grpc", "http", "clickhouse-http"):
+    for listener in ("grpc", "http", "clickhouse-http", "console"):
         words += [f"--{listener}", "127.0.0.1:0"]
     variables = {**environment(), "SPANHOUSE_DATA_DIR": str(directory)}
     with _running("spanhouse serve", words, directory / "serve.log", _READY, cwd=directory, variables=variables) as ready:

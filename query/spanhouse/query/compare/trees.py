@@ -72,9 +72,8 @@ def diff(base: Trace, new: Trace) -> TraceDiff:
     waiting: list[tuple[int, Span | None, Span | None]] = [(-1, None, None)]
     while waiting:
         depth, *sides = waiting.pop()
-        children = [
-            below[side].pop("" if depth < 0 else span.span_id, []) if depth < 0 or span is not None else [] for side, span in enumerate(sides)
-        ]
+        parents = [""] * 2 if depth < 0 else [None if span is None else span.span_id for span in sides]
+        children = [[] if parent is None else below[side][parent] for side, parent in enumerate(parents)]
         if depth >= 0:
             pairs.append(_pair(depth, sides, children))
         waiting += [(depth + 1, *matched) for matched in reversed(_matched(children))]
@@ -82,7 +81,7 @@ def diff(base: Trace, new: Trace) -> TraceDiff:
 
 
 def _children(spans: Sequence[Span]) -> dict[str, list[Span]]:
-    """The spans below each span id, by their start. Those whose parent is not there are below '', and one of each circle, which broken senders make."""
+    """The spans below each span id, by their start; below '' those whose parent is not there, and one of each circle, which broken senders make."""
     known = {span.span_id for span in spans}
     children: dict[str, list[Span]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start_time_ns, span.span_id)):

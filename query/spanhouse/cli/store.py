@@ -1,0 +1,193 @@
+"""``spanhouse store``: what an operator does with a store as a whole. How long it keeps what, ``spanhouse migrate --ttl`` says."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.output import Column, show_rows, show_table
+from spanhouse.cli.progress import show_step
+from spanhouse.cli.stores import execute_by, given_store, opened, readable_store
+from spanhouse.exporter.directory import make, replace, sync
+from spanhouse.exporter.spool import layout
+from spanhouse.schema import backup, check, migrations, parts
+from spanhouse.schema.parts import Partition, Size
+from spanhouse.schema.push import push
+from spanhouse.schema.store import Store, default_spool
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_STEP: Final = 1024
+_SIZE_COLUMNS: Final = (
+    Column(title="table"),
+    Column(title="partition", whole=True),
+    Column(title="parts", right=True, whole=True),
+    Column(title="rows", right=True, whole=True),
+    Column(title="size", right=True, whole=True),
+    Column(title="oldest (UTC)", whole=True, spare=2),
+    Column(title="newest (UTC)", whole=True, spare=1),
+)
+
+
+def run(arguments: Namespace) -> int:
+    """Do what is asked for."""
+    action = _ACTIONS.get(arguments.action)
+    if action is None:
+        near = get_close_matches(arguments.action, _ACTIONS, n=1)
+        raise CommandError(f"store: {arguments.action!r} is none of {', '.join(_ACTIONS)}" + (f"; do you mean {near[0]}?" if near else ""))
+    takes = _TARGETS.get(arguments.action, "")
+    if takes and not arguments.target:
+        raise CommandError(f"store {arguments.action}: {takes} is missing (see `spanhouse store --help`)")
+    if arguments.target and not takes:
+        raise CommandError(f"store {arguments.action}: {arguments.target!r} is too much")
+    return action(arguments)
+
+
+def _size(arguments: Namespace) -> int:
+    store = readable_store(arguments.store)
+    with _whole(store) as client:
+        found = parts.size(execute_by(client))
+    if arguments.format != "table":
+        show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
+    else:
+        _show(store, found)
+    return Exit.DONE
+
+
+def _show(store: Store, found: Size) -> None:
+    show_table(_SIZE_COLUMNS, [_row(one) for one in found.partitions])
+    spans = f"{found.spans:,} spans of {found.bytes_per_span:.0f} bytes in otel_traces"
+    print(f"{store}: {_bytes(found.bytes)}; {spans}; about {found.traces:,} traces of {found.bytes_per_trace:.0f} bytes in all other tables")
+
+
+def _row(one: Partition) -> Sequence[object]:
+    return one.table, "" if one.partition == "tuple()" else one.partition, one.parts, f"{one.rows:,}", _bytes(one.bytes), one.oldest, one.newest
+
+
+def _bytes(count: float) -> str:
+    for unit in _UNITS[:-1]:
+        if count < _STEP:
+            return f"{count:.0f} {unit}" if unit == _UNITS[0] else f"{count:.1f} {unit}"
+        count /= _STEP
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def _check(arguments: Namespace) -> int:
+    store = given_store(arguments.store)
+    with _whole(store) as client:
+        found = 0
+        for problem in check.problems(execute_by(client)):
+            print(problem, flush=True)
+            found += 1
+    if found:
+        raise CommandError(f"{store}: {found} problems", Exit.STORE)
+    print(f"{store}: every part is whole, and so is what is derived from spans; `spanhouse migrate --verify` compares the tables' definitions")
+    return Exit.DONE
+
+
+def _compact(arguments: Namespace) -> int:
+    store = given_store(arguments.store)
+    with _whole(store) as client:
+        execute = execute_by(client)
+        before = sum(one.bytes for one in parts.partitions(execute))
+        count = parts.compact(execute, report=_show_compacting)
+        after = sum(one.bytes for one in parts.partitions(execute))
+    print(f"{store}: {count} partitions merged, {_bytes(before)} are {_bytes(after)} now")
+    return Exit.DONE
+
+
+def _show_compacting(one: Partition, place: int, of: int) -> None:
+    name = one.table if one.partition == "tuple()" else f"{one.table} {one.partition}"
+    print(f"{place}/{of}  {name}: {one.parts} parts, {_bytes(one.bytes)}", flush=True)
+
+
+def _push(arguments: Namespace) -> int:
+    source, target = readable_store(arguments.store), given_store(arguments.target)
+    if target.embedded:
+        raise CommandError(f"store push: {target} is an embedded store; push copies into a ClickHouse server")
+    with _whole(source) as here, _whole(target) as there:
+
+        def read(sql: str, parameters: Mapping[str, object]) -> bytes:
+            return here.raw_query(sql, parameters=dict(parameters), fmt="Native")
+
+        def write(table: str, columns: Sequence[str], rows: bytes, settings: Mapping[str, object]) -> None:
+            there.raw_insert(table, column_names=list(columns), insert_block=rows, fmt="Native", settings=dict(settings))
+
+        done = push(execute_by(here), read, execute_by(there), write, report=show_step, cluster=arguments.cluster or None)
+    print(
+        f"all {done.spans:,} spans of {source} are in {target}, {done.equal:,} of them with the same values; "
+        f"{done.copied:,} were copied now; so are its {done.tags:,} edited tags"
+    )
+    if done.equal != done.spans:
+        print(f"{done.spans - done.equal:,} spans were there before with other values, and stay as they were", file=sys.stderr)
+    return Exit.DONE
+
+
+def _backup(arguments: Namespace) -> int:
+    store, directory = given_store(arguments.store), Path(arguments.target).absolute()
+    if not store.embedded:
+        raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise CommandError(f"store backup: {directory} is not empty; name a new directory")
+    waiting = sum(path.stat().st_size for path in layout.sealed(default_spool(store)))
+    with _whole(store, backups=directory) as client:
+        make(directory)
+        written = backup.backup(execute_by(client), store.database)
+    for path in directory.rglob("*"):
+        sync(path)
+    replace(directory / backup.FILE_NAME, written.to_json().encode())
+    if waiting:
+        print(f"{waiting} bytes wait in the spool beside the store, and are not in the backup: `spanhouse serve` stores them", file=sys.stderr)
+    print(f"{store} is in {directory}, {written.spans:,} spans; `spanhouse store restore {directory} --store chdb:///new/directory` reads it")
+    return Exit.DONE
+
+
+def _restore(arguments: Namespace) -> int:
+    store, directory = given_store(arguments.store), Path(arguments.target).absolute()
+    if not store.embedded:
+        raise CommandError(f"store restore: {store} is a server; restore into a directory, and `spanhouse store push` it there")
+    found = backup.Backup.read(directory)
+    with opened(store, create=True, backups=directory) as client:
+        if client is None:
+            raise CommandError(f"{store} can't be made", Exit.STORE)
+        execute = execute_by(client)
+        backup.restore(execute, store.database, found)
+        pending = migrations.plan(execute)
+    print(f"{found.spans:,} spans are in {store} again, with the counts and hashes that were written")
+    if pending:
+        print("the backup is of an earlier version: `spanhouse serve` brings its tables up to date when it starts", file=sys.stderr)
+    return Exit.DONE
+
+
+@contextmanager
+def _whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
+    """A client of a store that has the tables of this version.
+
+    Raises:
+        CommandError: it has not, or can't be reached.
+    """
+    with opened(store, backups=backups) as client:
+        if client is None or migrations.plan(execute_by(client)):
+            make = "`spanhouse migrate`" if store.embedded else "`spanhouse migrate --store DSN`"
+            raise CommandError(f"{store}: there is no store, or migrations are missing; run {make} first", Exit.STORE)
+        yield client
+
+
+_ACTIONS: Final[Mapping[str, Callable[[Namespace], int]]] = {
+    "size": _size,
+    "check": _check,
+    "compact": _compact,
+    "backup": _backup,
+    "restore": _restore,
+    "push": _push,
+}
+_TARGETS: Final = {"backup": "the directory", "restore": "the directory", "push": "the DSN of a server"}
+"""Actions that take a second word, and what it is."""

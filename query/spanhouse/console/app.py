@@ -1,0 +1,141 @@
+"""The JSON API as an ASGI application. Who may call it is for whoever listens to decide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from spanhouse.query.errors import FilterError
+from spanhouse.query.tags import write_tag
+from spanhouse.schema.execute import Execute
+
+_log = logging.getLogger(__name__)
+
+_MAX_BODY_BYTES: Final = 128 * 1024
+"""More than the longest value takes in JSON, every character of it escaped."""
+_WAITING: Final = 100
+"""Edits that wait for one another; a further one is told to come again."""
+_ROOT: Final = "/api/v1/"
+
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass
+class _RefusedError(Exception):
+    """An answer that says in one line what is wrong."""
+
+    status: HTTPStatus
+    message: str
+    allow: str = ""
+
+
+class Console:
+    """``PUT`` and ``DELETE /api/v1/traces/{id}/tags/{key}``, described by ``GET /api/v1/openapi.json``.
+
+    An edit is answered when it is on the disk. Edits run one after another, on one connection.
+
+    Args:
+        execute: runs a statement on the store; no one else uses it.
+    """
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+        self._one = asyncio.Lock()
+        self._waiting = 0
+        self._description = (resources.files(__package__) / "openapi.json").read_bytes()
+
+    async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
+        """Answer one request."""
+        headers = []
+        try:
+            status, body = await self._answer(scope["method"], scope["raw_path"], receive)
+        except _RefusedError as refused:
+            status, body = refused.status, _json({"error": refused.message})
+            headers += [(b"allow", refused.allow.encode())] if refused.allow else []
+            headers += [(b"retry-after", b"1")] if status is HTTPStatus.SERVICE_UNAVAILABLE else []
+        except ConnectionResetError:
+            return
+        if body:
+            headers += [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+        headers += [] if status is HTTPStatus.NO_CONTENT else [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": int(status), "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _answer(self, method: str, path: bytes, receive: _Receive) -> tuple[HTTPStatus, bytes]:
+        match path.decode("ascii", "replace").removeprefix(_ROOT).split("/", 3):
+            case ["openapi.json"]:
+                _only(method, "GET", "HEAD")
+                return HTTPStatus.OK, self._description
+            case ["traces", trace_id, "tags", key]:
+                _only(method, "PUT", "DELETE")
+                return await self._edit(_text(trace_id), _text(key), await _read_value(receive) if method == "PUT" else None)
+        raise _RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this path: GET /api/v1/openapi.json says what there is")
+
+    async def _edit(self, trace_id: str, key: str, value: str | None) -> tuple[HTTPStatus, bytes]:
+        try:
+            statement = write_tag(trace_id, key, value)
+        except FilterError as error:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
+        if self._waiting >= _WAITING:
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{_WAITING} edits wait already: try again")
+        self._waiting += 1
+        try:
+            async with self._one:
+                await asyncio.to_thread(self._execute, statement.sql, statement.parameters)
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client may try again
+            _log.exception("a tag could not be written")
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store failed; the server's log says why") from None
+        finally:
+            self._waiting -= 1
+        if value is None:
+            return HTTPStatus.NO_CONTENT, b""
+        return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
+
+
+def _only(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"use {' or '.join(allowed)} here", ", ".join(allowed))
+
+
+def _text(quoted: str) -> str:
+    try:
+        return unquote_to_bytes(quoted).decode()
+    except UnicodeDecodeError:
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "the path is not percent-encoded UTF-8") from None
+
+
+async def _read_value(receive: _Receive) -> str:
+    """The value in a body ``{"value": "TEXT"}``.
+
+    Raises:
+        ConnectionResetError: the client has left.
+    """
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > _MAX_BODY_BYTES:
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {_MAX_BODY_BYTES} bytes")
+    try:
+        match json.loads(body):
+            case {"value": str(value), **rest} if not rest:
+                return value
+    except (ValueError, RecursionError):
+        pass
+    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"value": "TEXT"} as JSON')
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
