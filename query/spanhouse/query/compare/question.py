@@ -71,6 +71,7 @@ class Question:
         per: what splits the traces, to find where a change is; None for nothing.
         stratify: what like is compared with like by; None for nothing.
         metrics: further numbers of a trace to compare.
+        several: whether the store has traces of which several rows tell.
     """
 
     by: TraceField
@@ -82,6 +83,7 @@ class Question:
     per: TraceField | None = None
     stratify: TraceField | None = ROOT_NAME
     metrics: tuple[Asked, ...] = ()
+    several: bool = True
 
 
 def read_question(
