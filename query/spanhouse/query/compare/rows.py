@@ -14,7 +14,7 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, value_of
 from spanhouse.query.necessary import necessary
-from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf, TraceField
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS
@@ -84,7 +84,7 @@ def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Par
     if not several:
         return f"SELECT * FROM ({alone}) WHERE {conditions}"
     others = f"SELECT row.TraceId FROM trace_carriers AS row WHERE cityHash64(row.TraceId) IN ({_SEVERAL})"
-    if among is not None:  # a value of merged metadata stands in a row
+    if among is not None and not isinstance(among.field, SpanField):  # a value of merged metadata stands in a row
         others += f" AND {_in_row(among.field, parameters)} IN {parameters.values(among.values)}"
     alone += f" WHERE cityHash64(row.TraceId) NOT IN ({_SEVERAL})"
     return f"SELECT * FROM ({alone}) WHERE {conditions}\nUNION ALL\n{view} AND TraceId IN ({others})"
