@@ -188,6 +188,14 @@ VERBS: Final = (
         ),
     ),
     Verb(
+        name="diff",
+        summary="align two traces span by span: where did the time go?",
+        module="diff",
+        arguments=(Argument(name="base", help="id of the trace that is compared against"), Argument(name="new", help="id of the other")),
+        options=(FORMAT, *_READ),
+        examples=("spanhouse diff 4bf92f3577b34da6a3ce929d0e0e4736 0af7651916cd43dd8448eb211c80319c",),
+    ),
+    Verb(
         name="keys",
         summary="list the metadata keys that traces have",
         module="keys",
