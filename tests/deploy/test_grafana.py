@@ -97,6 +97,10 @@ def ask(endpoint: Endpoint, sql: str) -> list[dict[str, Any]]:
     return found
 
 
+# As the plugin's driver asks over HTTP.
+DRIVER = {"default_format": "Native", "client_protocol_version": "54460", "max_execution_time": "25", "enable_http_compression": "1"}
+
+
 def viewed(by: str = "version", service: Sequence[str] = (ALL,), environment: Sequence[str] = (ALL,), hours: int = 24) -> Viewed:
     return Viewed(since=NOW - hours * HOUR, until=NOW, interval=HOUR, variables={"by": (by,), "service": service, "environment": environment})
 
@@ -135,6 +139,8 @@ def test_a_query_shows_something_whatever_is_chosen(endpoint: Endpoint, name: st
         rows = ask(endpoint, viewed(by).sql(target["rawSql"]))
         assert rows, by
     chosen = ask(endpoint, viewed(service=("shop", "mail"), environment=("production",)).sql(target["rawSql"]))
+    native = endpoint.ask(viewed().sql(target["rawSql"]), fields=DRIVER, headers={"Accept-Encoding": "gzip"})
+    assert (native.status, native.headers["content-encoding"], native.headers["x-clickhouse-format"]) == (200, "gzip", "Native")
     assert chosen
     assert rows[0].keys() == chosen[0].keys()
     if target["panel"] == "timeseries":
