@@ -231,7 +231,7 @@ def test_rows_of_a_comparison_are_those_of_the_view_whatever_came_late_twice_or_
             "tag.t = '1'",
         ):
             parameters = Parameters()
-            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters)
+            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters, among=None, several=True)
             lean = client._connection.run(Statement(f"SELECT {columns} FROM ({rows}) ORDER BY TraceId", parameters.bound()))
             found = client.search_traces(filter_string=text)
             wanted = [trace.info.trace_id.removeprefix("tr-") for trace in found]
@@ -263,3 +263,57 @@ def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_wor
     assert main(["compare", "1", "--store", store.dsn]) == 2
     assert main(["compare", "--fail-on-regression", "--store", store.dsn]) == 2
     assert main(["compare", "1", "2", "--max-p95-increase", "lots", "--store", store.dsn]) == 2
+
+
+def test_two_traces_are_aligned_and_the_span_that_took_the_time_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    store = TestStore()
+    ids = []
+    for slow in (False, True):
+        trace_id, root = otlp.new_trace_id(), otlp.new_span_id()
+        ids.append(trace_id.hex())
+        length = 300 if slow else 100
+        # Name, start and length in ms. "load" comes twice; the second trace's second one is the slow one, and "rank" is new.
+        parts = [("load", 10, 20), ("load", 30, 220 if slow else 20), *([("rank", 250, 30)] if slow else [("old", 60, 10)])]
+        spans = [otlp.span(trace_id=trace_id, span_id=root, start_ns=START_NS, duration_ns=length * 10**6)]
+        spans += [
+            otlp.span(name, trace_id=trace_id, parent=root, start_ns=START_NS + start * 10**6, duration_ns=took * 10**6, error=name == "rank")
+            for name, start, took in parts
+        ]
+        store.ingest(otlp.request(spans))
+    with TraceClient(store.dsn) as client:
+        found = client.diff(*ids)
+        figures = {(pair.depth, pair.name, pair.base_ns, pair.new_ns): pair.self_change_ns // 10**6 for pair in found.pairs}
+        assert figures == {
+            (0, "root", 100 * 10**6, 300 * 10**6): -20,
+            (1, "load", 20 * 10**6, 20 * 10**6): 0,
+            (1, "load", 20 * 10**6, 220 * 10**6): 200,
+            (1, "old", 10 * 10**6, None): -10,
+            (1, "rank", None, 30 * 10**6): 30,
+        }
+        assert sum(figures.values()) == 200, "what changed in the spans themselves is what changed of the whole"
+        with pytest.raises(FilterError, match="no trace"):
+            client.diff(ids[0], "f" * 32)
+    assert main(["diff", *ids, "--store", store.dsn]) == 0
+    printed = capsys.readouterr().out
+    assert "more time was spent in: load +200 ms, rank +30 ms (new)" in printed
+    assert "- -> ERROR" in printed
+    for form in ("json", "csv", "markdown"):
+        assert main(["diff", *ids, "--format", form, "--store", store.dsn]) == 0
+        assert "rank" in capsys.readouterr().out
+    store.close()
+
+
+def test_spans_that_are_each_other_s_parents_are_aligned_once_each() -> None:
+    store = TestStore()
+    ids = []
+    for _ in range(2):
+        trace_id, one, two = otlp.new_trace_id(), otlp.new_span_id(), otlp.new_span_id()
+        ids.append(trace_id.hex())
+        store.ingest(
+            otlp.request([otlp.span("a", trace_id=trace_id, span_id=one, parent=two), otlp.span("b", trace_id=trace_id, span_id=two, parent=one)])
+        )
+    with TraceClient(store.dsn) as client:
+        assert sorted(pair.name for pair in client.diff(*ids).pairs) in (["a", "b"], ["a", "a", "b", "b"]), (
+            "as both circles are opened at the same name or not"
+        )
+    store.close()

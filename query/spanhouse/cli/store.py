@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -16,10 +17,12 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step
 from spanhouse.cli.stores import execute_by, given_store, opened, readable_store
-from spanhouse.schema import check, migrations, parts
+from spanhouse.exporter.directory import make, replace, sync
+from spanhouse.exporter.spool import layout
+from spanhouse.schema import backup, check, migrations, parts
 from spanhouse.schema.parts import Partition, Size
 from spanhouse.schema.push import push
-from spanhouse.schema.store import Store
+from spanhouse.schema.store import Store, default_spool
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
@@ -128,20 +131,63 @@ def _push(arguments: Namespace) -> int:
     return Exit.DONE
 
 
+def _backup(arguments: Namespace) -> int:
+    store, directory = given_store(arguments.store), Path(arguments.target).absolute()
+    if not store.embedded:
+        raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise CommandError(f"store backup: {directory} is not empty; name a new directory")
+    waiting = sum(path.stat().st_size for path in layout.sealed(default_spool(store)))
+    with _whole(store, backups=directory) as client:
+        make(directory)
+        written = backup.backup(execute_by(client), store.database)
+    for path in directory.rglob("*"):
+        sync(path)
+    replace(directory / backup.FILE_NAME, written.to_json().encode())
+    if waiting:
+        print(f"{waiting} bytes wait in the spool beside the store, and are not in the backup: `spanhouse serve` stores them", file=sys.stderr)
+    print(f"{store} is in {directory}, {written.spans:,} spans; `spanhouse store restore {directory} --store chdb:///new/directory` reads it")
+    return Exit.DONE
+
+
+def _restore(arguments: Namespace) -> int:
+    store, directory = given_store(arguments.store), Path(arguments.target).absolute()
+    if not store.embedded:
+        raise CommandError(f"store restore: {store} is a server; restore into a directory, and `spanhouse store push` it there")
+    found = backup.Backup.read(directory)
+    with opened(store, create=True, backups=directory) as client:
+        if client is None:
+            raise CommandError(f"{store} can't be made", Exit.STORE)
+        execute = execute_by(client)
+        backup.restore(execute, store.database, found)
+        pending = migrations.plan(execute)
+    print(f"{found.spans:,} spans are in {store} again, with the counts and hashes that were written")
+    if pending:
+        print("the backup is of an earlier version: `spanhouse serve` brings its tables up to date when it starts", file=sys.stderr)
+    return Exit.DONE
+
+
 @contextmanager
-def _whole(store: Store) -> Iterator[Client]:
+def _whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
     """A client of a store that has the tables of this version.
 
     Raises:
         CommandError: it has not, or can't be reached.
     """
-    with opened(store) as client:
+    with opened(store, backups=backups) as client:
         if client is None or migrations.plan(execute_by(client)):
             make = "`spanhouse migrate`" if store.embedded else "`spanhouse migrate --store DSN`"
             raise CommandError(f"{store}: there is no store, or migrations are missing; run {make} first", Exit.STORE)
         yield client
 
 
-_ACTIONS: Final[Mapping[str, Callable[[Namespace], int]]] = {"size": _size, "check": _check, "compact": _compact, "push": _push}
-_TARGETS: Final = {"push": "the DSN of a server"}
+_ACTIONS: Final[Mapping[str, Callable[[Namespace], int]]] = {
+    "size": _size,
+    "check": _check,
+    "compact": _compact,
+    "backup": _backup,
+    "restore": _restore,
+    "push": _push,
+}
+_TARGETS: Final = {"backup": "the directory", "restore": "the directory", "push": "the DSN of a server"}
 """Actions that take a second word, and what it is."""

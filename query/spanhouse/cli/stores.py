@@ -109,6 +109,7 @@ def opened(store: Store, *, create: bool = False, cluster: str | None = None, ba
     if store.directory is not None and not store.directory.exists() and not create:
         yield None
         return
+    connected = False
     try:
         with _connect(store, DEFAULT_DATABASE, backups) as client:
             if create:
@@ -119,9 +120,11 @@ def opened(store: Store, *, create: bool = False, cluster: str | None = None, ba
             yield None
             return
         with _connect(store, store.database, backups) as client:
+            connected = True
             yield client
     except ClickHouseError as error:
-        raise CommandError(f"store {store}: {_what_to_do(store, error)}", Exit.STORE) from error
+        said = engine_message(error) if connected and store.embedded else _what_to_do(store, error)
+        raise CommandError(f"store {store}: {said}", Exit.STORE) from error
 
 
 def _connect(store: Store, database: str, backups: Path | None = None) -> Client:

@@ -182,6 +182,14 @@ VERBS: Final = (
         ),
     ),
     Verb(
+        name="diff",
+        summary="align two traces span by span: where did the time go?",
+        module="diff",
+        arguments=(Argument(name="base", help="id of the trace that is compared against"), Argument(name="new", help="id of the other")),
+        options=(FORMAT, *_READ),
+        examples=("spanhouse diff 4bf92f3577b34da6a3ce929d0e0e4736 0af7651916cd43dd8448eb211c80319c",),
+    ),
+    Verb(
         name="keys",
         summary="list the metadata keys that traces have",
         module="keys",
@@ -247,20 +255,24 @@ VERBS: Final = (
     ),
     Verb(
         name="store",
-        summary="look after a store: size, check, compact, push",
+        summary="look after a store: size, check, compact, backup, restore, push",
         module="store",
         arguments=(
             Argument(
                 name="action",
-                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; push: copy it into a server",
+                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; backup, restore, push: copy it",
             ),
-            Argument(name="target", help="of push: the server, http(s)://user:password@host:8123/database", optional=True),
+            Argument(
+                name="target", help="of backup and restore: a directory; of push: a server, http(s)://user:password@host:8123/database", optional=True
+            ),
         ),
         options=(FORMAT, _CLUSTER, _OWN_STORE, CONFIG),
         examples=(
             "spanhouse store size",
             "spanhouse store check",
             "spanhouse store compact",
+            "spanhouse store backup /backups/monday",
+            "spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",
             "spanhouse store push http://user:password@host:8123/spanhouse",
         ),
     ),

@@ -2,6 +2,7 @@
 
 from spanhouse.query.client import TraceClient, search_traces
 from spanhouse.query.compare.report import Comparison, Finding, Interval, Table, Verdict
+from spanhouse.query.compare.trees import SpanPair, TraceDiff
 from spanhouse.query.compile_ import compile_filter
 from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.models import Event, Link, Span, Trace, TraceData, TraceInfo
@@ -18,12 +19,14 @@ __all__ = [
     "Matches",
     "Page",
     "Span",
+    "SpanPair",
     "Statement",
     "StoreUnavailableError",
     "Table",
     "Trace",
     "TraceClient",
     "TraceData",
+    "TraceDiff",
     "TraceInfo",
     "Verdict",
     "compile_filter",

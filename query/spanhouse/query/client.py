@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from spanhouse.query import ast
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.report import Comparison, Table
+from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
@@ -181,6 +182,25 @@ class TraceClient:
             raise StoreUnavailableError(f"compare needs the module {error.name}: pip install 'spanhouse[compare]'") from error
         self._check_patterns(where)
         return run(self._connection, question)
+
+    def diff(self, base: str, new: str) -> TraceDiff:
+        """Align the spans of two traces, to see where the time went.
+
+        Args:
+            base: id of the trace that is compared against, with or without ``tr-``.
+            new: id of the other.
+
+        Raises:
+            FilterError: one of them is not there.
+            StoreUnavailableError: the store failed.
+        """
+        traces = []
+        for trace_id in (base, new):
+            found = self.get_trace(trace_id)
+            if found is None or not found.data.spans:
+                raise FilterError(f"no trace {trace_id}", hint="a search lists what there is")
+            traces.append(found)
+        return diff(*traces)
 
     def close(self) -> None:
         """Close the connection."""

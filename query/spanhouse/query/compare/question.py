@@ -70,6 +70,7 @@ class Question:
         per: what splits the traces, to find where a change is; None for nothing.
         stratify: what like is compared with like by; None for nothing.
         metrics: further numbers of a trace to compare.
+        several: whether the store has traces of which several rows tell.
     """
 
     by: Field
@@ -81,6 +82,7 @@ class Question:
     per: Field | None = None
     stratify: Field | None = ROOT_NAME
     metrics: tuple[Asked, ...] = ()
+    several: bool = True
 
 
 def read_question(

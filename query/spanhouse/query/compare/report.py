@@ -79,7 +79,7 @@ class Side:
         first_ms: its earliest trace's start, in Unix milliseconds.
         last_ms: its latest one's.
         means: mean of each metric that its traces have.
-        quantiles: of each metric, by level, with intervals; a quantile that too few traces tell of is missing.
+        quantiles: of the latency and, where two are compared, of each metric, by level, with intervals; one that too few traces tell of is missing.
     """
 
     value: str

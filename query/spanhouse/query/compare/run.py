@@ -13,15 +13,15 @@ from spanhouse.query.compare.aggregate import (
     Sample,
     Thresholds,
     compile_counts,
-    compile_processes,
     compile_samples,
     read_counts,
     read_samples,
 )
-from spanhouse.query.compare.confounds import confounds, process_confounds
-from spanhouse.query.compare.metrics import SLICED, Metric, metrics_of
+from spanhouse.query.compare.confounds import confounds
+from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, Question, name_of
 from spanhouse.query.compare.report import Comparison, Finding, Table
+from spanhouse.query.compare.rows import SEVERAL
 from spanhouse.query.compare.statistics import LEVELS, threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
@@ -40,6 +40,8 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
+    ((several,),) = connection.run(SEVERAL)
+    question = replace(question, several=bool(several))
     if question.base is None or question.new is None:
         return _table(connection, question)
     question = _whole_commits(connection, question)
@@ -64,7 +66,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         findings=found,
         verdict=verdict,
         reason=reason,
-        confounds=[*confounds(question, measured[base], measured[new]), *process_confounds(connection.run(compile_processes(question)))],
+        confounds=list(confounds(question, measured[base], measured[new])),
         per="" if question.per is None else name_of(question.per),
         slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
     )
@@ -141,5 +143,10 @@ def _thresholds(samples: Iterable[Sample]) -> dict[tuple[str, float], float]:
     numbers: dict[str, list[Numbers]] = {}
     for sample in samples:
         for name, found in sample.numbers.items():
-            numbers.setdefault(name, []).append(found)
-    return {(name, level): threshold(level, [(one.n, one.quantiles) for one in found]) for name, found in numbers.items() for level in LEVELS}
+            if found.quantiles:
+                numbers.setdefault(name, []).append(found)
+    return {
+        (name, level): threshold(level, [(one.n, one.quantiles) for one in found])
+        for name, found in numbers.items()
+        for level in (LEVELS if name == LATENCY.name else LATENCY.tested[:1])
+    }
