@@ -224,6 +224,19 @@ def test_panels_ask_datasources_that_are_provisioned() -> None:
     assert set(re.findall(r"datasourceUid: (\S+)", REGRESSION)) == {"spanhouse", "__expr__"}
 
 
+def test_compose_gives_what_the_provisioning_asks_for() -> None:
+    compose = (DEPLOY / "compose.yaml").read_text()
+    asked = set(re.findall(r"\$(\w+)", "".join(DATASOURCES.values())))
+    given = set(re.findall(r"^      (\w+): ", compose, re.MULTILINE)) | {"CLICKHOUSE_PASSWORD"}  # which make_secrets.py writes
+    assert asked <= given
+    version = re.search(r"GF_INSTALL_PLUGINS: grafana-clickhouse-datasource (\S+)", compose)
+    assert version
+    assert f"version: {version[1]}\n" in DATASOURCES["spanhouse"]
+    provider = re.search(r"path: (\S+)", (GRAFANA / "provisioning" / "dashboards" / "spanhouse.yaml").read_text())
+    assert provider
+    assert f"./grafana/dashboards:{provider[1]}:ro" in compose
+
+
 def test_panels_do_not_cover_each_other_and_have_numbers_of_their_own() -> None:
     for name, dashboard in DASHBOARDS.items():
         assert (dashboard["uid"], dashboard["title"][:11]) == (name, "Spanhouse: ")
