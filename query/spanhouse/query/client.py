@@ -16,12 +16,13 @@ from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.fetch import read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
-from spanhouse.query.order import REQUEST_ID, read_order
+from spanhouse.query.names import REQUEST_ID, SOURCE_RUN
+from spanhouse.query.order import read_order
 from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.parse import parse
 from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, every
 from spanhouse.query.read import read_keys
-from spanhouse.query.resolve import SOURCE_RUN, bare_trace_id, resolve
+from spanhouse.query.resolve import bare_trace_id, resolve
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement

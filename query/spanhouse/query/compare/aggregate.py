@@ -15,7 +15,7 @@ from spanhouse.query.compare.metrics import LATENCY, Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import Field, MapColumn, MapField, OneOf
+from spanhouse.query.predicate import MapColumn, MapField, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.vocabulary import GIT_DIRTY
@@ -25,7 +25,7 @@ MOST_VALUES: Final = 200
 """So many values are put in a table, those with the most traces."""
 MOST_SPLITS: Final = 200
 """Of a split so many values are looked at, those with the most traces."""
-_PROCESS: Final[Mapping[str, Field]] = MappingProxyType(
+_PROCESS: Final[Mapping[str, TraceField]] = MappingProxyType(
     {"Host": MapField(MapColumn.METADATA, "host.name"), "Dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow)}
 )
 _GRID: Final = ", ".join(f"{level:.6f}" for level in GRID)
@@ -92,7 +92,7 @@ Thresholds = Mapping[tuple[str, float], Limit]
 """Threshold of each metric and level."""
 
 
-def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Field | None = None) -> Statement:
+def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
@@ -100,7 +100,7 @@ def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Fie
     for number, metric in enumerate(metrics):
         quantiles = f"quantilesExact({_GRID})(Number{number})" if metric is LATENCY or question.base is not None else "emptyArrayFloat64()"
         columns += [f"count(Number{number})", f"avg(Number{number})", quantiles]
-    process: Mapping[str, Field] = {} if question.base is None or split is not None else _PROCESS
+    process: Mapping[str, TraceField] = {} if question.base is None or split is not None else _PROCESS
     columns += ["uniqIf(Host, Host != '')", "max(Host)", "countIf(Dirty = 'true')"] if process else ["0", "''", "0"]
     rows = _rows(question, metrics, parameters, split, **process)
     lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
@@ -125,7 +125,7 @@ def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
     )
 
 
-def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: Field | None = None) -> Statement:
+def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
     parameters = Parameters()
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
@@ -168,7 +168,7 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: Field | None, **more: Field) -> str:
+def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None, **more: TraceField) -> str:
     """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
     values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked, **more}

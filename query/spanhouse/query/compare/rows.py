@@ -14,7 +14,7 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, value_of
 from spanhouse.query.necessary import necessary
-from spanhouse.query.predicate import All, AttributeField, Compare, Either, Field, MapColumn, MapField, Missing, Not, OneOf
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS
@@ -59,7 +59,7 @@ SEVERAL: Final = Statement(f"SELECT count() > 0 FROM ({_SEVERAL} LIMIT 1)", {})
 _KNOWN: Final = (All, Either, Not, Compare, OneOf, Missing, MapField, AttributeField)
 
 
-def trace_rows(search: Search, values: Mapping[str, Field], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
+def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
     """The SELECT that gives a row for each matching trace: the columns of ``traces``, SessionId and a column for each of some fields.
 
     Args:
@@ -84,7 +84,7 @@ def trace_rows(search: Search, values: Mapping[str, Field], parameters: Paramete
     if not several:
         return f"SELECT * FROM ({alone}) WHERE {conditions}"
     others = f"SELECT row.TraceId FROM trace_carriers AS row WHERE cityHash64(row.TraceId) IN ({_SEVERAL})"
-    if among is not None:  # a value of merged metadata stands in a row
+    if among is not None and not isinstance(among.field, SpanField):  # a value of merged metadata stands in a row
         others += f" AND {_in_row(among.field, parameters)} IN {parameters.values(among.values)}"
     alone += f" WHERE cityHash64(row.TraceId) NOT IN ({_SEVERAL})"
     return f"SELECT * FROM ({alone}) WHERE {conditions}\nUNION ALL\n{view} AND TraceId IN ({others})"
@@ -123,7 +123,7 @@ def _metadata(looked_at: list[object], parameters: Parameters) -> str:
     return f"CAST(mapFromArrays({', '.join(kept)}), {_MAP})"
 
 
-def _in_row(field: Field, parameters: Parameters) -> str:
+def _in_row(field: TraceField, parameters: Parameters) -> str:
     """What a row says of a field; '' for nothing."""
     if isinstance(field, AttributeField):
         return _COLUMNS[field.attribute.sql]

@@ -27,7 +27,7 @@ from spanhouse.query.compare.statistics import LEVELS, threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import Field
+from spanhouse.query.predicate import TraceField
 from spanhouse.query.statement import Statement
 
 _BEGINNING: Final = "SELECT DISTINCT GitCommit FROM trace_carriers WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
@@ -130,7 +130,7 @@ def _measured(
     }
 
 
-def _slices(connection: Connection, question: Question, per: Field, values: tuple[str, str]) -> list[Finding]:
+def _slices(connection: Connection, question: Question, per: TraceField, values: tuple[str, str]) -> list[Finding]:
     samples = read_samples(connection.run(compile_samples(question, SLICED, split=per)), SLICED)
     names = [name for value, name in samples if name and value == values[1] and (values[0], name) in samples]
     limits = {name: _thresholds([samples[value, name] for value in values]) for name in names}
