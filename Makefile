@@ -43,7 +43,7 @@ alerts: $(STAMP) $(PROMTOOL)
 	mkdir -p build
 	$(BIN)/python -m tests.support.grafana > build/dashboards.rules.json && $(PROMTOOL) check rules build/dashboards.rules.json
 	$(PROMTOOL) check config --syntax-only deploy/prometheus/prometheus.yml
-	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml
+	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml recorded.tests.yaml
 
 promtool: $(PROMTOOL)
 

@@ -70,6 +70,12 @@ SERVE: Final = Verb(
         Option(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
+        Option(
+            name="query-log",
+            choices=("off", "shape", "full"),
+            default="shape",
+            help="what STORE-queries.jsonl keeps of each query there: no values in it, all of it, or nothing",
+        ),
         Option(name="console", metavar=_ADDRESS, default="127.0.0.1:8080", help="JSON API, by which tags are edited; likewise"),
         Option(
             name="spool", kind=Path, metavar="DIR", help="where acknowledged requests wait for the store", shown_default="beside the embedded store"
