@@ -30,6 +30,6 @@ def store() -> Iterator[TestStore]:
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """One `spanhouse serve` process for all tests that keep to names of their own."""
-    with Serve(tmp_path_factory.mktemp("serve")) as running:
+    """One `spanhouse serve` process for all tests that keep to names of their own. It makes its tables itself, as a first start does."""
+    with Serve(tmp_path_factory.mktemp("serve"), prepared=False) as running:
         yield running

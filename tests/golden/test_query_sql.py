@@ -33,6 +33,14 @@ STATEMENTS = {
     "either_start_or_id": compile_filter("timestamp_ms >= 5 OR request_id = 'tr-0a' AND timestamp_ms < 4"),
     "either_that_narrows_nothing": compile_filter("metadata.a = 'x' OR metadata.b IS NULL"),
     "not": compile_filter("NOT (metadata.a = 'x' OR execution_time > 5) AND NOT status = 'OK'"),
+    "spans": compile_filter("span.name = 'x' AND span.status = 'ERROR' AND resource.a != 'y' AND timestamp >= 5 AND metadata.app_version = '1'"),
+    "span_keys": compile_filter("span.type = 'LLM' OR span.kind = 'server' OR span.attributes.k > 5 OR span.attributes.b IS NULL"),
+    "span_content": compile_filter("trace.text LIKE '%x%' AND NOT span.duration_ms > 2s"),
+    "span_or_trace": compile_filter("span.name = 'x' AND (span.type = 'LLM' OR status = 'OK')"),
+    "versions_and_times": compile_filter("metadata.app_version > '1.9.2' AND tag.at < '2026-01-31' AND metadata.n >= 5 AND tag.n IN (1, 2)"),
+    "now": compile_(Search(predicate=read_filter("timestamp > now() - 2h AND tag.at < now()"), now_ms=1_700_000_000_000)),
+    "short_names": compile_filter("git.commit = '0123abc' AND session = 's' AND tokens.total > 5 AND cost < 0.5 AND span.count IN (1, 2)"),
+    "next_page_by_cost": compile_(Search(order=read_order(["cost DESC"]), after=(0.5, 1_700_000_000_000, "tr-0a")), limit=11),
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
     "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
@@ -42,7 +50,7 @@ STATEMENTS = {
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11
     ),
     "next_page_after_a_missing_value": compile_(Search(order=read_order(["metadata.version"]), after=(None, 1_700_000_000_000, "tr-0a")), limit=11),
-    "spans": compile_spans(["0af7651916cd43dd8448eb211c80319c"]),
+    "spans_of_a_trace": compile_spans(["0af7651916cd43dd8448eb211c80319c"]),
 }
 
 

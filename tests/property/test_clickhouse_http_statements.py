@@ -46,8 +46,12 @@ class Desk:
     def ask(self, body: bytes, fields: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         sent: list[dict[str, Any]] = []
 
+        messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if (message := next(messages, None)) is not None:
+                return message
+            return await asyncio.Future()  # the client stays
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)

@@ -31,13 +31,22 @@ def _quoted(text: str) -> str:
 
 
 VALUE = EVIL.map(_quoted)
+ORDERED = st.one_of(
+    st.sampled_from(["5", "now() - 2h", "'2026-01-31'", "'1.2.3'"]),
+    EVIL.map(lambda text: _quoted(f"1.0+{text}")),
+    EVIL.map(lambda text: _quoted(f"1.0-rc.{text}")),
+)
 FIELD = st.one_of(
-    KEY.map(lambda key: f"metadata.{key}"), KEY.map(lambda key: f"tag.{key}"), st.sampled_from(["name", "status", "request_id", "run_id"])
+    st.tuples(st.sampled_from(["metadata", "tag", "span.attributes", "resource"]), KEY).map(".".join),
+    st.sampled_from(["name", "status", "request_id", "run_id", "git.commit", "session", "span.name", "span.type", "span.kind", "span.content"]),
 )
 CLAUSE = st.one_of(
     st.tuples(FIELD, st.sampled_from(["=", "!=", "LIKE", "ILIKE", "RLIKE"]), VALUE).map(" ".join),
     st.tuples(FIELD, st.sampled_from(["IN", "NOT IN"]), st.lists(VALUE, min_size=1, max_size=3)).map(
         lambda it: f"{it[0]} {it[1]} ({', '.join(it[2])})"
+    ),
+    st.tuples(st.sampled_from(["metadata", "tag", "span.attributes", "resource"]), KEY, st.sampled_from(["<", ">="]), st.one_of(VALUE, ORDERED)).map(
+        lambda it: f"{it[0]}.{it[1]} {it[2]} {it[3]}"
     ),
     FIELD.map(lambda field: f"{field} IS NULL"),
 )

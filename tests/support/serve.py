@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Self
+
+
+@cache
+def _empty_store() -> Path:
+    """A store with all tables, as a first start makes it; made once, since it takes longer than everything else of a start."""
+    directory = Path(tempfile.mkdtemp(prefix="spanhouse-tests-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    command = [sys.executable, "-m", "spanhouse.cli", "migrate", "--store", f"chdb://{directory}/store"]
+    subprocess.run(command, env=os.environ | {"SPANHOUSE_DATA_DIR": str(directory)}, check=True, stdout=subprocess.DEVNULL)
+    return directory / "store"
+
 
 _READY = re.compile(r"spanhouse ready store=(\S+) grpc=(\S+) http=(\S+) clickhouse-http=(\S+) console=(\S+)")
 
@@ -25,6 +40,7 @@ class Serve:
         env: environment variables on top of the present ones.
         cwd: its working directory.
         program: the module that is run, one that takes the arguments of ``spanhouse.cli``.
+        prepared: the tables are there when it starts, in the embedded store that it has by default.
 
     Attributes:
         grpc, http, clickhouse_http, console: addresses as printed in the ready line.
@@ -32,9 +48,17 @@ class Serve:
     """
 
     def __init__(
-        self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, program: str = "spanhouse.cli"
+        self,
+        data_dir: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        program: str = "spanhouse.cli",
+        prepared: bool = True,
     ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
+        if prepared and "--store" not in arguments and not (data_dir / "store").exists():
+            shutil.copytree(_empty_store(), data_dir / "store", symlinks=True)
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
         self.spool = Path(arguments[arguments.index("--spool") + 1]) if "--spool" in arguments else data_dir / "store-spool"

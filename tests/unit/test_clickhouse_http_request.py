@@ -9,7 +9,7 @@ import pytest
 
 from spanhouse.exporter.clickhouse_http import EngineError, Limits, Result
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
-from spanhouse.exporter.clickhouse_http.response import of_error, of_result
+from spanhouse.exporter.clickhouse_http.response import Packer, of_error, of_result
 from spanhouse.exporter.origin import is_from_elsewhere, is_own_name
 
 
@@ -133,12 +133,14 @@ def test_an_errors_response_has_its_status_and_number() -> None:
     ],
 )
 def test_a_format_has_its_content_type(output_format: str, content_type: str) -> None:
-    answer = of_result(Result(body=b"", output_format=output_format), query_id="q", timezone="UTC", accepts="gzip")
+    answer = of_result(Result(body=b"", output_format=output_format), query_id="q", timezone="UTC", packer=Packer("gzip"))
     assert dict(answer.raw_headers())[b"content-type"].decode() == content_type
 
 
 def test_numbers_of_the_summary_are_strings_as_in_clickhouse() -> None:
-    answer = of_result(Result(body=b"x", output_format="TSV", rows=1, read_rows=2, elapsed_seconds=0.5), query_id="q", timezone="UTC", accepts="")
+    answer = of_result(
+        Result(body=b"x", output_format="TSV", rows=1, read_rows=2, elapsed_seconds=0.5), query_id="q", timezone="UTC", packer=Packer("")
+    )
     summary = json.loads(answer.headers["x-clickhouse-summary"])
     assert (summary["result_rows"], summary["read_rows"], summary["elapsed_ns"]) == ("1", "2", "500000000")
 

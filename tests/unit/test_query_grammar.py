@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from spanhouse.query import FilterError, compile_filter
+from spanhouse.query import parse as parse_module
 from spanhouse.query.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
+from spanhouse.query.ordered import version_key
 from spanhouse.query.parse import MAX_COMPARISONS, MAX_DEPTH, parse
-from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf
+from spanhouse.query.predicate import (
+    All,
+    AttributeField,
+    Compare,
+    Either,
+    Field,
+    FromNow,
+    MapColumn,
+    MapField,
+    Missing,
+    Moment,
+    Not,
+    OneOf,
+    SomeSpan,
+    SpanField,
+    Value,
+    Version,
+)
 from spanhouse.query.resolve import read_filter
-from spanhouse.schema.trace_attributes import ATTRIBUTES
+from spanhouse.schema.trace_attributes import ATTRIBUTES, SPAN_ATTRIBUTES
+
+PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 
 
 def _metadata(key: str) -> MapField:
@@ -26,10 +49,32 @@ def _attribute(name: str) -> AttributeField:
     return AttributeField(ATTRIBUTES[name])
 
 
-def _equal(field: MapField | AttributeField, value: str | float) -> Compare:
+def _equal(field: Field, value: str | float) -> Compare:
     return Compare(field=field, operator=Operator.EQUAL, value=value)
 
 
+def _than(field: Field, operator: str, value: Value) -> Compare:
+    return Compare(field=field, operator=Operator(operator), value=value)
+
+
+def _version(text: str) -> Version:
+    key = version_key(text)
+    assert key is not None
+    return Version(key)
+
+
+def _span(name: str) -> SpanField:
+    return SpanField(AttributeField(SPAN_ATTRIBUTES[name]))
+
+
+def _short(sha: str) -> Compare:
+    return Compare(field=COMMIT, operator=Operator.LIKE, value=f"{sha}%")
+
+
+COMMIT = _metadata("mlflow.source.git.commit")
+SHA = "0123abc" + "4" * 33
+NAMED = _equal(_span("name"), "x")
+FROM_R = _equal(SpanField(MapField(MapColumn.RESOURCE_ATTRIBUTES, "service.name")), "r")
 OK = _equal(_attribute("status"), "OK")
 A = _equal(_attribute("name"), "a")
 
@@ -93,6 +138,51 @@ ACCEPTED = {
     "status = 'OK' name = 'a'": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
     "status='OK'and\tname='a'\n": All((_equal(_attribute("status"), "OK"), _equal(_attribute("name"), "a"))),
     "AND status = 'OK' AND": _equal(_attribute("status"), "OK"),
+    "metadata.a > '1.10'": _than(_metadata("a"), ">", _version("1.10")),
+    "tag.a <= 'v2'": _than(_tag("a"), "<=", _version("v2")),
+    "metadata.a < 'main'": _than(_metadata("a"), "<", "main"),
+    "metadata.a < '2026-01-31T00:00:00Z'": _than(_metadata("a"), "<", Moment(1_769_817_600_000_000)),
+    "metadata.a >= now() - 2h": _than(_metadata("a"), ">=", FromNow(-7_200_000)),
+    "metadata.a >= 10": _than(_metadata("a"), ">=", 10.0),
+    "metadata.a = -1.5": _equal(_metadata("a"), -1.5),
+    "tag.a IN (1, 2.5)": OneOf(field=_tag("a"), values=(1.0, 2.5), negated=False),
+    "timestamp > now()": _than(_attribute("timestamp"), ">", FromNow(0)),
+    "timestamp > NOW( ) + 1.5d": _than(_attribute("timestamp"), ">", FromNow(129_600_000)),
+    "timestamp > now()-0.5ms": _than(_attribute("timestamp"), ">", FromNow(-0.5)),
+    "timestamp > '2026-01-31'": _than(_attribute("timestamp"), ">", 1_769_817_600_000),
+    "timestamp > '2026-01-31 02:00:00.0005+02:00'": _than(_attribute("timestamp"), ">", 1_769_817_600_000.5),
+    "execution_time > 2s": _than(_attribute("execution_time"), ">", 2000),
+    "execution_time IN (1.5m, 250ms, 1w)": OneOf(field=_attribute("execution_time"), values=(90_000, 250, 604_800_000), negated=False),
+    "cost >= 0.01": _than(_attribute("cost"), ">=", 0.01),
+    "tokens.total > 1000": _than(_attribute("tokens.total"), ">", 1000),
+    "trace.tokens.total > 1000": _than(_attribute("tokens.total"), ">", 1000),
+    "span.count = '3'": _equal(_attribute("span.count"), 3),
+    "session = 's'": _equal(_metadata("mlflow.trace.session"), "s"),
+    "user LIKE 'a%'": Compare(field=_metadata("mlflow.trace.user"), operator=Operator.LIKE, value="a%"),
+    "model.name = 'm'": _equal(_metadata("mlflow.model.name"), "m"),
+    "git.branch = 'main'": _equal(_metadata("mlflow.source.git.branch"), "main"),
+    "git.dirty = 'true'": _equal(_metadata("mlflow.source.git.dirty"), "true"),
+    f"git.commit = '{SHA}'": _equal(COMMIT, SHA),
+    "git.commit = '0123ABC'": _short("0123abc"),
+    "git.commit = 'abc'": _equal(COMMIT, "abc"),
+    "git.commit != '0123abc'": All((Missing(field=COMMIT, negated=True), Not(_short("0123abc")))),
+    f"git.commit IN ('0123abc', '{SHA}')": Either((_short("0123abc"), _equal(COMMIT, SHA))),
+    "git.commit NOT IN ('0123abc')": All((Missing(field=COMMIT, negated=True), Not(_short("0123abc")))),
+    "git.commit LIKE '0123abc'": Compare(field=COMMIT, operator=Operator.LIKE, value="0123abc"),
+    "span.name = 'x'": SomeSpan(NAMED),
+    "span.type IN ('LLM')": SomeSpan(OneOf(field=SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, "mlflow.spanType")), values=("LLM",), negated=False)),
+    "span.kind = 'SERVER'": SomeSpan(_equal(_span("kind"), "Server")),
+    "span.duration_ms > 1.5s": SomeSpan(_than(_span("duration_ms"), ">", 1500)),
+    "span.content LIKE '%x%'": SomeSpan(Compare(field=_span("content"), operator=Operator.LIKE, value="%x%")),
+    "trace.text LIKE '%x%'": SomeSpan(Compare(field=_span("content"), operator=Operator.LIKE, value="%x%")),
+    "span.attributes.`my key` > 5": SomeSpan(_than(SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, "my key")), ">", 5.0)),
+    "resource.`service.name` = 'r'": SomeSpan(FROM_R),
+    "span.name = 'x' AND name = 'a' AND resource.service.name = 'r'": All((A, SomeSpan(All((NAMED, FROM_R))))),
+    "span.name = 'x' OR resource.service.name = 'r'": SomeSpan(Either((NAMED, FROM_R))),
+    "span.name = 'x' OR name = 'a'": Either((SomeSpan(NAMED), A)),
+    "span.name = 'x' AND NOT resource.service.name = 'r'": All((Not(SomeSpan(FROM_R)), SomeSpan(NAMED))),
+    "NOT (span.name = 'x' AND resource.service.name = 'r')": Not(SomeSpan(All((NAMED, FROM_R)))),
+    "span.name = 'x' AND (resource.service.name = 'r' OR name = 'a')": Either((SomeSpan(All((FROM_R, NAMED))), All((A, SomeSpan(NAMED))))),
     "(status = 'OK')": OK,
     "((status = 'OK') AND (name = 'a')) tag.b = 'c'": All((OK, A, _equal(_tag("b"), "c"))),
     "status = 'OK' OR name = 'a'": Either((OK, A)),
@@ -107,12 +197,17 @@ ACCEPTED = {
     "": All(()),
 }
 
+ENTANGLED = " AND ".join(f"(span.name = '{number}' OR status = '{number}')" for number in range(7))
+
 # The mistake's text in the filter, what the message says, what the hint says.
 REJECTED = {
     "   ": ("", "expected a comparison", "metadata.app_version"),
     "stat = 'OK'": ("stat", "unknown attribute 'stat'", "did you mean 'status'?"),
     "state = 'OK'": ("state", "unknown attribute 'state'", "did you mean 'status'?"),
-    "trace.user = 'x'": ("trace.user", "unknown attribute 'user'", "known are "),
+    "trace.usr = 'x'": ("trace.usr", "unknown attribute 'usr'", "did you mean 'user'?"),
+    "tokens = 5": ("tokens", "unknown attribute 'tokens'", "did you mean 'tokens.total'?"),
+    "git.comit = 'x'": ("git.comit", "unknown attribute 'git.comit'", "did you mean 'git.commit'?"),
+    "prompt = 'a/1'": ("prompt", "no links to prompts are stored", "spans"),
     "METADATA.app_version = '1'": ("METADATA.app_version", "unknown entity 'METADATA'", "did you mean 'metadata'?"),
     "metdata.a = '1'": ("metdata.a", "unknown entity 'metdata'", "did you mean 'metadata'?"),
     "trace.metadata.app_version = '1'": ("trace.metadata.app_version", "unknown attribute 'metadata.app_version'", ""),
@@ -120,15 +215,28 @@ REJECTED = {
     "metadata. = 'x'": ("metadata. ", "expected a key after the dot", "quoted"),
     "metadata.my-key = 'v1'": ("-", "unexpected '-'", "quoted"),
     "metadata.a:b = 'v1'": (":", "unexpected ':'", "quoted"),
-    "metadata.note = 10": ("10", "its value is quoted", "write '10'"),
-    "metadata.a IN ('x', 1)": ("1", "its value is quoted", "write '1'"),
+    "name = 10": ("10", "its value is quoted", "write '10'"),
+    "metadata.note LIKE 10": ("10", "its value is quoted", "write '10'"),
+    "metadata.a > 5s": ("5s", "a has no unit of time", "the number alone"),
+    "metadata.a IN ('x', 1)": ("1", "texts or numbers, not both", "quote them"),
+    "metadata.a IN (now())": ("now()", "texts or numbers", ""),
     "metadata.environment = NULL": ("NULL", "NULL is not a value", "IS NULL"),
-    "metadata.a > '1'": ("metadata.a > '1'", "> needs a number", "LIKE"),
     "status < 'OK'": ("status < 'OK'", "< needs a number", "LIKE"),
     "timestamp LIKE '1%'": ("timestamp LIKE '1%'", "LIKE needs text", "<="),
-    "timestamp > '2025-01-01'": ("'2025-01-01'", "is no number", "Unix time"),
+    "timestamp > 'today'": ("'today'", "is no number", "now() - 2h"),
+    "timestamp > '2025-02-30'": ("'2025-02-30'", "is no number", "Unix time"),
+    "timestamp > 5s": ("5s", "is no length of time", "now() - 2h"),
+    "timestamp > now() - 2": ("-", "unexpected '-'", ""),
+    "timestamp > now() - 2y": ("-", "unexpected '-'", ""),
+    "execution_time > now()": ("now()", "is no time", "number"),
+    "execution_time > '2s'": ("'2s'", "is no number", "1.5s without quotes"),
+    "cost > 2s": ("2s", "is no length of time", "number"),
+    "tokens.total > 'many'": ("'many'", "is no number", "without quotes"),
+    "name > now()": ("name > now()", "> needs a number", ""),
+    "name = now()": ("now()", "its value is quoted", ""),
+    "execution_time > 1e999h": ("1e999h", "too large", ""),
     "timestamp > 1e999": ("1e999", "too large", ""),
-    "timestamp > 5ms": ("5ms", "not a number", "quoted"),
+    "timestamp > 5years": ("5years", "not a number", "units of time are ms, s, m, h, d, w"),
     "status IN (OK)": ("OK", "expected a quoted value", "write 'OK'"),
     "status IN ()": (")", "expected a value", ""),
     "status IN 'OK'": ("'OK'", "expected ( after IN", "IN ('a', 'b')"),
@@ -160,11 +268,22 @@ REJECTED = {
     "timestamp BETWEEN 1 AND 2": ("BETWEEN", "BETWEEN is not an operator", ">="),
     "status = 'OK', name = 'a'": (",", "expected a key", ""),
     "status = 'OK'; DROP TABLE traces": (";", "unexpected ';'", ""),
-    "status = 'OK' -- x": ("-", "unexpected '-'", ""),
+    "status = 'OK' -- x": ("--", "no comments", "leave it out"),
+    "status = 'OK' /* x */": ("/*", "no comments", "leave it out"),
+    "status = 'OK' # x": ("#", "no comments", "leave it out"),
     "status = 'OK' AND AND name = 'a'": ("AND", "expected a key", ""),
     "AND": ("", "expected a comparison", ""),
-    "span.name = 'x'": ("span.name", "span.* is not supported", "metadata"),
-    "feedback.quality > 0.5": ("feedback.quality", "feedback.* is not supported", ""),
+    "span = 'x'": ("span", "'span' needs a key", "span.KEY"),
+    "span.nme = 'x'": ("span.nme", "a span has no 'nme'", "did you mean 'name'?"),
+    "span.attributes = 'x'": ("span.attributes", "needs a key", "span.attributes.KEY"),
+    "span.name > 'x'": ("span.name > 'x'", "> needs a number", ""),
+    "span.duration_ms LIKE 'x'": ("span.duration_ms LIKE 'x'", "LIKE needs text", ""),
+    "resource = 'x'": ("resource", "'resource' needs a key", "resource.KEY"),
+    "resources.a = 'x'": ("resources.a", "unknown entity 'resources'", "did you mean 'resource'?"),
+    "feedback.quality > 0.5": ("feedback.quality", "feedback.* is not supported: no assessments are stored", "spans"),
+    "expectation.expected = '42'": ("expectation.expected", "no assessments are stored", "spans"),
+    "issue.id = 'x'": ("issue.id", "no assessments are stored", "spans"),
+    ENTANGLED: ("", "in too many ways", "without OR"),
     "attr.name = 'x'": ("attr.name", "unknown entity 'attr'", "did you mean 'attribute'?"),
     "name = '\ud800'": ("?", "surrogate", ""),
 }
@@ -187,6 +306,34 @@ def test_a_rejected_filter_is_an_error_that_shows_the_place_and_what_to_do(text:
     assert error.text[error.start : error.end] == place
     assert error.error_code == "INVALID_PARAMETER_VALUE"
     assert "\n" not in str(error)
+
+
+def _listed(title: str) -> list[str]:
+    """The filters of one list of the page on the language."""
+    blocks: list[str] = re.findall(rf"^```{title}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return blocks[0].splitlines()
+
+
+@pytest.mark.parametrize("text", _listed("accepted"))
+def test_what_the_page_says_is_accepted_is(text: str) -> None:
+    compile_filter(text)
+
+
+@pytest.mark.parametrize("text", _listed("rejected"))
+def test_what_the_page_says_is_rejected_is_with_a_caret_and_a_line_on_what_to_do(text: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        compile_filter(text)
+    assert "^" in caught.value.render()
+    assert caught.value.hint
+
+
+def test_the_page_has_the_grammar_of_the_parser() -> None:
+    def rules(text: str) -> list[str]:
+        (block,) = re.findall(r"^ *filter +:=.*?^ *name +:=[^\n]*", text, re.DOTALL | re.MULTILINE)
+        return [line.strip() for line in block.splitlines()]
+
+    assert parse_module.__doc__ is not None
+    assert rules(PAGE.read_text(encoding="utf-8")) == rules(parse_module.__doc__)
 
 
 def test_none_is_the_filter_that_everything_passes() -> None:
@@ -252,3 +399,16 @@ def test_a_filter_with_too_many_comparisons_is_refused_before_the_engine_sees_it
     compile_filter(" AND ".join(["name = 'a'"] * MAX_COMPARISONS))
     with pytest.raises(FilterError, match="at most"):
         compile_filter(" AND ".join(["name = 'a'"] * (MAX_COMPARISONS + 1)))
+
+
+def test_versions_sort_as_people_number_them() -> None:
+    ordered = ["0.9", "1.0.0a1", "1.0.0.dev3", "1.0.0-rc.2", "1.0.0-rc.10", "1.0", "1.0.0.post1", "1.0.1", "v1.9.2", "1.10.0", "2-4-gabc", "2"]
+    keys = [_version(text).key for text in ordered]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+    assert _version("1.0").key == _version("V1.0.0+build.7").key == _version("01.0").key
+
+
+@pytest.mark.parametrize("text", ["", "main", "1.", ".1", "1..2", "1.2 ", "1.2\n", "x1", "1.2-", "1.2_3", "1.2.rc.ü", "9" * 19, ".".join("1" * 17)])
+def test_what_is_no_version_has_no_place_among_them(text: str) -> None:
+    assert version_key(text) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import pytest
@@ -50,9 +51,9 @@ def test_an_order_ends_in_the_tie_breakers_that_it_does_not_hold(name: str) -> N
         (["run_id", "metadata.`mlflow.sourceRun`"], "same field twice"),
         (["client_request_id"], "cannot be ordered by"),
         (["metadata.`mlflow.trace.tokenUsage`"], "cannot be ordered by"),
-        (["span.name"], "not supported"),
+        (["span.name"], "cannot be ordered by span.name"),
         (["feedback.quality"], "not supported"),
-        (["text"], "unknown attribute"),
+        (["text"], "cannot be ordered by text"),
         (["nonsense DESC"], "unknown attribute"),
         (["name ASC NULLS FIRST"], "missing values"),
         (["name, status"], "unexpected text after the key"),
@@ -92,6 +93,22 @@ def test_a_token_gives_back_the_order_keys_it_was_made_of(version: str | None, t
     search = Search(order=read_order(["metadata.app_version"]))
     keys = (version, timestamp_ms, "tr-0a")
     assert read_token(search, write_token(search, keys)) == keys
+
+
+def test_a_token_of_a_search_from_now_on_still_fits_when_now_is_later() -> None:
+    asked = read_filter("timestamp > now() - 2h")
+    token = write_token(Search(predicate=asked, now_ms=1), (1, "tr-0a"))
+    assert read_token(Search(predicate=asked, now_ms=2), token) == (1, "tr-0a")
+
+
+def test_a_token_of_an_order_by_numbers_holds_any_number_that_there_is() -> None:
+    search = Search(order=read_order(["cost DESC"]))
+    for cost in (0.1, 7, None):
+        keys = (cost, 1, "tr-0a")
+        assert read_token(search, write_token(search, keys)) == keys
+    for nonsense in ("0.1", True, math.nan, math.inf, 2**63):
+        with pytest.raises(FilterError, match="invalid page token"):
+            read_token(search, write_token(search, (nonsense, 1, "tr-0a")))
 
 
 @pytest.mark.parametrize("token", [None, ""])

@@ -31,6 +31,9 @@ _UNREAD_SECONDS: Final = 60.0
 """For a client that reads nothing of its response."""
 _BACKLOG: Final = 1024
 
+_BROKEN_OFF: Final = "ASGI callable returned without completing response."
+"""What uvicorn logs of an application that breaks a response off: ours does so on purpose, when the rest can't be had."""
+
 Tls = Callable[[], ssl.SSLContext]
 """Gives what holds for a new connection."""
 
@@ -200,6 +203,7 @@ class HttpListener:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = _Server(config, self._socket, name, tls, max_connections)
         self._task: asyncio.Task[None] | None = None
 
@@ -220,6 +224,10 @@ class HttpListener:
             with suppress(asyncio.CancelledError):
                 await self._task
         self._socket.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg != _BROKEN_OFF
 
 
 def bind(address: Address, name: str, *, shared: bool = False) -> socket.socket:

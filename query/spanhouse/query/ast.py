@@ -54,7 +54,25 @@ class Number:
     end: int
 
 
-Literal = Text | Number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duration:
+    """A number with a unit of time, in milliseconds; an int if it is whole."""
+
+    milliseconds: int | float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """The time of the search, and what is added to it, in milliseconds."""
+
+    added_ms: int | float
+    start: int
+    end: int
+
+
+Literal = Text | Number | Duration | Now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.conditions import exact, nullable
-from spanhouse.query.necessary import necessary
+from spanhouse.query.necessary import necessary, of_candidates
 from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import OneOf
+from spanhouse.query.predicate import OneOf, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
@@ -87,7 +87,8 @@ def _where(conditions: Sequence[str]) -> Iterator[str]:
 
 def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> Iterator[str]:
     """The conditions on a row of ``traces`` that a search stands for; ``keys`` are SQL for its order, needed if it begins after a row."""
-    yield from (exact(clause, parameters) for clause in search.clauses)
+    spans = of_candidates(search, parameters, elsewhere=elsewhere) if any(map(asks_of_spans, search.clauses)) else ""
+    yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)
     if search.since_ns is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from spanhouse.query.ast import Operator
 from spanhouse.query.conditions import test
-from spanhouse.query.order import REQUEST_ID
+from spanhouse.query.names import REQUEST_ID
 from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, OneOf, Predicate, Value
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search, is_start
 from spanhouse.query.statement import Parameters, Statement
@@ -42,13 +42,29 @@ def necessary(search: Search, parameters: Parameters, *, elsewhere: bool = True)
     """Conditions on TraceId and Timestamp of ``traces``. Without ``elsewhere`` no row but a root's says anything that matches."""
     for ids in trace_ids(search):
         yield f"TraceId IN {parameters.add(ids, 'Array(String)')}"
-    looks = _all_looks(search, parameters)
+    if candidates := _candidates(search, parameters, elsewhere=elsewhere):
+        yield f"TraceId IN ({candidates})"
+
+
+def of_candidates(search: Search, parameters: Parameters, *, elsewhere: bool = True) -> str:
+    """A condition on rows of ``otel_traces`` that all spans of matching traces fulfil; '' where it would not spare much."""
+    conditions = [f"TraceId IN {parameters.texts(ids)}" for ids in trace_ids(search)]
+    bounded = search.start_bounds_ns()[0] > EARLIEST_NS or search.services is not None or next(_all_looks(search, Parameters()), None)
+    if bounded and (candidates := _candidates(search, parameters, elsewhere=elsewhere)):
+        conditions.append(f"TraceId IN ({candidates})")
+        times = "SELECT {} FROM trace_carriers WHERE TraceId IN ({})"
+        conditions.append(f"Timestamp BETWEEN ({times.format('min(First)', candidates)}) AND ({times.format('max(Last)', candidates)})")
+    return " AND ".join(conditions)
+
+
+def _candidates(search: Search, parameters: Parameters, *, elsewhere: bool) -> str:
+    """The SELECT of the ids of the traces that can match; '' if that goes for all."""
+    looks = list(_all_looks(search, parameters))
     times = list(_times(search, parameters))
     # A row elsewhere that fulfils the only condition there is names its trace itself.
     alone = len(looks) == 1 and not times
     conditions = [*times, *(look.sql() if elsewhere and look.elsewhere and not alone else f"({look.root})" for look in looks)]
-    if conditions:
-        yield f"TraceId IN (SELECT TraceId FROM trace_carriers WHERE {' AND '.join(conditions)})"
+    return f"SELECT TraceId FROM trace_carriers WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def compile_newest(search: Search, *, limit: int) -> Statement:
@@ -58,7 +74,7 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     milliseconds, and how many rows say something that matches of a trace whose root may not say it.
     """
     parameters = Parameters()
-    looks = _all_looks(search, parameters)
+    looks = list(_all_looks(search, parameters))
     seeming = [*_times(search, parameters), *(f"({look.root})" for look in looks)]
     rows = "SELECT Timestamp FROM trace_carriers" + (f" WHERE {' AND '.join(seeming)}" if seeming else "")
     others = " OR ".join(f"({look.elsewhere})" for look in looks if look.elsewhere)
@@ -67,10 +83,12 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}\nFROM ({newest})", parameters.bound())
 
 
-def _all_looks(search: Search, parameters: Parameters) -> list[_Look]:
+def _all_looks(search: Search, parameters: Parameters) -> Iterator[_Look]:
     # Of the start and of ids more is made than a look, where they go for the whole search.
     clauses = (clause for clause in search.clauses if not (isinstance(clause, Compare | OneOf) and _has_better(clause)))
-    return [*_services(search, parameters), *(look for clause in clauses for look in _looks(clause, parameters))]
+    yield from _services(search, parameters)
+    for clause in clauses:
+        yield from _looks(clause, parameters)
 
 
 def _has_better(clause: Compare | OneOf) -> bool:
@@ -170,7 +188,7 @@ def trace_ids(search: Search) -> Iterator[tuple[str, ...]]:
 
 
 def _values(clause: Compare | OneOf) -> set[Value]:
-    """The values that a clause allows; empty if they are not listed."""
+    """The values that a clause allows, listed; empty if they are not."""
     if isinstance(clause, OneOf):
         return set(clause.values)
     return {clause.value} if clause.operator is Operator.EQUAL else set()

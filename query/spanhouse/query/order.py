@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spanhouse.query.errors import FilterError
+from spanhouse.query.names import REQUEST_ID, resolve_name
 from spanhouse.query.parse import parse_name
-from spanhouse.query.predicate import AttributeField, Field, MapColumn, MapField
-from spanhouse.query.resolve import resolve_name
+from spanhouse.query.predicate import AttributeField, Field, MapColumn, MapField, SpanField
 from spanhouse.schema.trace_attributes import ATTRIBUTES, Attribute, Type
 
 _DIRECTED: Final = re.compile(r"\s*(?P<key>.*?)(?:\s+(?P<direction>ASC|DESC))?\s*\Z", re.IGNORECASE | re.DOTALL)
@@ -19,8 +19,6 @@ _NULLS: Final = re.compile(r"\sNULLS\s+(FIRST|LAST)\s*\Z", re.IGNORECASE)
 EXPERIMENT: Final = AttributeField(Attribute(name="experiment_id", sql="ServiceName", type=Type.TEXT))
 """An MLflow experiment is a service."""
 _TIMESTAMP: Final = AttributeField(ATTRIBUTES["timestamp_ms"])
-REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
-"""The trace's id, as MLflow writes it."""
 _NOT_SORTABLE: Final = (
     AttributeField(ATTRIBUTES["client_request_id"]),
     MapField(MapColumn.METADATA, "mlflow.trace.tokenUsage"),
@@ -79,8 +77,8 @@ def _sorting(entry: str) -> Sorting:
         raise FilterError("an entry of order_by is empty", hint='write "timestamp_ms DESC"')
     name = parse_name(directed["key"])
     field = EXPERIMENT if name.key == EXPERIMENT.attribute.name and name.entity in {None, "attribute", "attributes"} else resolve_name(name, entry)
-    if field in _NOT_SORTABLE:
-        raise FilterError(f"traces cannot be ordered by {name.key}", entry, *directed.span("key"))
+    if isinstance(field, SpanField) or field in _NOT_SORTABLE:
+        raise FilterError(f"traces cannot be ordered by {directed['key']}", entry, *directed.span("key"))
     return Sorting(field, descending=(directed["direction"] or "").upper() == "DESC")
 
 

@@ -10,12 +10,13 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from spanhouse.query.errors import FilterError
+from spanhouse.query.names import field_type
 from spanhouse.query.order import Sorting
-from spanhouse.query.resolve import field_type
 from spanhouse.query.search import Key, Search
 from spanhouse.schema.trace_attributes import Type
 
@@ -63,9 +64,15 @@ def read_token(search: Search, token: str | None) -> tuple[Key, ...] | None:
 def _fits(sorting: Sorting, key: object) -> bool:
     if key is None:
         return True
-    if field_type(sorting.field) is Type.MILLISECONDS:
-        return isinstance(key, int) and not isinstance(key, bool) and key in _INT64
-    return isinstance(key, str)
+    if isinstance(key, bool):
+        return False
+    match field_type(sorting.field):
+        case Type.TIME | Type.DURATION:
+            return isinstance(key, int) and key in _INT64
+        case Type.NUMBER:
+            return (isinstance(key, int) and key in _INT64) or (isinstance(key, float) and math.isfinite(key))
+        case Type.TEXT | Type.STATE:
+            return isinstance(key, str)
 
 
 def _invalid(why: str) -> FilterError:

@@ -10,7 +10,8 @@
                 | name [NOT] IN "(" value { "," value } ")"
                 | name IS [NOT] NULL
     operator   := = | != | < | <= | > | >= | LIKE | ILIKE | RLIKE
-    value      := 'text' | "text" | number
+    value      := 'text' | "text" | number | number unit | now() [(+ | -) number unit]
+    unit       := ms | s | m | h | d | w
     name       := part { "." part }          part: a word, `quoted` or "quoted"
 
 That AND may be left out, and may lead or trail, is MLflow's. NOT binds stronger than AND, AND (also where it is left out) stronger than OR.
@@ -22,9 +23,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, Not, NullTest, Number, Operator, Or, Text
+from spanhouse.query.ast import And, Comparison, Duration, Expression, Identifier, Literal, Membership, Not, Now, NullTest, Number, Operator, Or, Text
 from spanhouse.query.errors import FilterError
-from spanhouse.query.tokens import Kind, Token, tokenize
+from spanhouse.query.tokens import MAX_DIGITS, Kind, Token, tokenize
 
 MAX_COMPARISONS: Final = 200
 """More would exceed the size that the engine takes for a statement. Values of one IN count as one."""
@@ -189,6 +190,10 @@ class _Parser:
                 return Text(value=token.value, start=token.start, end=token.end)
             case Kind.NUMBER:
                 return Number(value=self._number(token), start=token.start, end=token.end)
+            case Kind.DURATION:
+                return Duration(milliseconds=self._number(token), start=token.start, end=token.end)
+            case Kind.NOW:
+                return Now(added_ms=self._number(token), start=token.start, end=token.end)
             case Kind.KEYWORD if token.value == "NULL":
                 raise self._error("NULL is not a value", token, "write IS NULL or IS NOT NULL")
             case Kind.END:
@@ -200,7 +205,7 @@ class _Parser:
 
     def _number(self, token: Token) -> int | float:
         if token.value.lstrip("+-").isdigit():
-            if len(token.value) > 30:
+            if len(token.value) > MAX_DIGITS:
                 raise self._error("the number is too large", token)
             return int(token.value)
         value = float(token.value)

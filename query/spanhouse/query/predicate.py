@@ -15,10 +15,12 @@ from spanhouse.schema.trace_attributes import Attribute
 
 
 class MapColumn(StrEnum):
-    """Columns of ``traces`` that are maps from key to text."""
+    """Columns of ``traces``, and below ``SpanField`` of ``otel_traces``, that are maps from key to text."""
 
     METADATA = "Metadata"
     TAGS = "Tags"
+    SPAN_ATTRIBUTES = "SpanAttributes"
+    RESOURCE_ATTRIBUTES = "ResourceAttributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,44 @@ class AttributeField:
     attribute: Attribute
 
 
-Field = MapField | AttributeField
-Value = str | int | float
+@dataclass(frozen=True, slots=True)
+class SpanField:
+    """What a span has, not its trace."""
+
+    of: TraceField
+
+
+TraceField = MapField | AttributeField
+Field = TraceField | SpanField
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version to compare texts with: those that are versions.
+
+    Attributes:
+        key: as ``version_key`` gives it.
+    """
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time to compare texts with: those that say one."""
+
+    unix_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class FromNow:
+    """The time of the search, and what is added to it."""
+
+    added_ms: int | float
+
+
+Value = str | int | float | Version | Moment | FromNow
+"""What a field is compared with. A number compares numbers: of texts those that are decimal numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +126,56 @@ class Not:
 
 
 Clause = Compare | OneOf | Missing
-Predicate = Clause | All | Either | Not
+
+
+@dataclass(frozen=True, slots=True)
+class SomeSpan:
+    """Some span of the trace fulfils the operand, which asks of ``SpanField`` alone."""
+
+    operand: Predicate
+
+
+Predicate = Clause | All | Either | Not | SomeSpan
 """The closed union of what a filter can mean."""
 
 EVERYTHING: Final = All(())
 """What every trace fulfils."""
+
+
+def at(predicate: Predicate, now_ms: int) -> Predicate:
+    """The same with every ``FromNow`` counted from that Unix time in milliseconds."""
+    match predicate:
+        case All(operands=operands):
+            return All(tuple(at(operand, now_ms) for operand in operands))
+        case Either(operands=operands):
+            return Either(tuple(at(operand, now_ms) for operand in operands))
+        case Not(operand=operand):
+            return Not(at(operand, now_ms))
+        case SomeSpan(operand=operand):
+            return SomeSpan(at(operand, now_ms))
+        case Compare(field=field, operator=operator, value=FromNow() as value):
+            return Compare(field=field, operator=operator, value=_time(field, now_ms + value.added_ms))
+        case OneOf(field=field, values=values, negated=negated):
+            fixed = (_time(field, now_ms + value.added_ms) if isinstance(value, FromNow) else value for value in values)
+            return OneOf(field=field, values=tuple(fixed), negated=negated)
+        case _:
+            return predicate
+
+
+def _time(field: Field, unix_ms: float) -> Value:
+    """A time as a field is compared with it: texts with a moment."""
+    return unix_ms if isinstance(field, AttributeField) else Moment(max(-(2**63), min(int(unix_ms * 1000), 2**63 - 1)))
+
+
+def asks_of_spans(predicate: Predicate) -> bool:
+    """Whether the answer needs spans, and not only what is known of the trace."""
+    match predicate:
+        case All(operands=operands) | Either(operands=operands):
+            return any(map(asks_of_spans, operands))
+        case Not(operand=operand):
+            return asks_of_spans(operand)
+        case _:
+            return isinstance(predicate, SomeSpan)
 
 
 def every(*predicates: Predicate) -> Predicate:

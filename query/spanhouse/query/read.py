@@ -10,14 +10,10 @@ from spanhouse.query.compile_ import COLUMNS
 from spanhouse.query.models import Event, Link, Span, TraceInfo
 from spanhouse.query.search import Key
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.trace_attributes import TraceState
-from spanhouse.schema.vocabulary import TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX
+from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_ID, SENT_AS_TEXT, TraceState
 
 Row = Sequence[Any]
 
-_MLFLOW_ID: Final = "mlflow.traceRequestId"
-"""MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
-_SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
 _STATUS: Final[Mapping[str, str]] = {"Ok": "OK", "STATUS_CODE_OK": "OK", "Error": "ERROR", "STATUS_CODE_ERROR": "ERROR"}
 
 _SPAN_COLUMNS: Final = """SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnixTimestamp64Nano(Timestamp), toInt64(Duration), StatusCode,
@@ -111,32 +107,11 @@ def _read_span(row: Row) -> Span:
 
 def decode_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
     """A span's attributes, those decoded that MLflow's tracer wrote as JSON. Text that is not JSON stays as it is."""
-    by_mlflow = attributes.get(_MLFLOW_ID, "").startswith('"')
+    by_mlflow = attributes.get(MLFLOW_REQUEST_ID, "").startswith('"')
     return {
-        key: _decode(value) if (by_mlflow or key in MLFLOW_JSON_KEYS) and not key.startswith(_SENT_AS_TEXT) else value
+        key: _decode(value) if (by_mlflow or key in MLFLOW_JSON_KEYS) and not key.startswith(SENT_AS_TEXT) else value
         for key, value in attributes.items()
     }
-
-
-MLFLOW_JSON_KEYS: Final = frozenset(
-    {
-        "mlflow.traceRequestId",
-        "mlflow.spanType",
-        "mlflow.spanInputs",
-        "mlflow.spanOutputs",
-        "mlflow.spanFunctionName",
-        "mlflow.spanLogLevel",
-        "mlflow.chat.tokenUsage",
-        "mlflow.chat.tools",
-        "mlflow.llm.model",
-        "mlflow.llm.provider",
-        "mlflow.llm.cost",
-        "mlflow.message.format",
-        "mlflow.experimentId",
-        "mlflow.linkedPrompts",
-    }
-)
-"""Keys that MLflow's tracer writes, always as JSON."""
 
 
 def _decode(value: str) -> Any:

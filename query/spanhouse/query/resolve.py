@@ -1,50 +1,37 @@
-"""AST -> predicate: which field a name means, and whether it can be compared so. All names come from the vocabulary."""
+"""AST -> predicate: which field a name means, and whether it can be compared so. All names come from ``names``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final, assert_never
 
 from spanhouse.query import ast
-from spanhouse.query.ast import And, Comparison, Expression, Identifier, Literal, Membership, NullTest, Operator, Or, Text
-from spanhouse.query.errors import FilterError, nearest
+from spanhouse.query.ast import And, Comparison, Duration, Expression, Identifier, Literal, Membership, Now, NullTest, Number, Operator, Or, Text
+from spanhouse.query.errors import FilterError
+from spanhouse.query.names import GIT_COMMIT, KIND, REQUEST_ID, field_type, is_map, resolve_name
+from spanhouse.query.one_span import on_one_span
+from spanhouse.query.ordered import unix_us, version_key
 from spanhouse.query.parse import parse
-from spanhouse.query.predicate import AttributeField, Compare, Either, Field, MapColumn, MapField, Missing, Not, OneOf, Predicate, Value, every
-from spanhouse.schema.trace_attributes import ATTRIBUTES, Type
-from spanhouse.schema.vocabulary import MODEL_ID, SESSION, TRACE_USER
-
-SOURCE_RUN: Final = MapField(MapColumn.METADATA, "mlflow.sourceRun")
-"""Where MLflow keeps the run that a trace belongs to; filters call it ``run_id``."""
-
-_MAPS: Final[Mapping[str, MapColumn]] = MappingProxyType(
-    {"metadata": MapColumn.METADATA, "request_metadata": MapColumn.METADATA, "tag": MapColumn.TAGS, "tags": MapColumn.TAGS}
+from spanhouse.query.predicate import (
+    Compare,
+    Either,
+    Field,
+    FromNow,
+    Missing,
+    Moment,
+    Not,
+    OneOf,
+    Predicate,
+    Value,
+    Version,
+    every,
 )
-_ATTRIBUTE_PREFIXES: Final = ("attribute", "attributes", "trace")
-_NAMES: Final[Mapping[str, Field]] = MappingProxyType(
-    {name: AttributeField(attribute) for name, attribute in ATTRIBUTES.items()} | {"run_id": SOURCE_RUN}
-)
-_CALLED_OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "trace_id": "request_id",
-        "id": "request_id",
-        "state": "status",
-        "duration": "execution_time_ms",
-        "latency": "execution_time_ms",
-        "service": "metadata.service.name",
-        "session_id": f"metadata.{SESSION}",
-        "user_id": f"metadata.{TRACE_USER}",
-        "model_id": f"metadata.{MODEL_ID.mlflow}",
-    }
-)
-"""What users call an attribute, and its name in this language where no likeness of letters leads there."""
-_LATER: Final = ("span", "feedback", "expectation", "issue")
-"""Entities of MLflow that this language does not have."""
+from spanhouse.schema.trace_attributes import Type
 
 _PATTERNS: Final = frozenset({Operator.LIKE, Operator.ILIKE, Operator.RLIKE})
 _EQUALITY: Final = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
 _QUOTED_NUMBER: Final = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?", re.ASCII)
+_SHORT_SHA: Final = re.compile(r"[0-9a-f]{4,39}")
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -58,23 +45,7 @@ def resolve(expression: Expression, text: str) -> Predicate:
     Raises:
         FilterError: an unknown entity or attribute, or a comparison that its type does not have.
     """
-    match expression:
-        case And(operands=operands):
-            return every(*(resolve(operand, text) for operand in operands))
-        case Or(operands=operands):
-            return Either(tuple(resolve(operand, text) for operand in operands))
-        case ast.Not(operand=operand):
-            negated_one = resolve(operand, text)
-            return negated_one.operand if isinstance(negated_one, Not) else Not(negated_one)
-        case Comparison():
-            return _comparison(expression, text)
-        case Membership(left=left, values=values, negated=negated):
-            field = resolve_name(left, text)
-            return OneOf(field=field, values=tuple(_value(field, Operator.EQUAL, value, left, text) for value in values), negated=negated)
-        case NullTest(left=left, negated=negated):
-            return Missing(field=resolve_name(left, text), negated=negated)
-        case _:
-            assert_never(expression)
+    return on_one_span(_meaning(expression, text))
 
 
 def read_filter(text: str | None) -> Predicate:
@@ -86,56 +57,90 @@ def read_filter(text: str | None) -> Predicate:
     return resolve(parse(text), text or "")
 
 
-def resolve_name(name: Identifier, text: str) -> Field:
-    """The field that a name means.
-
-    Raises:
-        FilterError: there is none.
-    """
-    if name.entity is not None and name.entity in _MAPS:
-        return MapField(_MAPS[name.entity], name.key)
-    if name.entity is None or name.entity in _ATTRIBUTE_PREFIXES:
-        if field := _NAMES.get(name.key):
-            return field
-        if name.entity is None and name.key in _MAPS:
-            raise _error(f"{name.key!r} needs a key", text, name, f"write {name.key}.KEY")
-        meant = _CALLED_OTHERWISE.get(name.key)
-        raise _error(f"unknown attribute {name.key!r}", text, name, f"did you mean {meant!r}?" if meant else nearest(name.key, _NAMES))
-    if name.entity in _LATER:
-        raise _error(f"{name.entity}.* is not supported", text, name, "filters ask for metadata, tags and attributes of the trace")
-    raise _error(f"unknown entity {name.entity!r}", text, name, nearest(name.entity, (*_MAPS, *_ATTRIBUTE_PREFIXES)))
-
-
-def _comparison(comparison: Comparison, text: str) -> Compare:
-    field = resolve_name(comparison.left, text)
-    operator = comparison.operator
-    if field_type(field) is Type.MILLISECONDS:
-        if operator in _PATTERNS:
-            raise _error(f"{operator} needs text, and {comparison.left.key} is a number", text, comparison, "compare it by = != < <= > >=")
-    elif operator not in _PATTERNS | _EQUALITY:
-        raise _error(f"{operator} needs a number, and {comparison.left.key} is text", text, comparison, "compare it by = != LIKE ILIKE RLIKE IN")
-    return Compare(field=field, operator=operator, value=_value(field, operator, comparison.right, comparison.left, text))
-
-
-def field_type(field: Field) -> Type:
-    """What a field's values are compared as; values of maps are text."""
-    match field:
-        case MapField():
-            return Type.TEXT
-        case AttributeField(attribute=attribute):
-            return attribute.type
+def _meaning(expression: Expression, text: str) -> Predicate:
+    match expression:
+        case And(operands=operands):
+            return every(*(_meaning(operand, text) for operand in operands))
+        case Or(operands=operands):
+            return Either(tuple(_meaning(operand, text) for operand in operands))
+        case ast.Not(operand=operand):
+            meant = _meaning(operand, text)
+            return meant.operand if isinstance(meant, Not) else Not(meant)
+        case Comparison():
+            return _comparison(expression, text)
+        case Membership():
+            return _membership(expression, text)
+        case NullTest(left=left, negated=negated):
+            return Missing(field=resolve_name(left, text), negated=negated)
         case _:
-            assert_never(field)
+            assert_never(expression)
+
+
+def _comparison(comparison: Comparison, text: str) -> Predicate:
+    field, operator, name = resolve_name(comparison.left, text), comparison.operator, comparison.left
+    if field_type(field) in {Type.TEXT, Type.STATE}:
+        if operator not in _PATTERNS | _EQUALITY and not is_map(field):
+            raise _error(f"{operator} needs a number, and {name.key} is text", text, comparison, "compare it by = != LIKE ILIKE RLIKE IN")
+    elif operator in _PATTERNS:
+        raise _error(f"{operator} needs text, and {name.key} is a number", text, comparison, "compare it by = != < <= > >=")
+    value = _value(field, operator, comparison.right, name, text)
+    if field == GIT_COMMIT and operator in _EQUALITY and isinstance(value, str):
+        return _commits((value,), negated=operator is Operator.NOT_EQUAL)
+    return Compare(field=field, operator=operator, value=value)
+
+
+def _membership(membership: Membership, text: str) -> Predicate:
+    field = resolve_name(membership.left, text)
+    values = tuple(_value(field, Operator.EQUAL, value, membership.left, text) for value in membership.values)
+    for value, literal in zip(values, membership.values, strict=True):
+        if isinstance(value, str) is not isinstance(values[0], str) or (isinstance(value, FromNow) and is_map(field)):
+            raise _error("a list holds texts or numbers, not both", text, literal, "quote them all")
+    if field == GIT_COMMIT and all(isinstance(value, str) for value in values):
+        return _commits(tuple(str(value) for value in values), negated=membership.negated)
+    return OneOf(field=field, values=values, negated=membership.negated)
+
+
+def _commits(values: tuple[str, ...], *, negated: bool) -> Predicate:
+    """That the commit is one of some, of which each may be a short sha: the begin of a full one."""
+    found: list[Predicate] = []
+    for value in values:
+        short = _SHORT_SHA.fullmatch(value.lower())
+        operator, sha = (Operator.LIKE, f"{value.lower()}%") if short else (Operator.EQUAL, value)
+        found.append(Compare(field=GIT_COMMIT, operator=operator, value=sha))
+    one = found[0] if len(found) == 1 else Either(tuple(found))
+    return every(Missing(field=GIT_COMMIT, negated=True), Not(one)) if negated else one
 
 
 def _value(field: Field, operator: Operator, literal: Literal, name: Identifier, text: str) -> Value:
-    if field_type(field) is Type.MILLISECONDS:
-        return _milliseconds(literal, name, text)
-    if not isinstance(literal, Text):
-        raise _error(f"{name.key} is text, its value is quoted", text, literal, f"write '{text[literal.start : literal.end]}'")
-    if isinstance(field, AttributeField) and field.attribute.name == "request_id" and operator in _EQUALITY:
-        return "tr-" + bare_trace_id(literal.value)
-    return literal.value
+    kind = field_type(field)
+    if kind in {Type.TIME, Type.DURATION, Type.NUMBER}:
+        return _number(kind, literal, name, text)
+    if isinstance(literal, Text):
+        return _text(field, operator, literal.value)
+    written = text[literal.start : literal.end]
+    if operator in _PATTERNS or not is_map(field):
+        raise _error(f"{name.key} is text, its value is quoted", text, literal, f"write '{written}'")
+    match literal:
+        case Number(value=value):
+            return float(value)
+        case Now(added_ms=added_ms):
+            return FromNow(added_ms)
+        case Duration():
+            raise _error(f"{name.key} has no unit of time", text, literal, "write the number alone, in the unit in which it is stored")
+        case _:
+            assert_never(literal)
+
+
+def _text(field: Field, operator: Operator, value: str) -> Value:
+    if operator in _EQUALITY:
+        return "tr-" + bare_trace_id(value) if field == REQUEST_ID else value.capitalize() if field == KIND else value
+    if operator in _PATTERNS:
+        return value
+    # In order: a time, since its begin reads as a version; a version; else as text.
+    if (time_us := unix_us(value)) is not None:
+        return Moment(time_us)
+    key = version_key(value)
+    return value if key is None else Version(key)
 
 
 def bare_trace_id(trace_id: str) -> str:
@@ -143,14 +148,39 @@ def bare_trace_id(trace_id: str) -> str:
     return trace_id.removeprefix("tr-").lower()
 
 
-def _milliseconds(literal: Literal, name: Identifier, text: str) -> Value:
-    if isinstance(literal, Text):
-        if not _QUOTED_NUMBER.fullmatch(literal.value):
-            raise _error(f"{name.key} is in milliseconds, {literal.value!r} is no number", text, literal, "a time is Unix time: 1735689600000")
-        value: int | float = float(literal.value) if "." in literal.value else int(literal.value)
-    else:
-        value = literal.value
-    # Beyond Int64 only the order matters, which a float keeps.
+def _number(kind: Type, literal: Literal, name: Identifier, text: str) -> Value:
+    match literal:
+        case Now(added_ms=added_ms) if kind is Type.TIME:
+            return FromNow(added_ms)
+        case Duration(milliseconds=milliseconds) if kind is Type.DURATION:
+            return _bounded(milliseconds)
+        case Number(value=value):
+            return _bounded(value)
+        case Text(value=written) if _QUOTED_NUMBER.fullmatch(written):
+            return _bounded(float(written) if "." in written else int(written))
+        case Text(value=written) if kind is Type.TIME and (time_us := unix_us(written)) is not None:
+            return time_us // 1000 if time_us % 1000 == 0 else time_us / 1000
+        case Now():
+            raise _error(f"{name.key} is no time", text, literal, "compare it with a number")
+        case Duration():
+            hint = "such as now() - 2h" if kind is Type.TIME else "compare it with a number"
+            raise _error(f"{name.key} is no length of time", text, literal, hint)
+        case Text(value=written):
+            message, hint = _NO_NUMBER[kind]
+            raise _error(f"{name.key} is {message}, {written!r} is no number", text, literal, hint)
+        case _:
+            assert_never(literal)
+
+
+_NO_NUMBER: Final = {
+    Type.TIME: ("in milliseconds", "a time is Unix time, 1735689600000, or '2025-01-01T00:00:00Z', or now() - 2h"),
+    Type.DURATION: ("in milliseconds", "a length of time is 1500, or 1.5s without quotes"),
+    Type.NUMBER: ("a number", "write one, without quotes"),
+}
+
+
+def _bounded(value: float) -> int | float:
+    """Beyond Int64 only the order matters, which a float keeps."""
     return float(value) if isinstance(value, int) and value not in _INT64 else value
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spanhouse.query.ast import Operator
 from spanhouse.query.order import Sorting, read_order, sorts_by_start
-from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Either, Field, OneOf, Predicate
+from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Either, Field, OneOf, Predicate, at
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 EARLIEST_NS: Final = -(2**63)
@@ -16,7 +17,7 @@ LATEST_NS: Final = 2**63 - 1
 _MS_NS: Final = 1_000_000
 _START_SQL: Final = ATTRIBUTES["timestamp_ms"].sql
 
-Key = str | int | None
+Key = str | int | float | None
 """The value by which a row is sorted; None where it is missing."""
 
 
@@ -31,6 +32,7 @@ class Search:
         after: order keys of the row after which to begin; None for the first.
         since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
         until_ns: latest start of a trace, in Unix nanoseconds; None for any.
+        now_ms: what the predicate's ``now()`` means, in Unix milliseconds.
     """
 
     predicate: Predicate = EVERYTHING
@@ -39,6 +41,7 @@ class Search:
     after: tuple[Key, ...] | None = None
     since_ns: int | None = None
     until_ns: int | None = None
+    now_ms: int = field(default_factory=lambda: time.time_ns() // _MS_NS)
 
     def beginning(self, after: tuple[Key, ...] | None) -> Search:
         """The same search, from after the row with these order keys."""
@@ -46,8 +49,9 @@ class Search:
 
     @property
     def clauses(self) -> tuple[Predicate, ...]:
-        """What the predicate joins by AND."""
-        return self.predicate.operands if isinstance(self.predicate, All) else (self.predicate,)
+        """What the predicate joins by AND, its times counted from now."""
+        predicate = at(self.predicate, self.now_ms)
+        return predicate.operands if isinstance(predicate, All) else (predicate,)
 
     def start_bounds_ns(self) -> tuple[int, int]:
         """Earliest and latest start that a matching trace can have, in Unix nanoseconds, both inclusive."""
@@ -58,7 +62,7 @@ class Search:
                 latest_ns = min(latest_ns, _ns(key + 1))
             else:
                 earliest_ns = max(earliest_ns, _ns(key))
-        asked_earliest_ns, asked_latest_ns = _bounds_ns(self.predicate)
+        asked_earliest_ns, asked_latest_ns = _bounds_ns(All(self.clauses))
         return max(earliest_ns, asked_earliest_ns), min(latest_ns, asked_latest_ns)
 
 
@@ -79,7 +83,7 @@ def _bounds_ns(predicate: Predicate) -> tuple[int, int]:
             if operator in {Operator.EQUAL, Operator.LESS, Operator.LESS_OR_EQUAL}:
                 latest_ns = _ns(math.ceil(value) + 1)
         case OneOf(field=field, values=values, negated=False) if is_start(field):
-            numbers = [value for value in values if not isinstance(value, str)]
+            numbers = [value for value in values if isinstance(value, int | float)]
             earliest_ns, latest_ns = _ns(math.floor(min(numbers))), _ns(math.ceil(max(numbers)) + 1)
         case _:
             pass

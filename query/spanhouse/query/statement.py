@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -36,28 +36,32 @@ class Parameters:
         """Bind a text."""
         return self.add(value, "String")
 
+    def texts(self, values: tuple[str, ...]) -> str:
+        """Bind a list of texts."""
+        return self.add(values, "Array(String)")
+
     def nanoseconds(self, value: int) -> str:
         """Bind a Unix time in nanoseconds; the placeholder is a DateTime64(9)."""
         return f"fromUnixTimestamp64Nano({self.add(value, 'Int64')})"
 
-    def value(self, value: Value) -> str:
+    def value(self, value: str | float) -> str:
         """Bind a value of a filter."""
         return self.add(value, sql_type(value))
 
-    def values(self, values: tuple[Value, ...]) -> str:
+    def values(self, values: Sequence[Value]) -> str:
         """Bind a list of values of a filter."""
         if all(isinstance(value, str) for value in values):
             return self.add(tuple(str(value) for value in values), "Array(String)")
         if all(isinstance(value, int) for value in values):
-            return self.add(tuple(int(value) for value in values), "Array(Int64)")
-        return self.add(tuple(float(value) for value in values), "Array(Float64)")
+            return self.add(tuple(value for value in values if isinstance(value, int)), "Array(Int64)")
+        return self.add(tuple(float(value) for value in values if isinstance(value, int | float)), "Array(Float64)")
 
     def bound(self) -> Mapping[str, Parameter]:
         """All that was bound, by name."""
         return MappingProxyType({name: value for (_, value), name in self._placeholders.items()})
 
 
-def sql_type(value: Value) -> str:
+def sql_type(value: str | float) -> str:
     """The SQL type that a value of a filter is bound as."""
     match value:
         case str():

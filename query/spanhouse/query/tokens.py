@@ -16,10 +16,16 @@ from spanhouse.query.errors import FilterError
 _SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"\w+")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_UNIT: Final = re.compile(r"(ms|s|m|h|d|w)\b")
+_NOW: Final = re.compile(r"now\s*\(\s*\)(?:\s*(?P<sign>[+-])\s*(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d|w)\b)?", re.IGNORECASE | re.ASCII)
+_COMMENT: Final = re.compile(r"--|/\*|#")
 _OPERATOR: Final = re.compile(r"[=!<>~]+")
 _OPERATORS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _INSTEAD: Final = {"==": "=", "<>": "!=", "=<": "<=", "=>": ">=", "!": "!=", "~": "RLIKE", "=~": "RLIKE"}
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "LIKE", "ILIKE", "RLIKE", "IN", "IS", "NULL", "BETWEEN"})
+MAX_DIGITS: Final = 30
+"""Of a whole number."""
+_UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PUNCTUATION: Final = frozenset("(),")
 
 
@@ -30,6 +36,8 @@ class Kind(Enum):
     KEYWORD = auto()
     TEXT = auto()
     NUMBER = auto()
+    DURATION = auto()
+    NOW = auto()
     OPERATOR = auto()
     PUNCTUATION = auto()
     END = auto()
@@ -41,7 +49,7 @@ class Token:
 
     Attributes:
         kind: what it is.
-        value: its text, without quotes and escapes; a keyword in upper case.
+        value: its text, without quotes and escapes; a keyword in upper case; of a duration, and of what is added to now, the milliseconds.
         start: where it begins, in characters from 0.
         end: where it ends, exclusive.
         parts: for a name, its parts between dots, without quotes and escapes.
@@ -85,9 +93,14 @@ def _token(text: str, start: int) -> Token:
         if character == "`" or (character == '"' and text.startswith(".", end)):
             return _name(text, start)
         return Token(Kind.TEXT, value, start, end, quote=character)
+    if now := _NOW.match(text, start):
+        added = _milliseconds(f"{now['sign']}{now['number']}", now["unit"]) if now["unit"] else "0"
+        return Token(Kind.NOW, added, start, now.end())
     if number := _NUMBER.match(text, start):
+        if unit := _UNIT.match(text, number.end()):
+            return Token(Kind.DURATION, _milliseconds(number[0], unit[0]), start, unit.end())
         if tail := _WORD.match(text, number.end()):
-            raise FilterError("not a number", text, start, tail.end(), "text is quoted: 'like this'")
+            raise FilterError("not a number", text, start, tail.end(), "text is quoted: 'like this'; units of time are ms, s, m, h, d, w")
         return Token(Kind.NUMBER, number[0], start, number.end())
     if _WORD.match(text, start):
         return _name(text, start)
@@ -100,7 +113,17 @@ def _token(text: str, start: int) -> Token:
         return Token(Kind.OPERATOR, operator[0], start, operator.end())
     if character in _PUNCTUATION:
         return Token(Kind.PUNCTUATION, character, start, start + 1)
+    if comment := _COMMENT.match(text, start):
+        raise FilterError("a filter has no comments", text, start, comment.end(), "leave it out")
     raise FilterError(f"unexpected {character!r}", text, start, start + 1, "a key with such a character is quoted: metadata.`my-key`")
+
+
+def _milliseconds(number: str, unit: str) -> str:
+    """A length of time in milliseconds, written as a number."""
+    if number.lstrip("+-").isdigit() and len(number) <= MAX_DIGITS:
+        return str(int(number) * _UNIT_MS[unit])
+    milliseconds = float(number) * _UNIT_MS[unit]
+    return str(int(milliseconds)) if milliseconds.is_integer() and abs(milliseconds) < 2**53 else str(milliseconds)
 
 
 def _name(text: str, start: int) -> Token:

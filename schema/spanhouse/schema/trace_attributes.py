@@ -10,13 +10,18 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from spanhouse.schema.vocabulary import GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_NAME, SESSION, TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TRACE_USER
+
 
 class Type(StrEnum):
     """Types of the values that a filter can compare."""
 
     TEXT = "text"
-    MILLISECONDS = "milliseconds"
-    """Unix time or a length of time, in whole milliseconds."""
+    TIME = "time"
+    """Unix time in whole milliseconds."""
+    DURATION = "duration"
+    """A length of time in milliseconds."""
+    NUMBER = "number"
     STATE = "state"
     """One of ``STATES``."""
 
@@ -31,13 +36,13 @@ class TraceState(StrEnum):
 
 
 class Attribute(NamedTuple):
-    """A trace attribute of the filter language.
+    """An attribute of a trace, or of a span, in the filter language.
 
     Attributes:
         name: the name that filters use.
-        sql: the expression over columns of ``traces`` that gives its value. NULL or '' where a trace has none, see ``absent``.
+        sql: the expression over columns of ``traces``, or of ``otel_traces``, that gives its value. NULL or '' where there is none, see ``absent``.
         type: what it can be compared with.
-        absent: SQL literal that stands for "no value"; None if every trace has one.
+        absent: SQL literal that stands for "no value"; None if there always is one.
     """
 
     name: str
@@ -54,17 +59,81 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
     {
         attribute.name: attribute
         for attribute in (
-            Attribute(name="timestamp", sql=_TIMESTAMP, type=Type.MILLISECONDS),
-            Attribute(name="timestamp_ms", sql=_TIMESTAMP, type=Type.MILLISECONDS),
-            Attribute(name="execution_time", sql=_EXECUTION_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="execution_time_ms", sql=_EXECUTION_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="end_time", sql=_END_TIME, type=Type.MILLISECONDS, absent="NULL"),
-            Attribute(name="end_time_ms", sql=_END_TIME, type=Type.MILLISECONDS, absent="NULL"),
+            Attribute(name="timestamp", sql=_TIMESTAMP, type=Type.TIME),
+            Attribute(name="timestamp_ms", sql=_TIMESTAMP, type=Type.TIME),
+            Attribute(name="execution_time", sql=_EXECUTION_TIME, type=Type.DURATION, absent="NULL"),
+            Attribute(name="execution_time_ms", sql=_EXECUTION_TIME, type=Type.DURATION, absent="NULL"),
+            Attribute(name="end_time", sql=_END_TIME, type=Type.TIME, absent="NULL"),
+            Attribute(name="end_time_ms", sql=_END_TIME, type=Type.TIME, absent="NULL"),
             Attribute(name="status", sql="State", type=Type.STATE),
             Attribute(name="name", sql="Name", type=Type.TEXT, absent="''"),
             Attribute(name="request_id", sql="concat('tr-', TraceId)", type=Type.TEXT),
             Attribute(name="client_request_id", sql="ClientRequestId", type=Type.TEXT, absent="''"),
+            Attribute(name="tokens.total", sql="toInt64(InputTokens + OutputTokens)", type=Type.NUMBER),
+            Attribute(name="cost", sql="if(isFinite(Cost), Cost, NULL)", type=Type.NUMBER, absent="NULL"),
+            Attribute(name="span.count", sql="toInt64(SpanCount)", type=Type.NUMBER),
         )
     }
 )
 """Names that stand alone in a filter, or after ``attribute.``, ``attributes.`` or ``trace.``."""
+
+SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "run_id": "mlflow.sourceRun",
+        "session": SESSION,
+        "user": TRACE_USER,
+        "model.name": MODEL_NAME,
+        "git.commit": GIT_COMMIT.mlflow,
+        "git.branch": GIT_BRANCH.mlflow,
+        "git.dirty": GIT_DIRTY.mlflow,
+    }
+)
+"""Names that stand alone, too -> the metadata key that each means."""
+
+_CONTENT: Final = (
+    "arrayStringConcat(arrayConcat([CAST(SpanName, 'String'), StatusMessage], CAST(mapKeys(SpanAttributes), 'Array(String)'), "
+    "mapValues(SpanAttributes), CAST(Events.Name, 'Array(String)'), "
+    "arrayFlatten(arrayMap(m -> arrayConcat(CAST(mapKeys(m), 'Array(String)'), mapValues(m)), Events.Attributes))), '\\n')"
+)
+
+SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
+    {
+        attribute.name: attribute
+        for attribute in (
+            Attribute(name="name", sql="SpanName", type=Type.TEXT),
+            Attribute(
+                name="status",
+                sql="multiIf(StatusCode IN ('Ok', 'STATUS_CODE_OK'), 'OK', StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR', 'UNSET')",
+                type=Type.STATE,
+            ),
+            Attribute(name="kind", sql="initcap(replaceOne(SpanKind, 'SPAN_KIND_', ''))", type=Type.TEXT, absent="''"),
+            Attribute(name="duration_ms", sql="(Duration / 1000000)", type=Type.DURATION),
+            Attribute(name="content", sql=_CONTENT, type=Type.TEXT),
+        )
+    }
+)
+"""Names that stand after ``span.``, besides ``attributes.KEY`` and ``type``, which is the attribute ``SPAN_TYPE``. ``content`` is, a line each,
+the span's name, its status message, the keys and values of its attributes, and names, keys and values of its events."""
+
+MLFLOW_REQUEST_ID: Final = "mlflow.traceRequestId"
+"""MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
+SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
+MLFLOW_JSON_KEYS: Final = frozenset(
+    {
+        "mlflow.traceRequestId",
+        "mlflow.spanType",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
+        "mlflow.spanFunctionName",
+        "mlflow.spanLogLevel",
+        "mlflow.chat.tokenUsage",
+        "mlflow.chat.tools",
+        "mlflow.llm.model",
+        "mlflow.llm.provider",
+        "mlflow.llm.cost",
+        "mlflow.message.format",
+        "mlflow.experimentId",
+        "mlflow.linkedPrompts",
+    }
+)
+"""Keys that MLflow's tracer writes, always as JSON."""

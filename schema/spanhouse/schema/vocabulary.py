@@ -50,6 +50,8 @@ GIT_DIRTY: Final = ProcessKey("mlflow.source.git.dirty")
 """``true`` or ``false``: whether tracked files differ from HEAD. Absent when that is not known."""
 MODEL_ID: Final = ProcessKey("mlflow.modelId")
 """Id of the LoggedModel that is active in the process."""
+MODEL_NAME: Final = "mlflow.model.name"
+"""Name of that model, where the application gave one."""
 USER: Final = ProcessKey("mlflow.user")
 """Operating-system user."""
 APP_VERSION: Final = ProcessKey("app_version", read=("service.version",))

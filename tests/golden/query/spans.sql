@@ -1,9 +1,15 @@
--- p0: ["0af7651916cd43dd8448eb211c80319c"]
-WITH (SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {p0:Array(String)}) AS times
-SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnixTimestamp64Nano(Timestamp), toInt64(Duration), StatusCode,
-    StatusMessage, SpanKind, ServiceName, ScopeName, ScopeVersion, SpanAttributes, ResourceAttributes,
-    Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
-    Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
-FROM otel_traces
-WHERE TraceId IN {p0:Array(String)} AND Timestamp BETWEEN times.1 AND times.2
-ORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId
+-- p0: "1"
+-- p1: 5000000
+-- p2: 5
+-- p3: "app_version"
+-- p4: "x"
+-- p5: "ERROR"
+-- p6: "a"
+-- p7: "y"
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+FROM traces
+WHERE toUnixTimestamp64Milli(Timestamp) >= {p2:Int64}
+  AND (mapContains(Metadata, {p3:String}) AND Metadata[{p3:String}] = {p0:String})
+  AND TraceId IN (SELECT TraceId FROM otel_traces WHERE TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p1:Int64}) AND (AppVersion = {p0:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p0:String}))) AND Timestamp BETWEEN (SELECT min(First) FROM trace_carriers WHERE TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p1:Int64}) AND (AppVersion = {p0:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p0:String})))) AND (SELECT max(Last) FROM trace_carriers WHERE TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p1:Int64}) AND (AppVersion = {p0:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p0:String})))) AND (SpanName = {p4:String} AND multiIf(StatusCode IN ('Ok', 'STATUS_CODE_OK'), 'OK', StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR', 'UNSET') = {p5:String} AND (mapContains(ResourceAttributes, {p6:String}) AND ResourceAttributes[{p6:String}] != {p7:String})))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p1:Int64}) AND (AppVersion = {p0:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p0:String})))
+ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from spanhouse.exporter import origin
@@ -18,15 +22,19 @@ from spanhouse.exporter.clickhouse_http.errors import (
     UNKNOWN_EXCEPTION,
     EngineError,
 )
+from spanhouse.exporter.clickhouse_http.exchange import Exchange
+from spanhouse.exporter.clickhouse_http.query_log import QueryLog
 from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
 from spanhouse.exporter.clickhouse_http.request import MAX_BODY_BYTES, query_id, read_fields, read_request, too_large
-from spanhouse.exporter.clickhouse_http.response import Response
+from spanhouse.exporter.clickhouse_http.response import Packer, Response
+from spanhouse.exporter.clickhouse_http.running import Running
 
 _log = logging.getLogger(__name__)
 
-Authorize = Callable[[Mapping[str, str]], bool]
-"""Whether a request, by its headers (lower-case names), may read."""
+Authorize = Callable[[Mapping[str, str]], str | None]
+"""Whose request that is, by its headers (lower-case names); None for one that may not read."""
 
+_KILL_AGAIN_SECONDS: Final = 0.2
 _METHODS: Final = ("GET", "HEAD", "POST")
 _OK: Final = b"Ok.\n"
 _NO_HANDLE: Final = b"There is no handle for this path: use / with a query, /ping or /replicas_status\n"
@@ -45,17 +53,20 @@ class ClickHouseHttp:
 
     api_port: int | None = None
 
-    def __init__(self, reader: Reader, *, authorize: Authorize | None = None) -> None:
+    def __init__(self, reader: Reader, *, authorize: Authorize | None = None, query_log: QueryLog | None = None) -> None:
         """Make the application.
 
         Args:
             reader: runs the queries.
             authorize: decides on every query; None for a listener on loopback, where the Host header is checked instead.
+            query_log: where queries are written down; None for nowhere.
         """
         self._reader = reader
+        self._query_log = query_log
         self._authorize = authorize
         self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
         self._busy = 0
+        self._asking: Counter[str] = Counter()
         self._workers = ThreadPoolExecutor(self._places, thread_name_prefix="clickhouse-http")
 
     def close(self) -> None:
@@ -65,13 +76,13 @@ class ClickHouseHttp:
     async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        answer = await self._answer(scope, headers, receive)
-        if answer is None:  # the client has left
+        answer = await self._answer(scope, headers, receive, send)
+        if answer is None:  # the client has left, or has it already
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
-    async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive) -> Response | None:
+    async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive, send: _Send) -> Response | None:
         listening = (scope.get("server") or ("", 0))[0]
         if origin.is_from_elsewhere(headers):
             return self._error(EngineError(ACCESS_DENIED, "Requests of web pages from elsewhere are not answered"))
@@ -85,11 +96,12 @@ class ClickHouseHttp:
             case "/replicas_status":
                 return Response(body=_OK)
             case "/":
-                return await self._query(scope, headers, receive)
+                return await self._query(scope, headers, receive, send)
         return Response(status=404, body=_NO_HANDLE)
 
-    async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive) -> Response | None:
-        if self._authorize is not None and not self._authorize(headers):
+    async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive, send: _Send) -> Response | None:
+        asker = None if self._authorize is None else self._authorize(headers)
+        if self._authorize is not None and asker is None:
             return self._error(EngineError(AUTHENTICATION_FAILED, "Authentication failed: give a token that may read, as Bearer or password"))
         try:
             body = await _read(receive)
@@ -99,16 +111,65 @@ class ClickHouseHttp:
             return None
         if self._busy >= self._places:
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again"))
+        if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
+            of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
+            return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
+        with self._place(asker):
+            running = Running()
+            running.entry.asker = asker or ""
+            return await self._work(scope, headers, body, running, receive=receive, send=send)
+
+    @contextmanager
+    def _place(self, asker: str | None) -> Iterator[None]:
+        """Count a query, with those of the same token."""
         self._busy += 1
+        if asker is not None:
+            self._asking[asker] += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, scope["query_string"], headers, body)
-        except EngineError as error:
-            return self._error(error)
+            yield
         finally:
             self._busy -= 1
+            if asker is not None:
+                self._asking[asker] -= 1
+                self._asking += Counter()  # lets go of those that ask nothing any more
 
-    def _run(self, query_string: bytes, headers: Mapping[str, str], body: bytes) -> Response:
-        """Run a query; in a thread of its own."""
+    async def _work(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes, running: Running, *, receive: _Receive, send: _Send
+    ) -> Response | None:
+        """Have a thread run the query, and end it when the client leaves."""
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(send, loop, with_body=scope["method"] != "HEAD")
+        work = loop.run_in_executor(self._workers, self._run_logged, scope["query_string"], headers, body, running, exchange)
+        left = asyncio.create_task(_left(receive))
+        either: set[asyncio.Future[Any]] = {work, left}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            while not work.done():
+                await self._end(running, work)
+            return work.result()
+        finally:
+            left.cancel()
+
+    async def _end(self, running: Running, work: asyncio.Future[Response | None]) -> None:
+        """End a query for which nobody waits; it may be about to begin, so once may not be enough."""
+        running.leave()
+        try:
+            await asyncio.to_thread(self._reader.kill, running)
+        except EngineError as error:
+            _log.warning("a query whose client has left could not be ended: %s", error)
+        await asyncio.wait({work}, timeout=_KILL_AGAIN_SECONDS)
+
+    def _run_logged(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
+        begun = time.perf_counter()
+        try:
+            return self._run(query_string, headers, body, running, exchange)
+        finally:
+            running.entry.seconds = time.perf_counter() - begun
+            if self._query_log is not None and running.entry.query_id:
+                self._query_log.write(running.entry)
+
+    def _run(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
+        """Run a query; in a thread of its own. None if its result was sent in pieces."""
         identifier = None
         try:
             fields = read_fields(query_string)
@@ -117,22 +178,33 @@ class ClickHouseHttp:
             del body
             if not request.statement.strip():
                 return Response(headers={"x-clickhouse-query-id": identifier}, body=_OK)
-            result = self._reader.query(
+            running.entry.query_id, running.entry.statement, running.entry.parameters = identifier, request.statement, request.parameters
+            describe = partial(response.of_result, query_id=identifier, timezone=self._reader.timezone)
+            with self._reader.answering(
                 request.statement,
                 output_format=request.default_format or DEFAULT_FORMAT,
                 parameters=request.parameters,
                 database=request.database,
                 settings=request.fields,
-            )
-            return response.of_result(result, query_id=identifier, timezone=self._reader.timezone, accepts=request.accepts)
+                running=running,
+            ) as pieces:
+                return exchange.answer(pieces, Packer(request.accepts), describe, running)
         except EngineError as error:
+            running.entry.code = error.code
             return self._error(error, identifier)
         except Exception:  # noqa: BLE001  # a defect of ours must not end the connection without an answer
+            running.entry.code = UNKNOWN_EXCEPTION
             _log.exception("a query failed unexpectedly")
             return self._error(EngineError(UNKNOWN_EXCEPTION, "The query failed unexpectedly: the server's log has the reason"), identifier)
 
     def _error(self, error: EngineError, identifier: str | None = None) -> Response:
         return response.of_error(error, query_id=identifier or str(uuid.uuid4()), version=self._reader.version)
+
+
+async def _left(receive: _Receive) -> None:
+    """Return when the client has left, which is what comes after its request."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(receive: _Receive) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ _JSON_ROWS: Final = "JSONCompactEachRow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a query gave.
+    """What a query gave, or a piece of it.
 
     Attributes:
         body: the rows in ``output_format``.
@@ -49,14 +49,28 @@ class Connection:
             result = self._handle.query(sql, output_format, params=dict(parameters))
         except Exception as error:  # noqa: BLE001  # the engine's errors are of several classes; all carry a code
             raise EngineError.of(error) from None
-        return Result(
-            body=result.bytes() or b"",
-            output_format=output_format,
-            rows=result.rows_read(),
-            read_rows=result.storage_rows_read(),
-            read_bytes=result.storage_bytes_read(),
-            elapsed_seconds=result.elapsed(),
-        )
+        return _result(result, output_format)
+
+    def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[Result]:
+        """Run one SELECT and give its result block by block, each when the one before was taken. Whoever stops early ends the query.
+
+        Raises:
+            EngineError: it failed.
+        """
+        try:
+            with self._handle.send_query(sql, output_format, params=dict(parameters)) as blocks:
+                for block in blocks:
+                    yield _result(block, output_format)
+        except Exception as error:  # noqa: BLE001  # as above
+            raise EngineError.of(error) from None
+
+    def kill(self, comment: str) -> None:
+        """End the queries whose text begins with a comment. Only on a connection that may do more than read.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        self.run("KILL QUERY WHERE startsWith(query, {comment:String}) ASYNC", _JSON_ROWS, {"comment": escape(comment)})
 
     def rows(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[list[Any]]:
         """The rows of one of our own statements.
@@ -72,6 +86,17 @@ class Connection:
         self._handle.close()
 
 
+def _result(result: Any, output_format: str) -> Result:
+    return Result(
+        body=result.bytes() or b"",
+        output_format=output_format,
+        rows=result.rows_read(),
+        read_rows=result.storage_rows_read(),
+        read_bytes=result.storage_bytes_read(),
+        elapsed_seconds=result.elapsed(),
+    )
+
+
 def connect(directory: str, database: str, settings: Mapping[str, str]) -> Connection:
     """Open a connection, set its settings, then ``readonly = 1``, after which nothing can be set.
 
@@ -83,10 +108,7 @@ def connect(directory: str, database: str, settings: Mapping[str, str]) -> Conne
     Raises:
         EngineError: a setting has a value that the engine does not take.
     """
-    # Not above: a receive process has no engine, and in others it is to be loaded after `embedded.client_arguments` was asked.
-    import chdb
-
-    connection = Connection(chdb.connect(directory))
+    connection = connect_freely(directory)
     try:
         connection.run("USE {database:Identifier}", _JSON_ROWS, {"database": database})
         assignments = ", ".join(f"{name} = {{{name}:String}}" for name in settings)
@@ -95,6 +117,18 @@ def connect(directory: str, database: str, settings: Mapping[str, str]) -> Conne
         connection.close()
         raise
     return connection
+
+
+def connect_freely(directory: str) -> Connection:
+    """Open a connection without limits, for statements of our own.
+
+    Args:
+        directory: of the engine, which this process has open.
+    """
+    # Not above: a receive process has no engine, and in others it is to be loaded after `embedded.client_arguments` was asked.
+    import chdb
+
+    return Connection(chdb.connect(directory))
 
 
 def escape(text: str) -> str:

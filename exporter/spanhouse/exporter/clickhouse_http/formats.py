@@ -77,6 +77,33 @@ _FORMATS: Final = frozenset(
 _BY_LOWER_CASE: Final = {name.lower(): name for name in _FORMATS}
 
 
+_BY_ROW: Final = frozenset(
+    {
+        "CSV",
+        "JSONCompactEachRow",
+        "JSONCompactStringsEachRow",
+        "JSONEachRow",
+        "JSONLines",
+        "JSONStringsEachRow",
+        "LineAsString",
+        "MsgPack",
+        "NDJSON",
+        "Native",
+        "RowBinary",
+        "TSKV",
+        "TSV",
+        "TSVRaw",
+        "TabSeparated",
+        "TabSeparatedRaw",
+    }
+)
+
+
+def is_by_row(name: str) -> bool:
+    """Whether a result in this format is that of its blocks one after another, without beginning or end."""
+    return name in _BY_ROW
+
+
 def format_named(name: str) -> str:
     """An output format by its name in any case.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Final
 
 from spanhouse.exporter.clickhouse_http import allowed, guard
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
-from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, escape
+from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, connect_freely, escape
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
     QUERY_IS_TOO_LARGE,
@@ -28,8 +28,9 @@ from spanhouse.exporter.clickhouse_http.errors import (
     EngineError,
     QueryRefusedError,
 )
-from spanhouse.exporter.clickhouse_http.formats import format_named
+from spanhouse.exporter.clickhouse_http.formats import format_named, is_by_row
 from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse
+from spanhouse.exporter.clickhouse_http.running import Running
 from spanhouse.exporter.clickhouse_http.settings import Limits, is_requestable
 
 DEFAULT_FORMAT: Final = "TabSeparated"
@@ -40,6 +41,8 @@ _FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM syst
 _COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
+_TOTALS: Final = "WITH TOTALS"
+_AFTER_ROWS: Final = frozenset({"extremes"})
 
 
 class Reader:
@@ -102,20 +105,72 @@ class Reader:
             QueryRefusedError: the statement is not one that may run here.
             EngineError: it failed, or no other query ended in time to make room for it.
         """
+        with self.answering(statement, output_format=output_format, parameters=parameters, database=database, settings=settings) as pieces:
+            return joined(list(pieces))
+
+    @contextmanager
+    def answering(
+        self,
+        statement: bytes,
+        *,
+        output_format: str = DEFAULT_FORMAT,
+        parameters: Mapping[str, str] | None = None,
+        database: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        running: Running | None = None,
+    ) -> Iterator[Iterator[Result]]:
+        """As ``query``, the result in pieces: at least one, each worked out when it is asked for where the format allows that.
+
+        Args:
+            statement: as there.
+            output_format: as there.
+            parameters: as there.
+            database: as there.
+            settings: as there.
+            running: who wants the query to end says so there, and to ``kill``.
+        """
         bound = parameters or {}
+        running = running or Running()
         default_format = format_named(output_format)
         current = self._catalogue.check_database(database or self._catalogue.database)
         requested = {name: value for name, value in (settings or {}).items() if is_requestable(name)}
         with self._slot(), self._connection() as connection:
+            running.check()
             parsed, own = self._parse(connection, statement)
+            running.entry.shape = parsed.shape
             text, named_format = self._approve(connection, parsed, current, bound)
             chosen = named_format or default_format
+            nothing = Result(body=b"", output_format=chosen)
             if parsed.tree["type"] == "UseQuery":  # would hold for a session; every request here is one of its own
-                return Result(body=b"", output_format=chosen)
+                yield iter([nothing])
+                return
+            by_row = parsed.tree["type"] == "SelectWithUnionQuery" and not parsed.prefix and is_by_row(chosen)
+            # What follows the rows is no row, and would be lost.
+            streamed = by_row and _TOTALS not in text and not requested.keys() | own.keys() & _AFTER_ROWS
+
+            def pieces(connection: Connection) -> Generator[Result]:
+                running.check()
+                if streamed:
+                    yield nothing
+                    yield from map(running.count, connection.stream(running.mark(text), chosen, bound))
+                else:
+                    yield running.count(connection.run(running.mark(text), chosen, bound))
+
             if not requested and not own and current == self._catalogue.database:
-                return connection.run(text, chosen, bound)
-            with closing(self._connect(current, {**requested, **own})) as configured:
-                return configured.run(text, chosen, bound)
+                with closing(pieces(connection)) as found:
+                    yield found
+                return
+            with closing(self._connect(current, {**requested, **own})) as configured, closing(pieces(configured)) as found:
+                yield found
+
+    def kill(self, running: Running) -> None:
+        """End a query, if it has begun in the engine.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        with closing(connect_freely(self._directory)) as connection:
+            connection.kill(running.comment)
 
     def _connect(self, database: str, requested: Mapping[str, str]) -> Connection:
         return connect(self._directory, database, self.limits.session_settings(requested))
@@ -176,6 +231,18 @@ class Reader:
             yield
         finally:
             self._slots.release()
+
+
+def joined(pieces: Sequence[Result]) -> Result:
+    """One result of its pieces, of which there is at least one."""
+    return Result(
+        body=b"".join(piece.body for piece in pieces),
+        output_format=pieces[0].output_format,
+        rows=sum(piece.rows for piece in pieces),
+        read_rows=sum(piece.read_rows for piece in pieces),
+        read_bytes=sum(piece.read_bytes for piece in pieces),
+        elapsed_seconds=sum(piece.elapsed_seconds for piece in pieces),
+    )
 
 
 def _decode(statement: bytes, limit_bytes: int) -> tuple[str, EngineError | None]:

@@ -44,13 +44,59 @@ _CONTENT_TYPES: Final = (
 )
 
 
+class Packer:
+    """Compresses a response's body piece by piece.
+
+    Attributes:
+        encoding: what Content-Encoding says; None leaves the body as it is.
+    """
+
+    def __init__(self, accepts: str) -> None:
+        """Choose the cheapest encoding that the client takes.
+
+        Args:
+            accepts: Accept-Encoding of a client that wants compression, else ''.
+        """
+        self.encoding = _encoding(accepts)
+        self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+        self._lz4 = lz4.frame.LZ4FrameCompressor()
+
+    def begin(self) -> bytes:
+        """What comes before the first piece."""
+        return bytes(self._lz4.begin()) if self.encoding == "lz4" else b""
+
+    def pack(self, piece: bytes) -> bytes:
+        """The next bytes; may hold back what is compressed with those that follow."""
+        match self.encoding:
+            case "lz4":
+                return bytes(self._lz4.compress(piece))
+            case "gzip":
+                return self._gzip.compress(piece)
+        return piece
+
+    def end(self) -> bytes:
+        """What comes after the last piece."""
+        match self.encoding:
+            case "lz4":
+                return bytes(self._lz4.flush())
+            case "gzip":
+                return self._gzip.flush()
+        return b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A whole response. Header values are ours or checked: none can hold a line break."""
+    """A response. Header values are ours or checked: none can hold a line break.
+
+    Attributes:
+        status: of HTTP.
+        headers: by lower-case name.
+        body: all of it; None if it follows in pieces.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | None = b""
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers as ASGI takes them."""
@@ -59,19 +105,21 @@ class Response:
             "x-clickhouse-server-display-name": _SERVER_NAME,
             "x-content-type-options": "nosniff",
             **self.headers,
-            "content-length": str(len(self.body)),
         }
+        if self.body is not None:
+            headers["content-length"] = str(len(self.body))
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def of_result(result: Result, *, query_id: str, timezone: str, accepts: str) -> Response:
+def of_result(result: Result, *, query_id: str, timezone: str, packer: Packer, whole: bool = True) -> Response:
     """The response to a query that succeeded.
 
     Args:
         result: what it gave.
         query_id: its id.
         timezone: the engine's.
-        accepts: Accept-Encoding of a client that wants compression, else ''.
+        packer: compresses the body.
+        whole: whether that is all; if not, the body is left for the caller to send.
     """
     summary = {
         "read_rows": result.read_rows,
@@ -90,11 +138,11 @@ def of_result(result: Result, *, query_id: str, timezone: str, accepts: str) -> 
         "x-clickhouse-timezone": timezone,
         "x-clickhouse-summary": json.dumps({name: str(number) for name, number in summary.items()}, separators=(",", ":")),
     }
-    body = result.body
-    if body and (encoding := _encoding(accepts)) is not None:
-        headers["content-encoding"] = encoding
-        body = _compress(body, encoding)
-    return Response(headers=headers, body=body)
+    if packer.encoding is not None and (result.body or not whole):
+        headers["content-encoding"] = packer.encoding
+    if not whole:
+        return Response(headers=headers, body=None)
+    return Response(headers=headers, body=packer.begin() + packer.pack(result.body) + packer.end() if result.body else b"")
 
 
 def of_error(error: EngineError, *, query_id: str, version: str) -> Response:
@@ -121,11 +169,3 @@ def _encoding(accepts: str) -> str | None:
         if quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}:
             taken.add(name.strip())
     return next((encoding for encoding in _ENCODINGS if encoding in taken), None)
-
-
-def _compress(body: bytes, encoding: str) -> bytes:
-    if encoding == "lz4":
-        packed: bytes = lz4.frame.compress(body)
-        return packed
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return packer.compress(body) + packer.flush()

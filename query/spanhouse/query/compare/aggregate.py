@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
-from spanhouse.query.compare.metrics import Metric
+from spanhouse.query.compare.metrics import LATENCY, Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import Field, MapColumn, MapField, OneOf
+from spanhouse.query.predicate import MapColumn, MapField, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.vocabulary import GIT_DIRTY
@@ -24,6 +25,9 @@ MOST_VALUES: Final = 200
 """So many values are put in a table, those with the most traces."""
 MOST_SPLITS: Final = 200
 """Of a split so many values are looked at, those with the most traces."""
+_PROCESS: Final[Mapping[str, TraceField]] = MappingProxyType(
+    {"Host": MapField(MapColumn.METADATA, "host.name"), "Dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow)}
+)
 _GRID: Final = ", ".join(f"{level:.6f}" for level in GRID)
 
 
@@ -34,7 +38,7 @@ class Numbers:
     Attributes:
         n: traces that have it.
         mean: their mean.
-        quantiles: at ``GRID``.
+        quantiles: at ``GRID``; for a table of all values those of the latency alone.
     """
 
     n: int
@@ -53,6 +57,9 @@ class Sample:
         last_ms: the latest.
         hours: traces that began in each hour of the day (UTC).
         numbers: by metric's name; those that no trace has are missing.
+        hosts: how many hosts they ran on, where two values are compared.
+        host: one of them.
+        dirty: traces of code with uncommitted changes, likewise.
     """
 
     traces: int
@@ -61,6 +68,9 @@ class Sample:
     last_ms: int
     hours: tuple[int, ...]
     numbers: Mapping[str, Numbers]
+    hosts: int
+    host: str
+    dirty: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +92,17 @@ Thresholds = Mapping[tuple[str, float], Limit]
 """Threshold of each metric and level."""
 
 
-def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Field | None = None) -> Statement:
+def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
     columns += [f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
-    for number in range(len(metrics)):
-        columns += [f"count(Number{number})", f"avg(Number{number})", f"quantilesExact({_GRID})(Number{number})"]
-    rows = _rows(question, metrics, parameters, split)
+    for number, metric in enumerate(metrics):
+        quantiles = f"quantilesExact({_GRID})(Number{number})" if metric is LATENCY or question.base is not None else "emptyArrayFloat64()"
+        columns += [f"count(Number{number})", f"avg(Number{number})", quantiles]
+    process: Mapping[str, TraceField] = {} if question.base is None or split is not None else _PROCESS
+    columns += ["uniqIf(Host, Host != '')", "max(Host)", "countIf(Dirty = 'true')"] if process else ["0", "''", "0"]
+    rows = _rows(question, metrics, parameters, split, **process)
     lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
     lines.append(f"LIMIT {MOST_VALUES}" if split is None else f"LIMIT {MOST_SPLITS} BY Value")
     return Statement("\n".join(lines), parameters.bound())
@@ -101,16 +114,18 @@ def read_samples(rows: Sequence[Sequence[Any]], metrics: Sequence[Metric]) -> di
 
 
 def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
-    traces, errors, first_ms, last_ms, hours, *rest = row
+    traces, errors, first_ms, last_ms, hours, *rest, hosts, host, dirty = row
     numbers = {
         metric.name: Numbers(n=n, mean=mean, quantiles=tuple(map(float, quantiles)))
         for metric, n, mean, quantiles in zip(metrics, rest[::3], rest[1::3], rest[2::3], strict=True)
         if n
     }
-    return Sample(traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers)
+    return Sample(
+        traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers, hosts=hosts, host=host, dirty=dirty
+    )
 
 
-def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: Field | None = None) -> Statement:
+def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
     parameters = Parameters()
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
@@ -144,14 +159,6 @@ def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[t
     return found
 
 
-def compile_processes(question: Question) -> Statement:
-    """The statement that tells of each value what its processes were: traces, hosts, one of them, and traces of dirty trees."""
-    parameters = Parameters()
-    rows = _rows(question, (), parameters, None, Host=MapField(MapColumn.METADATA, "host.name"), Dirty=MapField(MapColumn.METADATA, GIT_DIRTY.mlflow))
-    columns = "count(), uniqIf(Host, Host != ''), max(Host), countIf(Dirty = 'true')"
-    return Statement(f"SELECT Value, {columns}\nFROM ({rows})\nGROUP BY Value", parameters.bound())
-
-
 def _sums(n: str, k: str) -> Iterator[str]:
     yield from (f"countIf({n} > 0)", f"sum({n})", f"sum({k})", f"sum({n} * {n})", f"sum({k} * {k})", f"sum({k} * {n})")
 
@@ -161,7 +168,7 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: Field | None, **more: Field) -> str:
+def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None, **more: TraceField) -> str:
     """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
     values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked, **more}
@@ -170,7 +177,7 @@ def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters,
     if question.base is not None and question.new is not None:
         among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
         wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
-    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among)
+    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among, several=question.several)
     numbers = ", ".join([*more, *(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics))])
     split_sql = "'' AS Split" if split is None else "Split"
     columns = f"Value, {split_sql}, TraceId, State, SessionId, Timestamp, toHour(Timestamp, 'UTC') AS Hour, {numbers}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from spanhouse.query.compare import text
 from spanhouse.query.compare.question import Question, name_of
@@ -21,17 +21,16 @@ def confounds(question: Question, base: Measured, new: Measured) -> Iterator[str
     if question.stratify is not None:
         yield from _mix(name_of(question.stratify), base, new)
     yield from _times(base, new)
+    yield from _processes(base, new)
 
 
-def process_confounds(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """A line for each thing that the processes of one version had and those of the other had not: rows of ``compile_processes``."""
-    hosts = {value: (count, host) for value, _, count, host, _ in rows}
-    for value, (count, host) in hosts.items():
-        if count == 1 and any(other != (count, host) and other[0] for other in hosts.values()):
-            yield f"{value} ran on one host alone, {host}: the host may be what differs"
-    for value, traces, _, _, dirty in rows:
-        if dirty:
-            part = text.number(dirty / traces, text.SHARE)
+def _processes(base: Measured, new: Measured) -> Iterator[str]:
+    for side, other in ((base.sample, new.sample), (new.sample, base.sample)):
+        value = base.value if side is base.sample else new.value
+        if side.hosts == 1 and other.hosts and (other.hosts, other.host) != (1, side.host):
+            yield f"{value} ran on one host alone, {side.host}: the host may be what differs"
+        if side.dirty:
+            part = text.number(side.dirty / side.traces, text.SHARE)
             yield f"{part} of the traces of {value} ran code with uncommitted changes (mlflow.source.git.dirty): the commit does not say what ran"
 
 

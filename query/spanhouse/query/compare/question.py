@@ -10,16 +10,17 @@ from types import MappingProxyType
 from typing import Final
 
 from spanhouse.query.errors import FilterError
+from spanhouse.query.names import resolve_name
 from spanhouse.query.order import EXPERIMENT
 from spanhouse.query.parse import parse_name
-from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate
-from spanhouse.query.resolve import read_filter, resolve_name
+from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
+from spanhouse.query.resolve import read_filter
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
 
 ROOT_NAME: Final = AttributeField(ATTRIBUTES["name"])
 COMMIT: Final = MapField(MapColumn.METADATA, GIT_COMMIT.mlflow)
-_SHORT: Final[Mapping[str, Field]] = MappingProxyType(
+_SHORT: Final[Mapping[str, TraceField]] = MappingProxyType(
     {
         "name": ROOT_NAME,
         "root-name": ROOT_NAME,
@@ -70,17 +71,19 @@ class Question:
         per: what splits the traces, to find where a change is; None for nothing.
         stratify: what like is compared with like by; None for nothing.
         metrics: further numbers of a trace to compare.
+        several: whether the store has traces of which several rows tell.
     """
 
-    by: Field
+    by: TraceField
     predicate: Predicate
     where: str = ""
     since_ns: int | None = None
     base: str | None = None
     new: str | None = None
-    per: Field | None = None
-    stratify: Field | None = ROOT_NAME
+    per: TraceField | None = None
+    stratify: TraceField | None = ROOT_NAME
     metrics: tuple[Asked, ...] = ()
+    several: bool = True
 
 
 def read_question(
@@ -118,7 +121,7 @@ def read_question(
     )
 
 
-def read_field(name: str) -> Field:
+def read_field(name: str) -> TraceField:
     """The field that a name means: a short one, one as filters write it, or else a metadata key.
 
     Raises:
@@ -130,10 +133,10 @@ def read_field(name: str) -> Field:
         return field
     if not name.startswith(_ENTITIES):
         return MapField(MapColumn.METADATA, name)
-    field = resolve_name(parse_name(name), name)
-    if isinstance(field, AttributeField) and field != ROOT_NAME:
+    meant = resolve_name(parse_name(name), name)
+    if isinstance(meant, SpanField) or (isinstance(meant, AttributeField) and meant != ROOT_NAME):
         raise FilterError(f"{name} tells no versions apart", name, 0, len(name), "name a metadata key, a tag, name or service")
-    return field
+    return meant
 
 
 def _metric(name: str) -> Asked:
@@ -155,7 +158,7 @@ def read_since(text: str) -> int:
     return time.time_ns() - int(found[1]) * _SECONDS[found[2]] * 10**9
 
 
-def name_of(field: Field) -> str:
+def name_of(field: TraceField) -> str:
     """A field as filters write it."""
     if isinstance(field, AttributeField):
         return f"metadata.{SERVICE_NAME}" if field == EXPERIMENT else field.attribute.name
@@ -164,7 +167,7 @@ def name_of(field: Field) -> str:
     return f"{entity}.{quoted}"
 
 
-def clause(field: Field, value: str) -> str:
+def clause(field: TraceField, value: str) -> str:
     """The filter that a field has a value."""
     quoted = value.replace("\\", "\\\\").replace("'", "''")
     return f"{name_of(field)} = '{quoted}'"

@@ -14,44 +14,52 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, value_of
 from spanhouse.query.necessary import necessary
-from spanhouse.query.predicate import All, AttributeField, Compare, Either, Field, MapColumn, MapField, Missing, Not, OneOf
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, Missing, Not, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters
+from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS
 from spanhouse.schema.vocabulary import SESSION
 
 _MAP: Final = "'Map(String, String)'"
-_SPENT: Final = (
-    "arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayDistinct(arrayZip("
-    "row.`Spans.id`, row.`Spans.error`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`)))"
-)
+_ZIPPED: Final = "arrayDistinct(arrayZip(row.`Spans.id`, row.`Spans.error`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))"
+
+
+def _spent(column: str, place: int) -> str:
+    """The sum of what spans report, without those that repeat their children's; the dear way only where a span came twice in one insert."""
+    once = f"arraySum((value, id) -> if(has(row.SpendingParents, id), 0, value), row.`Spans.{column}`, row.`Spans.id`)"
+    twice = f"arraySum(arrayFilter(span -> NOT has(row.SpendingParents, span.1), {_ZIPPED}).{place})"
+    return f"if(length(arrayDistinct(row.`Spans.id`)) = length(row.`Spans.id`), {once}, {twice})"
+
+
 _COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "TraceId": "row.TraceId",
         "Timestamp": "row.Timestamp",
         "Duration": "row.Duration",
-        "Name": "CAST(row.Name, 'String')",
-        "ServiceName": "CAST(row.ServiceName, 'String')",
-        "State": "multiIf(row.State IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'), CAST(row.State, 'String'), row.Rank = 3, 'IN_PROGRESS', "
+        "Name": "row.Name",
+        "ServiceName": "row.ServiceName",
+        "State": "multiIf(row.State IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'), row.State, row.Rank = 3, 'IN_PROGRESS', "
         "row.StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR', 'OK')",
         "SpanCount": "length(arrayDistinct(row.`Spans.id`))",
         "ErrorCount": "length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`)))",
         "ClientRequestId": "row.ClientRequestId",
         "RequestPreview": "row.RequestPreview",
         "ResponsePreview": "row.ResponsePreview",
-        "InputTokens": f"arraySum({_SPENT}.3)",
-        "OutputTokens": f"arraySum({_SPENT}.4)",
-        "Cost": f"nullIf(arraySum({_SPENT}.5), 0)",
+        "InputTokens": _spent("input_tokens", 3),
+        "OutputTokens": _spent("output_tokens", 4),
+        "Cost": f"nullIf({_spent('cost', 5)}, 0)",
         "RootSpanId": "if(row.Rank = 3, '', row.SpanId)",
     }
 )
 """Column of ``traces`` -> what it is where a trace has one row."""
-_SEVERAL: Final = "(SELECT cityHash64(TraceId) AS Hash FROM trace_carriers GROUP BY Hash HAVING count() > 1)"
+_SEVERAL: Final = "SELECT cityHash64(TraceId) AS Hash FROM trace_carriers GROUP BY Hash HAVING count() > 1"
 """Hashes of traces that have several rows. One whose hash another one has, too, is left to the view as well."""
+SEVERAL: Final = Statement(f"SELECT count() > 0 FROM ({_SEVERAL} LIMIT 1)", {})
+"""Tells whether there are such traces, in one row."""
 _KNOWN: Final = (All, Either, Not, Compare, OneOf, Missing, MapField, AttributeField)
 
 
-def trace_rows(search: Search, values: Mapping[str, Field], parameters: Parameters, *, among: OneOf | None = None) -> str:
+def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
     """The SELECT that gives a row for each matching trace: the columns of ``traces``, SessionId and a column for each of some fields.
 
     Args:
@@ -59,21 +67,27 @@ def trace_rows(search: Search, values: Mapping[str, Field], parameters: Paramete
         values: columns to add, by name: '' where a trace has no value.
         parameters: takes what is bound.
         among: what the caller keeps of the rows: others may be missing.
+        several: whether there are traces of which several rows tell, see ``SEVERAL``.
     """
     asked = {"SessionId": MapField(MapColumn.METADATA, SESSION), **values}
     conditions = " AND ".join(["1", *_conditions(search, parameters)])
     added = [f"{value_of(field, parameters)} AS {name}" for name, field in asked.items()]
-    view = f"SELECT {', '.join([*_COLUMNS, 'Metadata', 'Tags', *added])} FROM traces WHERE "
-    narrowed = search if among is None else replace(search, predicate=All((*search.clauses, among)))
-    view += " AND ".join([conditions, *necessary(narrowed, parameters)])
+    view = f"SELECT {', '.join([*_COLUMNS, 'Metadata', 'Tags', *added])} FROM traces WHERE {conditions}"
     looked_at = list(_parts(search.predicate))
     if any(isinstance(part, MapField) and part.column is MapColumn.TAGS for part in (*looked_at, *values.values())):
-        return view
+        narrowed = search if among is None else replace(search, predicate=All((*search.clauses, among)))
+        return " AND ".join([view, *necessary(narrowed, parameters)])
     columns = [f"{sql} AS {name}" for name, sql in _COLUMNS.items()]
     columns += [f"{_metadata(looked_at, parameters)} AS Metadata", f"CAST(map(), {_MAP}) AS Tags"]
     columns += [f"{_in_row(field, parameters)} AS {name}" for name, field in asked.items()]
-    alone = f"SELECT {', '.join(columns)} FROM trace_carriers AS row WHERE cityHash64(row.TraceId) NOT IN {_SEVERAL}"
-    return f"SELECT * FROM ({alone}) WHERE {conditions}\nUNION ALL\n{view} AND cityHash64(TraceId) IN {_SEVERAL}"
+    alone = f"SELECT {', '.join(columns)} FROM trace_carriers AS row"
+    if not several:
+        return f"SELECT * FROM ({alone}) WHERE {conditions}"
+    others = f"SELECT row.TraceId FROM trace_carriers AS row WHERE cityHash64(row.TraceId) IN ({_SEVERAL})"
+    if among is not None and not isinstance(among.field, SpanField):  # a value of merged metadata stands in a row
+        others += f" AND {_in_row(among.field, parameters)} IN {parameters.values(among.values)}"
+    alone += f" WHERE cityHash64(row.TraceId) NOT IN ({_SEVERAL})"
+    return f"SELECT * FROM ({alone}) WHERE {conditions}\nUNION ALL\n{view} AND TraceId IN ({others})"
 
 
 def _conditions(search: Search, parameters: Parameters) -> Iterator[str]:
@@ -109,11 +123,11 @@ def _metadata(looked_at: list[object], parameters: Parameters) -> str:
     return f"CAST(mapFromArrays({', '.join(kept)}), {_MAP})"
 
 
-def _in_row(field: Field, parameters: Parameters) -> str:
+def _in_row(field: TraceField, parameters: Parameters) -> str:
     """What a row says of a field; '' for nothing."""
     if isinstance(field, AttributeField):
         return _COLUMNS[field.attribute.sql]
     if column := HOT_COLUMNS.get(field.key):
-        return f"CAST(row.{column}, 'String')"
+        return f"row.{column}"
     key = parameters.text(field.key)
     return f"if(mapContains(row.TraceMetadata, {key}), row.TraceMetadata[{key}], row.ProcessMetadata[{key}])"

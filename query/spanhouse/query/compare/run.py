@@ -13,20 +13,21 @@ from spanhouse.query.compare.aggregate import (
     Sample,
     Thresholds,
     compile_counts,
-    compile_processes,
     compile_samples,
     read_counts,
     read_samples,
 )
-from spanhouse.query.compare.confounds import confounds, process_confounds
-from spanhouse.query.compare.metrics import SLICED, Metric, metrics_of
+from spanhouse.query.compare.bisect import changes
+from spanhouse.query.compare.confounds import confounds
+from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, Question, name_of
-from spanhouse.query.compare.report import Comparison, Finding, Table
+from spanhouse.query.compare.report import Bisection, Comparison, Finding, Table
+from spanhouse.query.compare.rows import SEVERAL
 from spanhouse.query.compare.statistics import LEVELS, threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import Field
+from spanhouse.query.predicate import TraceField
 from spanhouse.query.statement import Statement
 
 _BEGINNING: Final = "SELECT DISTINCT GitCommit FROM trace_carriers WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
@@ -40,6 +41,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
+    question = _looked_up(connection, question)
     if question.base is None or question.new is None:
         return _table(connection, question)
     question = _whole_commits(connection, question)
@@ -64,18 +66,46 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         findings=found,
         verdict=verdict,
         reason=reason,
-        confounds=[*confounds(question, measured[base], measured[new]), *process_confounds(connection.run(compile_processes(question)))],
+        confounds=list(confounds(question, measured[base], measured[new])),
         per="" if question.per is None else name_of(question.per),
         slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
     )
 
 
+def run_bisection(connection: Connection, question: Question) -> Bisection:
+    """Where the error rate and the latency changed in the sequence of all values.
+
+    Raises:
+        StoreUnavailableError: the store failed.
+    """
+    question = _looked_up(connection, question)
+    versions, thresholds = _all(connection, question, (LATENCY,))
+    limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
+    return Bisection(
+        by=name_of(question.by),
+        where=question.where,
+        versions=[version.value for version in versions],
+        changes=changes(question, versions, limits),
+    )
+
+
 def _table(connection: Connection, question: Question) -> Table:
-    metrics = metrics_of(question.metrics)
+    versions, _ = _all(connection, question, metrics_of(question.metrics))
+    return Table(by=name_of(question.by), where=question.where, sides=[side.side() for side in versions], complete=len(versions) < MOST_VALUES)
+
+
+def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) -> tuple[list[Measured], dict[tuple[str, float], float]]:
+    """All values in the order of their first traces, and the thresholds that they were counted by."""
     samples = _samples(connection, question, metrics)
-    measured = _measured(connection, question, metrics, samples, _thresholds(samples.values()))
-    sides = sorted((side.side() for side in measured.values()), key=lambda side: (side.first_ms, side.value))
-    return Table(by=name_of(question.by), where=question.where, sides=sides, complete=len(samples) < MOST_VALUES)
+    thresholds = _thresholds(samples.values())
+    measured = _measured(connection, question, metrics, samples, thresholds)
+    return sorted(measured.values(), key=lambda side: (side.sample.first_ms, side.value)), thresholds
+
+
+def _looked_up(connection: Connection, question: Question) -> Question:
+    """The question with what is to be known of the store first."""
+    ((several,),) = connection.run(SEVERAL)
+    return replace(question, several=bool(several))
 
 
 def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:
@@ -100,7 +130,7 @@ def _measured(
     }
 
 
-def _slices(connection: Connection, question: Question, per: Field, values: tuple[str, str]) -> list[Finding]:
+def _slices(connection: Connection, question: Question, per: TraceField, values: tuple[str, str]) -> list[Finding]:
     samples = read_samples(connection.run(compile_samples(question, SLICED, split=per)), SLICED)
     names = [name for value, name in samples if name and value == values[1] and (values[0], name) in samples]
     limits = {name: _thresholds([samples[value, name] for value in values]) for name in names}
@@ -141,5 +171,10 @@ def _thresholds(samples: Iterable[Sample]) -> dict[tuple[str, float], float]:
     numbers: dict[str, list[Numbers]] = {}
     for sample in samples:
         for name, found in sample.numbers.items():
-            numbers.setdefault(name, []).append(found)
-    return {(name, level): threshold(level, [(one.n, one.quantiles) for one in found]) for name, found in numbers.items() for level in LEVELS}
+            if found.quantiles:
+                numbers.setdefault(name, []).append(found)
+    return {
+        (name, level): threshold(level, [(one.n, one.quantiles) for one in found])
+        for name, found in numbers.items()
+        for level in (LEVELS if name == LATENCY.name else LATENCY.tested[:1])
+    }
