@@ -42,7 +42,8 @@ PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
 alerts: $(STAMP) $(PROMTOOL)
 	mkdir -p build
 	$(BIN)/python -m tests.support.grafana > build/dashboards.rules.json && $(PROMTOOL) check rules build/dashboards.rules.json
-	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml
+	$(PROMTOOL) check config --syntax-only deploy/prometheus/prometheus.yml
+	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml recorded.tests.yaml
 
 promtool: $(PROMTOOL)
 

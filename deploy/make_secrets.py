@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 DATABASE = "spanhouse"
-TOKENS = {"app": "ingest", "reader": "read"}
+TOKENS = {"app": "ingest", "reader": "read", "prometheus": "read"}
+READ_IN_CONTAINERS = {"clickhouse.password", "grafana.password", "prometheus.token"}
+"""By users other than the one who makes them."""
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
 def _kept(path: Path) -> str:
     """The secret in a file, which is made if there is none."""
     if not path.exists():
-        _write(path, secrets.token_urlsafe(32), 0o644 if path.suffix == ".password" else 0o600)
+        _write(path, secrets.token_urlsafe(32), 0o644 if path.name in READ_IN_CONTAINERS else 0o600)
     return path.read_text(encoding="ascii")
 
 

@@ -66,7 +66,12 @@ def test_secrets_are_made_once_and_those_of_applications_are_their_owners_alone(
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
     subprocess.run([sys.executable, "-I", str(DEPLOY / "make_secrets.py"), str(secrets)], check=True)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
-    assert {name for name in before if (secrets / name).stat().st_mode & 0o077} == {"tokens", "clickhouse.password", "grafana.password"}
+    assert {name for name in before if (secrets / name).stat().st_mode & 0o077} == {
+        "tokens",
+        "clickhouse.password",
+        "grafana.password",
+        "prometheus.token",
+    }
     assert before["app.token"] not in before["tokens"]
 
 
@@ -89,6 +94,10 @@ def test_its_receiver_takes_spans_from_who_has_the_token_into_the_server_that_it
             headers = {"Content-Type": "application/x-protobuf"}
             assert requests.post(url, body, headers=headers, timeout=30).status_code == 401
             assert requests.post(url, body, headers=headers | {"Authorization": f"Bearer {token}"}, timeout=30).status_code == 200
+            metrics = url.replace("/v1/traces", "/metrics")
+            assert requests.get(metrics, headers={"Authorization": f"Bearer {token}"}, timeout=30).status_code == 403
+            scraper = (secrets / "prometheus.token").read_text()
+            assert requests.get(metrics, headers={"Authorization": f"Bearer {scraper}"}, timeout=30).status_code == 200
             serve.drained()
         assert client.command("SELECT count() FROM spanhouse.otel_traces") == 3
         client.close()

@@ -97,6 +97,10 @@ def ask(endpoint: Endpoint, sql: str) -> list[dict[str, Any]]:
     return found
 
 
+# As the plugin's driver asks over HTTP.
+DRIVER = {"default_format": "Native", "client_protocol_version": "54460", "max_execution_time": "25", "enable_http_compression": "1"}
+
+
 def viewed(by: str = "version", service: Sequence[str] = (ALL,), environment: Sequence[str] = (ALL,), hours: int = 24) -> Viewed:
     return Viewed(since=NOW - hours * HOUR, until=NOW, interval=HOUR, variables={"by": (by,), "service": service, "environment": environment})
 
@@ -135,6 +139,8 @@ def test_a_query_shows_something_whatever_is_chosen(endpoint: Endpoint, name: st
         rows = ask(endpoint, viewed(by).sql(target["rawSql"]))
         assert rows, by
     chosen = ask(endpoint, viewed(service=("shop", "mail"), environment=("production",)).sql(target["rawSql"]))
+    native = endpoint.ask(viewed().sql(target["rawSql"]), fields=DRIVER, headers={"Accept-Encoding": "gzip"})
+    assert (native.status, native.headers["content-encoding"], native.headers["x-clickhouse-format"]) == (200, "gzip", "Native")
     assert chosen
     assert rows[0].keys() == chosen[0].keys()
     if target["panel"] == "timeseries":
@@ -216,6 +222,19 @@ def test_panels_ask_datasources_that_are_provisioned() -> None:
         used += [one["datasource"] for one in (*dashboard["templating"]["list"], *dashboard["annotations"]["list"]) if "datasource" in one]
         assert {(each["type"], each["uid"]) for each in used} <= provisioned
     assert set(re.findall(r"datasourceUid: (\S+)", REGRESSION)) == {"spanhouse", "__expr__"}
+
+
+def test_compose_gives_what_the_provisioning_asks_for() -> None:
+    compose = (DEPLOY / "compose.yaml").read_text()
+    asked = set(re.findall(r"\$(\w+)", "".join(DATASOURCES.values())))
+    given = set(re.findall(r"^      (\w+): ", compose, re.MULTILINE)) | {"CLICKHOUSE_PASSWORD"}  # which make_secrets.py writes
+    assert asked <= given
+    version = re.search(r"GF_INSTALL_PLUGINS: grafana-clickhouse-datasource (\S+)", compose)
+    assert version
+    assert f"version: {version[1]}\n" in DATASOURCES["spanhouse"]
+    provider = re.search(r"path: (\S+)", (GRAFANA / "provisioning" / "dashboards" / "spanhouse.yaml").read_text())
+    assert provider
+    assert f"./grafana/dashboards:{provider[1]}:ro" in compose
 
 
 def test_panels_do_not_cover_each_other_and_have_numbers_of_their_own() -> None:

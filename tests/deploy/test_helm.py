@@ -127,6 +127,7 @@ def validated(options: Namespace) -> None:
         grpc=options.grpc,
         http=options.http,
         clickhouse_http=options.clickhouse_http,
+        console=options.console,
         spool_bytes=options.spool_bytes,
         token_file=options.token_file,
         tls_cert=options.tls_cert,
@@ -145,6 +146,7 @@ def test_values_take_every_option_of_serve_that_is_not_the_charts_own() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     taken = set(schema["properties"]["options"]["properties"])
     # The format is set in the environment, as the image does, which ranks above the file.
+    # A new option belongs into values.schema.json, or to the chart's own.
     assert taken == {option.name for option in SERVE.options} - OF_THE_CHART - {"log-format"}
 
 
@@ -181,9 +183,9 @@ def test_an_embedded_store_has_one_receiver_its_queries_and_no_job(rendered: Map
     found = rendered["embedded"]
     assert found.one("StatefulSet")["spec"]["replicas"] == 1
     assert not {"Job", "PodDisruptionBudget", "HorizontalPodAutoscaler"} & found.kinds()
-    assert [port["name"] for port in found.one("Service")["spec"]["ports"]] == ["grpc", "http", "clickhouse-http"]
+    assert [port["name"] for port in found.one("Service")["spec"]["ports"]] == ["grpc", "http", "console", "clickhouse-http"]
     assert found.one("NetworkPolicy")["spec"]["egress"] == []
-    # The endpoint for queries knows clients by token alone.
+    # The endpoint for queries and the console know clients by token alone.
     assert serve_toml(rendered["certificates"])["clickhouse-http"] == "127.0.0.1:8123"
 
 
@@ -237,7 +239,7 @@ def test_a_receiver_runs_with_the_rendered_file_and_answers_its_probes(rendered:
     (tmp_path / "serve.toml").write_text(text)
     (tmp_path / "tokens").mkdir()
     (tmp_path / "tokens" / "tokens").write_text(f"metrics:{hashlib.sha256(b'secret').hexdigest()}:read\n")
-    ports = [word for option in ("grpc", "http", "clickhouse-http") for word in (f"--{option}", "0.0.0.0:0")]
+    ports = [word for option in ("grpc", "http", "console", "clickhouse-http") for word in (f"--{option}", "0.0.0.0:0")]
     _, container = pod(found)
     with Serve(tmp_path / "data", "--config", str(tmp_path / "serve.toml"), *ports) as serve:
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import json
+import random
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
@@ -17,144 +22,8 @@ from spanhouse.exporter.clickhouse_http import Limits
 
 SECRET = "open sesame"
 
-ATTACKS = {
-    "file as a table": "SELECT * FROM file('{secret}', 'LineAsString')",
-    "file as a table, formatted oddly": "SELECT/**/*\nFROM\t`file`\n('{secret}', 'LineAsString')",
-    "file as a function": "SELECT file('{secret}')",
-    "file as a function, quoted": "SELECT `file`('{secret}')",
-    "file by its bare name": "SELECT arrayMap(file, ['{secret}'])",
-    "file by its bare name under an alias": "WITH file AS f SELECT arrayMap(f, ['{secret}'])",
-    "file by its bare name in a parameter": "SELECT arrayMap({{name:Identifier}}, ['{secret}'])",
-    "file in a lambda": "WITH x -> file(x) AS f SELECT f('{secret}')",
-    "file applied to columns": "SELECT * APPLY file FROM (SELECT '{secret}')",
-    "file in a lambda applied to columns": "SELECT * APPLY(x -> file(x)) FROM (SELECT '{secret}')",
-    "file in place of a column": "SELECT * REPLACE (file('{secret}') AS number) FROM numbers(1)",
-    "file in a table function's argument": "SELECT * FROM numbers(length(file('{secret}')))",
-    "file in a structure": "SELECT a FROM VALUES('x String, a String ALIAS file(\\'{secret}\\')', 'y')",
-    "file in a structure, in brackets": "SELECT a FROM values(('x String, a String ALIAS file(\\'{secret}\\')'), 'y')",
-    "file in a structure by name": "WITH 'x String, a String ALIAS file(\\'{secret}\\')' AS s SELECT a FROM values(s, 'y')",
-    "file in a structure in a parameter": "SELECT a FROM values({{structure:String}}, 'y')",
-    "file in the structure of nothing": "SELECT a FROM null('x String, a String ALIAS file(\\'{secret}\\')')",
-    "file in the structure of random rows": "SELECT a FROM generateRandom('x String, a String ALIAS file(\\'{secret}\\')') LIMIT 1",
-    "file in the structure of inline data": "SELECT a FROM format(CSV, 'x String, a String ALIAS file(\\'{secret}\\')', 'y')",
-    "file in a view": "SELECT * FROM view(SELECT file('{secret}'))",
-    "file in a join": "SELECT 1 FROM numbers(1) AS a JOIN numbers(1) AS b ON a.number = b.number AND file('{secret}') != ''",
-    "file in a window": "SELECT count() OVER (ORDER BY file('{secret}'))",
-    "file in LIMIT": "SELECT 1 LIMIT length(file('{secret}'))",
-    "file in SETTINGS of a subquery": "SELECT * FROM (SELECT 1 SETTINGS max_threads = 2)",
-    "file in IN": "SELECT 'x' IN file('{secret}')",
-    "file in the WITH of a union": "WITH (SELECT file('{secret}')) AS x SELECT 1 UNION ALL SELECT x",
-    "file in EXPLAIN": "EXPLAIN SELECT file('{secret}')",
-    "file in DESCRIBE": "DESCRIBE TABLE file('{secret}', 'LineAsString')",
-    "file in DESCRIBE's subquery": "DESCRIBE (SELECT file('{secret}'))",
-    "file in SHOW": "SHOW TABLES WHERE file('{secret}') != ''",
-    "file in SHOW COLUMNS": "SHOW COLUMNS FROM traces WHERE file('{secret}') != ''",
-    "path as a table": "SELECT * FROM `{secret}`",
-    "path as a table, double quotes": 'SELECT * FROM "{secret}"',
-    "path as a table, single quotes": "SELECT * FROM '{secret}'",
-    "path as a table of default": "SELECT * FROM default.`{secret}`",
-    "path as a table of the database": "SELECT * FROM {database}.`{secret}`",
-    "path as a table in IN": "SELECT 'x' IN `{secret}`",
-    "path as a table in a function form of IN": "SELECT in('x', `{secret}`)",
-    "path as a table of default in IN": "SELECT 'x' NOT IN default.`{secret}`",
-    "path as a table in a parameter": "SELECT * FROM {{path:Identifier}}",
-    "path as a table of default in a parameter": "SELECT * FROM default.{{path:Identifier}}",
-    "path as a table in a parameter of IN": "SELECT 'x' IN {{path:Identifier}}",
-    "path as a table in a parameter of a function form of IN": "SELECT in('x', {{path:Identifier}})",
-    "path with escapes in a parameter": "WITH traces AS (SELECT 1) SELECT * FROM {{escaped:Identifier}}",
-    "path as a table in DESCRIBE": "DESCRIBE TABLE `{secret}`",
-    "path as a table in SHOW CREATE": "SHOW CREATE TABLE default.`{secret}`",
-    "path as a table in SHOW COLUMNS": "SHOW COLUMNS FROM `{secret}`",
-    "path as a database in SHOW": "SHOW TABLES FROM `{secret}`",
-    "path that WITH names within": 'WITH "{secret}" AS (SELECT * FROM "{secret}") SELECT * FROM "{secret}"',
-    "path that another WITH names": 'SELECT * FROM (WITH "{secret}" AS (SELECT 1) SELECT 1) AS a, "{secret}"',
-    "path that a union's second WITH names": 'SELECT * FROM "{secret}" UNION ALL (WITH "{secret}" AS (SELECT 1) SELECT * FROM "{secret}")',
-    "path under a name that WITH gives twice": "WITH a AS (SELECT 1) SELECT * FROM (WITH a AS (SELECT * FROM a) SELECT * FROM a)",
-    "path through loop": "SELECT * FROM loop(`{secret}`)",
-    "path through merge": "SELECT * FROM merge('default', '.*')",
-    "whether a file exists": "SELECT hasColumnInTable('default', '{secret}', 'c1')",
-    "query text in a function": "SELECT * FROM eval('SELECT 1')",
-    "url": "SELECT * FROM url('http://127.0.0.1:{port}/', 'LineAsString', 'a String')",
-    "s3": "SELECT * FROM s3('http://127.0.0.1:{port}/bucket/key', 'CSV', 'a String')",
-    "remote": "SELECT * FROM remote('127.0.0.1:{port}', system.one)",
-    "cluster": "SELECT * FROM cluster('default', system.one)",
-    "mysql": "SELECT * FROM mysql('127.0.0.1:{port}', 'a', 'b', 'c', 'd')",
-    "executable": "SELECT * FROM executable('true', 'CSV', 'a String')",
-    "python": "SELECT * FROM python('x')",
-    "sqlite": "SELECT * FROM sqlite('{secret}', 'a')",
-    "filesystem": "SELECT * FROM filesystem('/')",
-    "dictionary": "SELECT dictGet('a', 'b', 1)",
-    "language model": "SELECT aiGenerate('a', 'b')",
-    "query plan as a table": "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT file('{secret}')))",
-    "INTO OUTFILE": "SELECT 1 INTO OUTFILE '{out}'",
-    "INTO OUTFILE, appending to the response": "SELECT 1 INTO OUTFILE '{out}' AND STDOUT FORMAT CSV",
-    "INTO OUTFILE in EXPLAIN": "EXPLAIN SELECT 1 INTO OUTFILE '{out}'",
-    "INTO OUTFILE in EXPLAIN AST": "EXPLAIN AST SELECT 1 INTO OUTFILE '{out}'",
-    "INTO OUTFILE in SHOW": "SHOW TABLES INTO OUTFILE '{out}'",
-    "INTO OUTFILE in DESCRIBE": "DESCRIBE TABLE traces INTO OUTFILE '{out}'",
-    "INTO OUTFILE in EXISTS": "EXISTS TABLE nothing INTO OUTFILE '{out}'",
-    "INTO OUTFILE with settings": "SELECT 1 INTO OUTFILE '{out}' FORMAT CSV SETTINGS max_threads = 1",
-    "sleep": "SELECT sleep(3)",
-    "sleep a row": "SELECT sleepEachRow(3) FROM numbers(10)",
-    "SYSTEM": "SYSTEM SHUTDOWN",
-    "SYSTEM in lower case": "system drop mark cache",
-    "KILL": "KILL QUERY WHERE 1",
-    "SET": "SET readonly = 0",
-    "SET of a harmless setting": "SET max_threads = 1",
-    "limits lifted at the end": "SELECT 1 SETTINGS max_execution_time = 0, readonly = 0",
-    "limits lifted before FORMAT": "SELECT 1 SETTINGS readonly = 0 FORMAT JSON",
-    "limits lifted by default": "SELECT 1 SETTINGS readonly = DEFAULT",
-    "limits lifted within": "SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)",
-    "limits lifted in EXPLAIN": "EXPLAIN SELECT 1 SETTINGS readonly = 0",
-    "limits lifted in DESCRIBE": "DESCRIBE TABLE traces SETTINGS readonly = 0",
-    "a setting that names a file": "SELECT 1 SETTINGS output_format_schema = '{out}'",
-    "a filter in a setting": "SELECT 1 SETTINGS additional_table_filters = {{'system.one': 'file(\\'{secret}\\') != \\'\\''}}",
-    "two statements": "SELECT 1; DROP TABLE otel_traces",
-    "two statements, the second hidden": "SELECT 1 /* ; */ ; /* SELECT */ DROP TABLE otel_traces -- x",
-    "two statements after a format": "SELECT 1 FORMAT JSON; DROP TABLE otel_traces",
-    "two statements after EXPLAIN AST": "EXPLAIN AST SELECT 1; DROP TABLE otel_traces",
-    "statements in parallel": "SELECT 1 PARALLEL WITH DROP TABLE otel_traces",
-    "INSERT": "INSERT INTO otel_traces (TraceId) VALUES ('x')",
-    "INSERT of a SELECT": "INSERT INTO otel_traces (TraceId) SELECT 'x'",
-    "INSERT into a file": "INSERT INTO FUNCTION file('{out}', 'CSV', 'a String') SELECT 'x'",
-    "INSERT after WITH": "WITH a AS (SELECT 'x') INSERT INTO otel_traces (TraceId) SELECT * FROM a",
-    "INSERT in EXPLAIN": "EXPLAIN INSERT INTO otel_traces (TraceId) SELECT 'x'",
-    "INSERT in EXPLAIN PIPELINE": "EXPLAIN PIPELINE INSERT INTO otel_traces (TraceId) SELECT 'x'",
-    "CREATE TEMPORARY TABLE": "CREATE TEMPORARY TABLE x (a Int8)",
-    "CREATE TABLE": "CREATE TABLE x ENGINE = File(CSV, '{out}') AS SELECT 1",
-    "CREATE FUNCTION": "CREATE FUNCTION f AS x -> file(x)",
-    "CREATE USER": "CREATE USER x",
-    "DROP": "DROP TABLE otel_traces",
-    "TRUNCATE": "TRUNCATE TABLE otel_traces",
-    "ALTER": "ALTER TABLE otel_traces DELETE WHERE 1",
-    "DELETE": "DELETE FROM otel_traces WHERE 1",
-    "UPDATE": "UPDATE otel_traces SET TraceId = '' WHERE 1",
-    "OPTIMIZE": "OPTIMIZE TABLE otel_traces FINAL",
-    "RENAME": "RENAME TABLE otel_traces TO x",
-    "ATTACH": "ATTACH TABLE x FROM '{secret}' (a String) ENGINE = MergeTree ORDER BY a",
-    "BACKUP": "BACKUP TABLE otel_traces TO File('{out}')",
-    "GRANT": "GRANT ALL ON *.* TO default",
-    "BEGIN": "BEGIN TRANSACTION",
-    "EXECUTE AS": "EXECUTE AS x SELECT 1",
-    "Template": "SELECT 1 FORMAT Template SETTINGS format_template_row = '{secret}'",
-    "Template by itself": "SELECT 1 FORMAT Template",
-    "Protobuf": "SELECT 1 AS a FORMAT Protobuf SETTINGS format_schema = '{secret}:M'",
-    "AvroConfluent": "SELECT 1 FORMAT AvroConfluent",
-    "CapnProto": "SELECT 1 FORMAT CapnProto",
-    "a format in a function": "SELECT formatRow('Template', 1)",
-    "a format that only the engine's bindings know": "SELECT 1 FORMAT Dataframe",
-    "queries of others": "SELECT * FROM system.processes",
-    "users": "SELECT * FROM system.users",
-    "stack traces": "SELECT * FROM system.stack_trace",
-    "server's settings": "SELECT getServerSetting('path')",
-    "another database": "SELECT * FROM {other}.otel_traces",
-    "another database in IN": "SELECT 'x' IN {other}.otel_traces",
-    "another database in SHOW": "SHOW TABLES FROM {other}",
-    "another database in USE": "USE {other}",
-    "commands of the command line": "-- {{ echoOn }}\nexit",
-    "a question to the command line's model": "?? what is in {secret}",
-    "a meta command of the command line": "\\i {secret}",
-}
+ATTACKS: dict[str, str] = json.loads((Path(__file__).parent / "clickhouse_http_attacks.json").read_text(encoding="utf-8"))
+"""What is tried, by what it tries; braces name what ``Target.words`` has."""
 
 REFUSED = {36, 46, 47, 48, 60, 62, 73, 81, 164, 456, 497}
 
@@ -217,6 +86,61 @@ def test_an_attack_is_refused_and_has_no_effect(target: Target, attack: str) -> 
     assert not target.out.exists()
     assert not target.was_called()
     assert target.store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 3}]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(set(ATTACKS.values())) >= 150
+
+
+WRAPPINGS = (
+    "{}",
+    "({})",
+    "EXPLAIN {}",
+    "SELECT * FROM ({})",
+    "SELECT 1 UNION ALL {}",
+    "{} UNION ALL SELECT 1",
+    "WITH a AS ({}) SELECT * FROM a",
+    "SELECT ({})",
+    "SELECT 1 WHERE 1 IN ({})",
+    "{} FORMAT JSONEachRow",
+    "{} SETTINGS max_threads = 1",
+    "DESCRIBE ({})",
+    "{};",
+    "{} -- ;",
+    "/* SELECT 1 */ {}",
+)
+
+
+def _disguised(source: random.Random, statement: str) -> str:
+    """A statement with other blanks and letters where the engine takes them, here and there with a word more or less, in something else."""
+    words = re.split(r"( )", statement)
+    for index, word in enumerate(words):
+        chance = source.random()
+        if word == " " and chance < 0.3:
+            words[index] = source.choice(["\n", "\t", "/**/", "/* x */", " -- x\n", "  "])
+        elif word.isupper() and chance < 0.3:
+            words[index] = word.lower()
+        elif chance < 0.02:
+            words[index] = ""
+        elif chance < 0.04:
+            words[index] = f"{word} {source.choice(words)}"
+    for _ in range(source.randrange(3)):
+        words = [source.choice(WRAPPINGS).replace("{}", "".join(words))]
+    return "".join(words)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(source=st.randoms(use_true_random=False), attacks=st.lists(st.sampled_from(sorted(ATTACKS)), min_size=8, max_size=8))
+def test_a_disguise_makes_no_attack_work(target: Target, source: random.Random, attacks: list[str]) -> None:
+    for attack in attacks:
+        statement = _disguised(source, ATTACKS[attack].format(**target.words))
+        answer = target.endpoint.ask(statement, fields=target.fields)
+        assert SECRET not in answer.body.decode(errors="replace"), statement
+        assert answer.code != 1002, statement
+        assert not target.out.exists(), statement
+        assert not target.was_called(), statement
+    assert target.store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 3}]
+    assert target.store.rows("SELECT count() AS n FROM trace_tags") == [{"n": 0}]
 
 
 def test_the_engine_alone_lets_some_of_them_through(target: Target) -> None:

@@ -111,6 +111,23 @@ def test_more_than_may_wait_are_refused_at_once(store: TestStore) -> None:
     assert sorted(answer.code or 0 for answer in answers) == [159, 159, 202, 202]
 
 
+def test_a_token_takes_a_part_of_the_places_only(store: TestStore) -> None:
+    limits = Limits(concurrent_queries=2, waiting_queries=8, queries_per_token=2, query_seconds=3)
+    with (
+        listening(store.database, limits=limits, authorize=lambda headers: headers["x-clickhouse-key"]) as endpoint,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        held = [threads.submit(endpoint.ask, ENDLESS, headers={"X-ClickHouse-Key": "greedy"}) for _ in range(2)]
+        answer = endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "greedy"})
+        while answer.status == 200 and not all(one.done() for one in held):
+            answer = endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "greedy"})
+        assert (answer.code, answer.status) == (202, 503)
+        assert b"2 of this token run or wait" in answer.body
+        assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "modest"}).body == b"1\n"
+        assert {one.result().code for one in held} == {159}
+        assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "greedy"}).body == b"1\n"
+
+
 def test_a_table_made_later_can_be_read(store: TestStore) -> None:
     with listening(store.database) as endpoint:
         assert endpoint.ask("SELECT * FROM later").code == 60

@@ -262,8 +262,8 @@ def test_other_paths_and_methods_are_refused_in_one_line(endpoint: Endpoint, met
 
 
 def test_with_a_rule_for_access_only_who_passes_it_may_read(store: TestStore) -> None:
-    def authorize(headers: Mapping[str, str]) -> bool:
-        return headers.get("x-clickhouse-key") == "right"
+    def authorize(headers: Mapping[str, str]) -> str | None:
+        return "someone" if headers.get("x-clickhouse-key") == "right" else None
 
     with listening(store.database, authorize=authorize) as endpoint:
         assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "right"}).body == b"1\n"
@@ -276,5 +276,5 @@ def test_with_a_rule_for_access_only_who_passes_it_may_read(store: TestStore) ->
 
 
 def test_with_a_rule_for_access_the_server_may_go_by_any_name(store: TestStore) -> None:
-    with listening(store.database, authorize=lambda _: True) as endpoint:
+    with listening(store.database, authorize=lambda _: "someone") as endpoint:
         assert endpoint.ask("SELECT 1", headers={"Host": "spanhouse.internal:8123"}).body == b"1\n"

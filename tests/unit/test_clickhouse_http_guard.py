@@ -46,7 +46,7 @@ def call(name: str, *arguments: Mapping[str, Any], **fields: Any) -> dict[str, A
 def verdict(tree: Mapping[str, Any], parameters: Mapping[str, str] | None = None) -> int | None:
     """The error's number; None if the statement may run."""
     try:
-        check(Statement(text="", prefix="", tree=tree), catalogue=CATALOGUE, database="store", parameters=parameters or {})
+        check(Statement(text="", shape="", prefix="", tree=tree), catalogue=CATALOGUE, database="store", parameters=parameters or {})
     except QueryRefusedError as refused:
         return refused.code
     return None

@@ -122,15 +122,15 @@ def test_a_token_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 def test_a_reload_with_a_mistake_keeps_the_tokens_that_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = token_file(tmp_path / "t", f"a:{digest('one')}")
     tokens = TokenFile(path)
-    allowed = tokens.allows(Right.READ)
+    allowed = tokens.holder(Right.READ)
     token_file(path, "garbage")
     tokens.reload()
     assert "not reloaded" in caplog.text
-    assert allowed({"authorization": "Bearer one"})
+    assert allowed({"authorization": "Bearer one"}) == "a"
     token_file(path, f"b:{digest('two')}")
     tokens.reload()
-    assert not allowed({"authorization": "Bearer one"})
-    assert allowed({"authorization": "Bearer two"})
+    assert allowed({"authorization": "Bearer one"}) is None
+    assert allowed({"authorization": "Bearer two"}) == "b"
 
 
 @pytest.mark.parametrize(

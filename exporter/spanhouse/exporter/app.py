@@ -15,7 +15,7 @@ import uvloop
 
 from spanhouse.exporter.access import Access
 from spanhouse.exporter.bodies import App
-from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
+from spanhouse.exporter.clickhouse_http import ClickHouseHttp, QueryLog, Reader
 from spanhouse.exporter.config import OFF, Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.gate import Gate
@@ -117,7 +117,11 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncItera
         yield None
         return
     reader = Reader(config.store.directory, config.store.database)
-    app = ClickHouseHttp(reader, authorize=tokens.allows(Right.READ) if config.token_file else None)
+    app = ClickHouseHttp(
+        reader,
+        authorize=tokens.holder(Right.READ) if config.token_file else None,
+        query_log=QueryLog(config.store.directory.with_name(f"{config.store.directory.name}-queries.jsonl"), config.query_log),
+    )
     try:
         yield app
     finally:

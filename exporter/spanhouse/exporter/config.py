@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
+from spanhouse.exporter.clickhouse_http.query_log import Logged
 from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
@@ -79,6 +80,7 @@ class ServeConfig:
         grpc: OTLP over gRPC.
         http: OTLP over HTTP.
         clickhouse_http: the ClickHouse-compatible endpoint; for an embedded store only.
+        query_log: what ``STORE-queries.jsonl``, beside an embedded store, says of the statements that were asked there.
         console: web console and JSON API.
         token_file: who may do what; without it every listener keeps to loopback addresses, OTLP's unless ``tls_client_ca`` is set.
         tls_cert, tls_key: PEM files for TLS: always for OTLP, for the console and the ClickHouse-compatible endpoint beyond loopback addresses.
@@ -103,6 +105,7 @@ class ServeConfig:
     grpc: str = "127.0.0.1:4317"
     http: str = "127.0.0.1:4318"
     clickhouse_http: str = "127.0.0.1:8123"
+    query_log: Logged = Logged.SHAPE
     console: str = "127.0.0.1:8080"
     token_file: Path | None = None
     tls_cert: Path | None = None

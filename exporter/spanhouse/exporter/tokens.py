@@ -11,7 +11,7 @@ import logging
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -44,9 +44,15 @@ _DEFAULT_RIGHTS: Final = frozenset({Right.INGEST, Right.READ})
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens that are known, by the SHA-256 of their text. The text itself is nowhere stored."""
+    """The tokens that are known, by the SHA-256 of their text. The text itself is nowhere stored.
+
+    Attributes:
+        rights: what each allows.
+        names: what each is called.
+    """
 
     rights: Mapping[str, frozenset[Right]]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Tokens:
@@ -61,6 +67,7 @@ class Tokens:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfigError(f"--token-file {path}: {reason}") from None
         rights: dict[str, frozenset[Right]] = {}
+        names: dict[str, str] = {}
         for number, line in enumerate(lines, 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
@@ -73,21 +80,27 @@ class Tokens:
             if found["sha256"].lower() == _NO_TOKEN:
                 raise ConfigError(f"--token-file {path}, line {number}: this is the hash of an empty token; make one first")
             rights[found["sha256"].lower()] = frozenset(map(Right, named)) or _DEFAULT_RIGHTS
-        return cls(rights)
+            names[found["sha256"].lower()] = found["name"]
+        return cls(rights, names)
 
-    def require(self, right: Right, header: Header) -> None:
+    def require(self, right: Right, header: Header) -> str:
         """Let a request pass that carries a token with this right.
+
+        Returns:
+            The token's name.
 
         Raises:
             UnauthenticatedError: it carries none that is known.
             PermissionDeniedError: its token does not allow this.
         """
         token = _token(header)
-        allowed = self.rights.get(hashlib.sha256(token).hexdigest()) if token is not None else None
+        digest = hashlib.sha256(token).hexdigest() if token is not None else ""
+        allowed = self.rights.get(digest)
         if allowed is None:
             raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN, or X-API-Key: TOKEN")
         if right not in allowed:
             raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right.value!r}")
+        return self.names.get(digest, "")
 
 
 class TokenFile:
@@ -120,18 +133,16 @@ class TokenFile:
         else:
             _log.info("token file read again: %d tokens in %s", len(self._tokens.rights), self._path)
 
-    def allows(self, right: Right) -> Callable[[Mapping[str, str]], bool]:
-        """A function that says whether a request with these headers (lower-case names) has the right."""
+    def holder(self, right: Right) -> Callable[[Mapping[str, str]], str | None]:
+        """A function that gives the name of the token that a request with these headers (lower-case names) carries; None if it lacks the right."""
 
-        def allowed(headers: Mapping[str, str]) -> bool:
+        def named(headers: Mapping[str, str]) -> str | None:
             try:
-                if self._tokens is not None:
-                    self._tokens.require(right, headers.get)
+                return "" if self._tokens is None else self._tokens.require(right, headers.get)
             except ExportError:
-                return False
-            return True
+                return None
 
-        return allowed
+        return named
 
 
 def _token(header: Header) -> bytes | None:

@@ -34,6 +34,7 @@ def _shared_metrics() -> Iterator[None]:
 def _serve(arguments: Namespace) -> int:
     from spanhouse.console import Console
     from spanhouse.exporter.app import run as serve
+    from spanhouse.exporter.clickhouse_http import Logged
     from spanhouse.exporter.config import Ack, ConfigError, ServeConfig
 
     config = ServeConfig(
@@ -41,6 +42,7 @@ def _serve(arguments: Namespace) -> int:
         grpc=arguments.grpc,
         http=arguments.http,
         clickhouse_http=arguments.clickhouse_http,
+        query_log=Logged(arguments.query_log),
         console=arguments.console,
         spool=arguments.spool,
         spool_bytes=arguments.spool_bytes,

@@ -34,6 +34,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (include "spanhouse.embedded" .) .Values.tokens.secretName -}}true{{- end -}}
 {{- end -}}
 
+{{- /* The ports of Services and what they speak. */ -}}
+{{- define "spanhouse.ports" -}}
+- {name: grpc, port: 4317, targetPort: grpc{{ if not .Values.tls.secretName }}, appProtocol: kubernetes.io/h2c{{ end }}}
+- {name: http, port: 4318, targetPort: http{{ if .Values.tls.secretName }}, appProtocol: https{{ end }}}
+{{- if .Values.tokens.secretName }}
+- {name: console, port: 8080, targetPort: console{{ if .Values.tls.secretName }}, appProtocol: https{{ end }}}
+{{- end }}
+{{- if include "spanhouse.queries" . }}
+- {name: clickhouse-http, port: 8123, targetPort: clickhouse-http{{ if .Values.tls.secretName }}, appProtocol: https{{ end }}}
+{{- end }}
+{{- end -}}
+
 {{- /* What values can't say together. One line each: what is wrong and what to do. */ -}}
 {{- define "spanhouse.check" -}}
 {{- if not (or .Values.tokens.secretName .Values.tls.clientCA) -}}

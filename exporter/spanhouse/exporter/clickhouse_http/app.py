@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +23,7 @@ from spanhouse.exporter.clickhouse_http.errors import (
     EngineError,
 )
 from spanhouse.exporter.clickhouse_http.exchange import Exchange
+from spanhouse.exporter.clickhouse_http.query_log import QueryLog
 from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
 from spanhouse.exporter.clickhouse_http.request import MAX_BODY_BYTES, query_id, read_fields, read_request, too_large
 from spanhouse.exporter.clickhouse_http.response import Packer, Response
@@ -27,8 +31,8 @@ from spanhouse.exporter.clickhouse_http.running import Running
 
 _log = logging.getLogger(__name__)
 
-Authorize = Callable[[Mapping[str, str]], bool]
-"""Whether a request, by its headers (lower-case names), may read."""
+Authorize = Callable[[Mapping[str, str]], str | None]
+"""Whose request that is, by its headers (lower-case names); None for one that may not read."""
 
 _KILL_AGAIN_SECONDS: Final = 0.2
 _METHODS: Final = ("GET", "HEAD", "POST")
@@ -49,17 +53,20 @@ class ClickHouseHttp:
 
     api_port: int | None = None
 
-    def __init__(self, reader: Reader, *, authorize: Authorize | None = None) -> None:
+    def __init__(self, reader: Reader, *, authorize: Authorize | None = None, query_log: QueryLog | None = None) -> None:
         """Make the application.
 
         Args:
             reader: runs the queries.
             authorize: decides on every query; None for a listener on loopback, where the Host header is checked instead.
+            query_log: where queries are written down; None for nowhere.
         """
         self._reader = reader
+        self._query_log = query_log
         self._authorize = authorize
         self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
         self._busy = 0
+        self._asking: Counter[str] = Counter()
         self._workers = ThreadPoolExecutor(self._places, thread_name_prefix="clickhouse-http")
 
     def close(self) -> None:
@@ -93,7 +100,8 @@ class ClickHouseHttp:
         return Response(status=404, body=_NO_HANDLE)
 
     async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive, send: _Send) -> Response | None:
-        if self._authorize is not None and not self._authorize(headers):
+        asker = None if self._authorize is None else self._authorize(headers)
+        if self._authorize is not None and asker is None:
             return self._error(EngineError(AUTHENTICATION_FAILED, "Authentication failed: give a token that may read, as Bearer or password"))
         try:
             body = await _read(receive)
@@ -103,11 +111,35 @@ class ClickHouseHttp:
             return None
         if self._busy >= self._places:
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again"))
+        if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
+            of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
+            return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
+        with self._place(asker):
+            running = Running()
+            running.entry.asker = asker or ""
+            return await self._work(scope, headers, body, running, receive=receive, send=send)
+
+    @contextmanager
+    def _place(self, asker: str | None) -> Iterator[None]:
+        """Count a query, with those of the same token."""
         self._busy += 1
-        running = Running()
+        if asker is not None:
+            self._asking[asker] += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if asker is not None:
+                self._asking[asker] -= 1
+                self._asking += Counter()  # lets go of those that ask nothing any more
+
+    async def _work(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes, running: Running, *, receive: _Receive, send: _Send
+    ) -> Response | None:
+        """Have a thread run the query, and end it when the client leaves."""
         loop = asyncio.get_running_loop()
         exchange = Exchange(send, loop, with_body=scope["method"] != "HEAD")
-        work = loop.run_in_executor(self._workers, self._run, scope["query_string"], headers, body, running, exchange)
+        work = loop.run_in_executor(self._workers, self._run_logged, scope["query_string"], headers, body, running, exchange)
         left = asyncio.create_task(_left(receive))
         either: set[asyncio.Future[Any]] = {work, left}
         try:
@@ -117,7 +149,6 @@ class ClickHouseHttp:
             return work.result()
         finally:
             left.cancel()
-            self._busy -= 1
 
     async def _end(self, running: Running, work: asyncio.Future[Response | None]) -> None:
         """End a query for which nobody waits; it may be about to begin, so once may not be enough."""
@@ -127,6 +158,15 @@ class ClickHouseHttp:
         except EngineError as error:
             _log.warning("a query whose client has left could not be ended: %s", error)
         await asyncio.wait({work}, timeout=_KILL_AGAIN_SECONDS)
+
+    def _run_logged(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
+        begun = time.perf_counter()
+        try:
+            return self._run(query_string, headers, body, running, exchange)
+        finally:
+            running.entry.seconds = time.perf_counter() - begun
+            if self._query_log is not None and running.entry.query_id:
+                self._query_log.write(running.entry)
 
     def _run(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
         """Run a query; in a thread of its own. None if its result was sent in pieces."""
@@ -138,6 +178,7 @@ class ClickHouseHttp:
             del body
             if not request.statement.strip():
                 return Response(headers={"x-clickhouse-query-id": identifier}, body=_OK)
+            running.entry.query_id, running.entry.statement, running.entry.parameters = identifier, request.statement, request.parameters
             describe = partial(response.of_result, query_id=identifier, timezone=self._reader.timezone)
             with self._reader.answering(
                 request.statement,
@@ -149,8 +190,10 @@ class ClickHouseHttp:
             ) as pieces:
                 return exchange.answer(pieces, Packer(request.accepts), describe, running)
         except EngineError as error:
+            running.entry.code = error.code
             return self._error(error, identifier)
         except Exception:  # noqa: BLE001  # a defect of ours must not end the connection without an answer
+            running.entry.code = UNKNOWN_EXCEPTION
             _log.exception("a query failed unexpectedly")
             return self._error(EngineError(UNKNOWN_EXCEPTION, "The query failed unexpectedly: the server's log has the reason"), identifier)
 

@@ -74,6 +74,7 @@ class Exchange:
                 running.check()
                 self._piece(packer.pack(piece.body))
         except EngineError as error:
+            running.entry.code = error.code
             self._piece(packer.pack(_closing(error, tag)) + packer.end())
             return None
         self._now({"type": "http.response.body", "body": packer.end(), "more_body": False})

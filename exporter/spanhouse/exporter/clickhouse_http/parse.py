@@ -24,8 +24,8 @@ _SELECT: Final = "SELECT * FROM "
 _PREFIXES: Final = ("DESCRIBE TABLE ", "EXISTS TABLE ", "EXISTS VIEW ", "SHOW CREATE TABLE ", "SHOW CREATE VIEW ")
 
 # formatQuerySingleLine refuses a text of more than one statement.
-_PARSE: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text, parseQueryToJSON(text)"
-_FORMAT: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text"
+_PARSE: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text, normalizeQuery(text), parseQueryToJSON(text)"
+_FORMAT: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text, normalizeQuery(text)"
 _PRINT: Final = "SELECT formatQueryFromJSON({tree:String})"
 
 _NO_TREE: Final = "does not support JSON serialization"
@@ -37,11 +37,13 @@ class Statement:
 
     Attributes:
         text: the statement in the engine's own form.
+        shape: the same with ``?`` for numbers and texts.
         prefix: leading keywords that stand for ``SELECT * FROM`` in the tree; '' for none.
         tree: its syntax tree.
     """
 
     text: str
+    shape: str
     prefix: str
     tree: Node
 
@@ -65,17 +67,17 @@ def parse(connection: Connection, text: str) -> Statement:
             raise
         if _NO_TREE not in error.message:
             raise QueryRefusedError(NOT_IMPLEMENTED, "The statement has no form in which this endpoint could check it") from None
-    ((canonical,),) = connection.rows(_FORMAT, {"statement": escape(text)})
+    ((canonical, shape),) = connection.rows(_FORMAT, {"statement": escape(text)})
     prefix = next((prefix for prefix in _PREFIXES if canonical.startswith(prefix)), None)
     if prefix is None:
         raise QueryRefusedError(READONLY, "This endpoint runs SELECT, EXPLAIN, SHOW, DESCRIBE and EXISTS, not this kind of statement")
-    return replace(_parse_select(connection, _SELECT + canonical.removeprefix(prefix)), text=canonical, prefix=prefix)
+    return replace(_parse_select(connection, _SELECT + canonical.removeprefix(prefix)), text=canonical, shape=shape, prefix=prefix)
 
 
 def _parse_select(connection: Connection, text: str) -> Statement:
-    ((canonical, tree),) = connection.rows(_PARSE, {"statement": escape(text)})
+    ((canonical, shape, tree),) = connection.rows(_PARSE, {"statement": escape(text)})
     try:
-        return Statement(text=canonical, prefix="", tree=json.loads(tree))
+        return Statement(text=canonical, shape=shape, prefix="", tree=json.loads(tree))
     except RecursionError:
         raise QueryRefusedError(TOO_DEEP_RECURSION, TOO_DEEP) from None
 

@@ -137,6 +137,7 @@ class Reader:
         with self._slot(), self._connection() as connection:
             running.check()
             parsed, own = self._parse(connection, statement)
+            running.entry.shape = parsed.shape
             text, named_format = self._approve(connection, parsed, current, bound)
             chosen = named_format or default_format
             nothing = Result(body=b"", output_format=chosen)
@@ -151,9 +152,9 @@ class Reader:
                 running.check()
                 if streamed:
                     yield nothing
-                    yield from connection.stream(running.mark(text), chosen, bound)
+                    yield from map(running.count, connection.stream(running.mark(text), chosen, bound))
                 else:
-                    yield connection.run(running.mark(text), chosen, bound)
+                    yield running.count(connection.run(running.mark(text), chosen, bound))
 
             if not requested and not own and current == self._catalogue.database:
                 with closing(pieces(connection)) as found:

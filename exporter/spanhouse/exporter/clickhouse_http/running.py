@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import uuid
 
+from spanhouse.exporter.clickhouse_http.connection import Result
 from spanhouse.exporter.clickhouse_http.errors import QUERY_WAS_CANCELLED, EngineError
+from spanhouse.exporter.clickhouse_http.query_log import Entry
 
 
 class Running:
@@ -13,15 +15,25 @@ class Running:
 
     Attributes:
         comment: the comment.
+        entry: what the query log will say.
     """
 
     def __init__(self) -> None:
         self.comment = f"/* {uuid.uuid4().hex} */"
+        self.entry = Entry()
         self._unwanted = threading.Event()
 
     def mark(self, sql: str) -> str:
         """The statement with the comment before it."""
         return f"{self.comment} {sql}"
+
+    def count(self, piece: Result) -> Result:
+        """Add a piece of the result to what is known; gives it back."""
+        self.entry.rows += piece.rows
+        self.entry.read_rows += piece.read_rows
+        self.entry.read_bytes += piece.read_bytes
+        self.entry.result_bytes += len(piece.body)
+        return piece
 
     def leave(self) -> None:
         """Say that nobody waits for the result any more."""

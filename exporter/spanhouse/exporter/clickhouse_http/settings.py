@@ -19,6 +19,7 @@ class Limits:
         statement_bytes: length of a statement; its parameters are not counted.
         concurrent_queries: queries that run at once.
         waiting_queries: queries that wait for one of them to end; a further one is refused at once.
+        queries_per_token: queries of one token that run or wait at once; a further one is refused at once.
         wait_seconds: how long a query waits before it is refused.
     """
 
@@ -29,6 +30,7 @@ class Limits:
     statement_bytes: int = 1 << 20
     concurrent_queries: int = 4
     waiting_queries: int = 60
+    queries_per_token: int = 16
     wait_seconds: float = 10.0
 
     def validate(self) -> None:

@@ -109,14 +109,14 @@ def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | Non
         return 0.0, 1.0
     weights = [base.effective * new.effective / (base.effective + new.effective) for base, new in telling]
     change = sum(weight * (new.share - base.share) for weight, (base, new) in zip(weights, telling, strict=True)) / sum(weights)
-    base, new = (_total([pair[side] for pair in telling]) for side in (0, 1))
+    base, new = (total([pair[side] for pair in telling]) for side in (0, 1))
     if _few(base, new) or len(telling) == 1:
         return change, p_value(base, new)
     z = math.sqrt(StratifiedTable([np.array([_cells(after), _cells(before)]) for before, after in telling]).test_null_odds().statistic)
     return change, float(2 * t.sf(z, max(1, base.clusters + new.clusters - 2 * len(telling))))
 
 
-def _total(parts: Sequence[Sums]) -> Sums:
+def total(parts: Sequence[Sums]) -> Sums:
     """The sums of several strata; a cluster in two of them counts as two."""
     return Sums(**{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Sums)})
 
