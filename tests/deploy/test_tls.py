@@ -41,9 +41,10 @@ def test_who_has_a_certificate_of_the_authority_may_send_and_nobody_else(made: P
         url = f"https://127.0.0.1:{serve.http.rpartition(':')[2]}/v1/traces"
         body, headers = trace().SerializeToString(), {"Content-Type": "application/x-protobuf"}
         known = (str(made / "client.pem"), str(made / "client.key"))
-        assert requests.post(url, body, headers=headers, verify=made / "ca.pem", cert=known, timeout=30).status_code == 200
+        assert requests.post(url, body, headers=headers, verify=str(made / "ca.pem"), cert=known, timeout=30).status_code == 200
         with pytest.raises(requests.exceptions.ConnectionError):
-            requests.post(url, body, headers=headers, verify=made / "ca.pem", timeout=30)
+            requests.post(url, body, headers=headers, verify=str(made / "ca.pem"), timeout=30)
         files = [(made / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")]
         with grpc.secure_channel(f"localhost:{serve.grpc.rpartition(':')[2]}", grpc.ssl_channel_credentials(*files)) as channel:
-            assert channel.unary_unary(EXPORT)(body, timeout=30) in {b"", b"\n\0"}
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+            assert call(body, timeout=30) in {b"", b"\n\0"}
