@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -232,6 +233,14 @@ def test_a_client_that_was_told_nothing_finds_the_servers_database(tmp_path: Pat
         monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(tmp_path))
         with TraceClient() as client:
             assert len(client.search_traces()) == 0
+
+
+def test_the_read_only_endpoint_answers_every_filter_that_the_page_lists(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "filters.md").read_text(encoding="utf-8")
+    listed: list[str] = re.findall(r"^```accepted\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    with Serve(tmp_path) as running, TraceClient(running.dsn) as client:
+        for text in listed[0].splitlines():
+            assert list(client.search_traces(filter_string=text, max_results=10)) == []
 
 
 @pytest.mark.parametrize(

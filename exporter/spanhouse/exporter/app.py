@@ -19,6 +19,7 @@ from spanhouse.exporter.clickhouse_http import ClickHouseHttp, QueryLog, Reader
 from spanhouse.exporter.config import OFF, Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.gate import Gate
+from spanhouse.exporter.heaps import share_heaps
 from spanhouse.exporter.listeners import listening
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.receivers import receivers
@@ -51,6 +52,7 @@ def run(config: ServeConfig, make_console: MakeConsole | None = None) -> None:
         StoreError: the store can't be used.
     """
     config.validate()
+    share_heaps()
     uvloop.run(_serve(config, make_console))
 
 

@@ -18,6 +18,7 @@ from spanhouse.exporter import log
 from spanhouse.exporter.access import Access
 from spanhouse.exporter.config import Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.heaps import share_heaps
 from spanhouse.exporter.listeners import listening
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.service import ExportService
@@ -67,6 +68,7 @@ def main() -> None:
     """Run as ``python -m spanhouse.exporter.receiver``."""
     orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 from the process that started this one
     log.configure(orders.config.log_format, orders.config.log_level)
+    share_heaps()
     uvloop.run(_receive(orders))
 
 

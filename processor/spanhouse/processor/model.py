@@ -12,7 +12,6 @@ from spanhouse.processor.process import this_process
 from spanhouse.processor.values import to_text
 from spanhouse.schema import vocabulary
 
-_NAME = "mlflow.model.name"
 _PARAMETER_PREFIX = "mlflow.model.params."
 _PARAMETERS_KEPT = 32
 _CHARACTERS = 250
@@ -49,7 +48,7 @@ def set_active_model(*, name: str | None = None, model_id: str | None = None, pa
             return ""
         attributes = {vocabulary.MODEL_ID.mlflow: chosen}
         if label:
-            attributes[_NAME] = label[:_CHARACTERS]
+            attributes[vocabulary.MODEL_NAME] = label[:_CHARACTERS]
         attributes |= {f"{_PARAMETER_PREFIX}{key}": text[:_CHARACTERS] for key, text in list(told.items())[:_PARAMETERS_KEPT]}
         this_process().set_model(attributes)
     except Exception:

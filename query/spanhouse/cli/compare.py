@@ -144,21 +144,21 @@ def _print_comparison(found: Comparison, form: str) -> None:
 
 def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     """Print the numbers, the verdict, what else differs, and how to see examples."""
-    base, new = (_short(side.value) for side in (found.base, found.new))
+    base, new = (short(side.value) for side in (found.base, found.new))
     show(safe(f"base {base}: {found.base.traces:,} traces; new {new}: {found.new.traces:,} traces"), indent=indent)
-    show_table(_FINDINGS, [[*_cells(finding)[:-1], _verdict(finding.verdict)] for finding in found.findings], indent=indent)
+    show_table(_FINDINGS, [[*_cells(finding)[:-1], styled(finding.verdict)] for finding in found.findings], indent=indent)
     print()
     telling = [finding for finding in found.findings if finding.verdict is found.verdict and finding.verdict in {Verdict.WORSE, Verdict.BETTER}]
     if telling:
-        show(Text.assemble(safe(f"{new} is "), _verdict(found.verdict)), indent=indent)
+        show(Text.assemble(safe(f"{new} is "), styled(found.verdict)), indent=indent)
         for finding in telling:
             show(safe(f"  {finding.metric}: {finding.reason}"), indent=indent)
     else:
-        show(Text.assemble(_verdict(found.verdict), safe(f": {found.reason}")), indent=indent)
+        show(Text.assemble(styled(found.verdict), safe(f": {found.reason}")), indent=indent)
     if found.slices:
         print()
         columns = [Column(title=title, right=number > 1, spare=0 if number < 3 else 1) for number, title in enumerate(_slice_titles(found))]
-        show_table(columns, [[*_slice_cells(finding)[:-1], _verdict(finding.verdict)] for finding in found.slices[:_SHOWN_SLICES]], indent=indent)
+        show_table(columns, [[*_slice_cells(finding)[:-1], styled(finding.verdict)] for finding in found.slices[:_SHOWN_SLICES]], indent=indent)
         if (more := len(found.slices) - _SHOWN_SLICES) > 0:
             show(safe(f"and {more} more; --format json has all", "dim"), indent=indent)
     print()
@@ -175,7 +175,7 @@ def _slice_cells(finding: Finding) -> tuple[str, ...]:
     return finding.slice or "", metric, base, new, text.change(finding.contribution or 0, text.SHARE), p_value, verdict
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
     """A value as a heading has it: a commit by its first digits."""
     return value[:SHORT_COMMIT] if _SHA.fullmatch(value) else value
 
@@ -186,15 +186,16 @@ def _notes(found: Comparison) -> Iterator[str]:
     for finding in guilty or found.findings:
         if finding.verdict is Verdict.WORSE and finding.examples:
             of = finding.metric if finding.slice is None else f"{finding.metric} of {finding.slice}"
-            yield f"see ({of}): spanhouse search {_quoted(finding.examples)}"
+            yield f"see ({of}): spanhouse search {quoted(finding.examples)}"
 
 
-def _quoted(words: str) -> str:
+def quoted(words: str) -> str:
     """A filter as one word of a shell."""
     return '"' + re.sub(r'([\\"$`])', r"\\\1", words) + '"'
 
 
-def _verdict(verdict: Verdict | None) -> Text:
+def styled(verdict: Verdict | None) -> Text:
+    """A verdict in its colour; '-' for a number that is not tested."""
     return safe(verdict or "-", _STYLES.get(verdict, "dim") if verdict else "dim")
 
 

@@ -121,7 +121,15 @@ def _push(arguments: Namespace) -> int:
         def write(table: str, columns: Sequence[str], rows: bytes, settings: Mapping[str, object]) -> None:
             there.raw_insert(table, column_names=list(columns), insert_block=rows, fmt="Native", settings=dict(settings))
 
-        done = push(execute_by(here), read, execute_by(there), write, report=show_step, cluster=arguments.cluster or None)
+        done = push(
+            execute_by(here),
+            read,
+            execute_by(there),
+            write,
+            report=show_step,
+            report_compared=lambda step: print(f"compared {step.done}/{step.windows}", flush=True),
+            cluster=arguments.cluster or None,
+        )
     print(
         f"all {done.spans:,} spans of {source} are in {target}, {done.equal:,} of them with the same values; "
         f"{done.copied:,} were copied now; so are its {done.tags:,} edited tags"

@@ -54,6 +54,10 @@ _CLUSTER: Final = Option(
     help="the store is this cluster, by its name in the servers' configuration",
 )
 
+_BY: Final = Option(name="by", metavar="KEY", default="version", help="metadata key (or tag.K, name, service) that tells versions apart")
+_WHERE: Final = Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at")
+_SINCE: Final = Option(name="since", metavar="7d", default="", shown_default="everything", help="how far back to look: a number and s, m, h, d or w")
+
 SERVE: Final = Verb(
     name="serve",
     summary="receive OTLP over gRPC and HTTP and keep it in a store",
@@ -166,9 +170,9 @@ VERBS: Final = (
             Argument(name="new", help="the value that is judged", optional=True),
         ),
         options=(
-            Option(name="by", metavar="KEY", default="version", help="metadata key (or tag.K, name, service) that tells versions apart"),
-            Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at"),
-            Option(name="since", metavar="7d", default="", shown_default="everything", help="how far back to look: a number and s, m, h, d or w"),
+            _BY,
+            _WHERE,
+            _SINCE,
             Option(name="per", metavar="KEY", default="", help="split the traces by this key (name, service, model, ...) and say where it got worse"),
             Option(name="metric", metavar="KEY,...", default="", help="further metadata keys whose values are numbers; KEY:higher: more is better"),
             Option(name="stratify", metavar="KEY", default="name", help="compare like with like by this key; none compares all with all"),
@@ -186,6 +190,14 @@ VERBS: Final = (
             "spanhouse compare 1.0.0 1.1.0 --where \"metadata.mlflow.source.type = 'production'\" --since 7d",
             "spanhouse compare 1.0.0 1.1.0 --fail-on-regression --max-p95-increase 10% --format markdown >> $GITHUB_STEP_SUMMARY",
         ),
+    ),
+    Verb(
+        name="bisect",
+        summary="find the version at which the error rate or the latency changed",
+        module="bisect",
+        extra="compare",
+        options=(_BY, _WHERE, _SINCE, FORMAT, *_READ),
+        examples=("spanhouse bisect --by commit --since 30d",),
     ),
     Verb(
         name="diff",

@@ -1,7 +1,7 @@
 """Search traces with MLflow's filter language, and compare versions. Importing this imports no driver."""
 
 from spanhouse.query.client import TraceClient, search_traces
-from spanhouse.query.compare.report import Comparison, Finding, Interval, Table, Verdict
+from spanhouse.query.compare.report import Bisection, Change, Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare.trees import SpanPair, TraceDiff
 from spanhouse.query.compile_ import compile_filter
 from spanhouse.query.errors import FilterError, StoreUnavailableError
@@ -10,6 +10,8 @@ from spanhouse.query.results import Matches, Page
 from spanhouse.query.statement import Statement
 
 __all__ = [
+    "Bisection",
+    "Change",
     "Comparison",
     "Event",
     "FilterError",

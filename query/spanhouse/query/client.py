@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, Final, Self
 
 from spanhouse.query import ast
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compare.report import Comparison, Table
+from spanhouse.query.compare.report import Bisection, Comparison, Table
 from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
@@ -177,12 +178,26 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
         question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify)
-        try:
-            from spanhouse.query.compare.run import run
-        except ModuleNotFoundError as error:
-            raise StoreUnavailableError(f"compare needs the module {error.name}: pip install 'spanhouse[compare]'") from error
         self._check_patterns(where)
-        return run(self._connection, question)
+        found: Table | Comparison = _comparing().run(self._connection, question)
+        return found
+
+    def bisect(self, by: str, where: str | None = None, *, since: str | None = None) -> Bisection:
+        """Find the version, in the order of first appearance, at which the error rate or the latency changed.
+
+        Args:
+            by: what tells versions apart, as in ``compare``.
+            where: filter of the traces to look at; None and '' for all.
+            since: how far back to look, such as ``7d``; None for everything.
+
+        Raises:
+            FilterError: a mistake in the arguments.
+            StoreUnavailableError: the store failed, or the library of statistics is not installed.
+        """
+        question = read_question(by, where=where, since=since)
+        self._check_patterns(where)
+        found: Bisection = _comparing().run_bisection(self._connection, question)
+        return found
 
     def diff(self, base: str, new: str) -> TraceDiff:
         """Align the spans of two traces, to see where the time went.
@@ -225,6 +240,19 @@ class TraceClient:
                     raise
                 hint = "patterns are RE2's: no lookaround, no backreferences"
                 raise FilterError("not a regular expression", filter_string or "", pattern.start, pattern.end, hint) from None
+
+
+def _comparing() -> ModuleType:
+    """What needs the library of statistics, loaded when it is needed.
+
+    Raises:
+        StoreUnavailableError: it is not installed.
+    """
+    try:
+        from spanhouse.query.compare import run
+    except ModuleNotFoundError as error:
+        raise StoreUnavailableError(f"comparing needs the module {error.name}: pip install 'spanhouse[compare]'") from error
+    return run
 
 
 def search_traces(*args: Any, dsn: str | None = None, **kwargs: Any) -> Page | Matches:

@@ -2,7 +2,8 @@
 
 A window is divided by a hash of the trace id into pieces that fit in memory. Count and hash of a piece on both sides say whether it is
 there; of one that is not, the ids on both sides say what is missing. That is read and written in blocks, each of which the engine takes as a
-whole, and knows again by its token when it is sent twice. A span that is there already, from wherever, stays as it is.
+whole, and knows again by its token when it is sent twice. A span that is there already, from wherever, stays as it is. At the end all
+windows are compared once more, those of an interrupted run included.
 """
 
 from __future__ import annotations
@@ -63,11 +64,11 @@ Write = Callable[[str, Sequence[str], bytes, Mapping[str, object]], None]
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What this run of a copy saw. One that goes on where another ended counts only what was left.
+    """What is in both stores when a copy has come to its end.
 
     Attributes:
         spans: of the source; each is in the target.
-        copied: those of them that were not there before.
+        copied: those of them that this run wrote.
         equal: those that are there with the very values of the source. The rest were there before, with other values.
         tags: edited tags of the source; each is in the target, or a later edit of it.
     """
@@ -79,7 +80,14 @@ class Pushed:
 
 
 def push(
-    source: Execute, read: Read, target: Execute, write: Write, *, report: Callable[[Step], None] = lambda _: None, cluster: str | None = None
+    source: Execute,
+    read: Read,
+    target: Execute,
+    write: Write,
+    *,
+    report: Callable[[Step], None] = lambda _: None,
+    report_compared: Callable[[Step], None] = lambda _: None,
+    cluster: str | None = None,
 ) -> Pushed:
     """Copy all spans and edited tags. Both stores must have the tables of this version.
 
@@ -88,7 +96,8 @@ def push(
         read: reads rows there.
         target: runs a statement on the other one; must be allowed to make a table for its progress.
         write: writes rows there.
-        report: called after each window, see ``windows``.
+        report: called after each window that is copied, see ``windows``.
+        report_compared: called after each window that is compared at the end.
         cluster: name of the cluster, if the target is one.
 
     Raises:
@@ -96,6 +105,11 @@ def push(
     """
     copy = _Copy(source, read, target, write)
     windows.run(target, f"push {copy.identity}", "otel_traces", copy.window, report=report, cluster=cluster, source=source)
+    copy.spans = copy.equal = 0
+    every = windows.windows(source, "otel_traces")
+    for done, window in enumerate(every, start=1):
+        copy.window(window, False)
+        report_compared(Step(window, done, len(every)))
     return Pushed(copy.spans, copy.copied, copy.equal, _push_tags(source, read, target, write))
 
 

@@ -144,3 +144,57 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The version at which something most likely changed.
+
+    Attributes:
+        metric: what did: the error rate, or the share of traces above a latency.
+        value: the first version after the change.
+        previous: the last one before it.
+        before: the share in all versions before, with its interval.
+        after: in all versions from there on.
+        p_value: how likely a change as clear as this one is, at any version, when nothing changed.
+        corrected_p: the same, corrected for the number of tests.
+        confidence: the chance that it is this version, if there is one change.
+        candidates: versions that hold the change with 95 %, the likeliest first.
+        verdict: worse, better, or no evidence that anything changed.
+        reason: the verdict's, in words.
+        examples: filter that lists traces of it.
+    """
+
+    metric: str
+    value: str
+    previous: str
+    before: Interval
+    after: Interval
+    p_value: float
+    corrected_p: float
+    confidence: float
+    candidates: Sequence[str]
+    verdict: Verdict
+    reason: str
+    examples: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bisection:
+    """Where a sequence of versions changed.
+
+    Attributes:
+        by: the key that tells them apart, as filters write it.
+        where: filter of the traces that were looked at.
+        versions: all of them, in the order of their first traces.
+        changes: one for each thing that is looked at and can be told apart.
+    """
+
+    by: str
+    where: str
+    versions: Sequence[str]
+    changes: Sequence[Change]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as what JSON has."""
+        return asdict(self)

@@ -17,10 +17,11 @@ from spanhouse.query.compare.aggregate import (
     read_counts,
     read_samples,
 )
+from spanhouse.query.compare.bisect import changes
 from spanhouse.query.compare.confounds import confounds
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, Question, name_of
-from spanhouse.query.compare.report import Comparison, Finding, Table
+from spanhouse.query.compare.report import Bisection, Comparison, Finding, Table
 from spanhouse.query.compare.rows import SEVERAL
 from spanhouse.query.compare.statistics import LEVELS, threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
@@ -40,8 +41,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
-    ((several,),) = connection.run(SEVERAL)
-    question = replace(question, several=bool(several))
+    question = _looked_up(connection, question)
     if question.base is None or question.new is None:
         return _table(connection, question)
     question = _whole_commits(connection, question)
@@ -72,12 +72,40 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
     )
 
 
+def run_bisection(connection: Connection, question: Question) -> Bisection:
+    """Where the error rate and the latency changed in the sequence of all values.
+
+    Raises:
+        StoreUnavailableError: the store failed.
+    """
+    question = _looked_up(connection, question)
+    versions, thresholds = _all(connection, question, (LATENCY,))
+    limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
+    return Bisection(
+        by=name_of(question.by),
+        where=question.where,
+        versions=[version.value for version in versions],
+        changes=changes(question, versions, limits),
+    )
+
+
 def _table(connection: Connection, question: Question) -> Table:
-    metrics = metrics_of(question.metrics)
+    versions, _ = _all(connection, question, metrics_of(question.metrics))
+    return Table(by=name_of(question.by), where=question.where, sides=[side.side() for side in versions], complete=len(versions) < MOST_VALUES)
+
+
+def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) -> tuple[list[Measured], dict[tuple[str, float], float]]:
+    """All values in the order of their first traces, and the thresholds that they were counted by."""
     samples = _samples(connection, question, metrics)
-    measured = _measured(connection, question, metrics, samples, _thresholds(samples.values()))
-    sides = sorted((side.side() for side in measured.values()), key=lambda side: (side.first_ms, side.value))
-    return Table(by=name_of(question.by), where=question.where, sides=sides, complete=len(samples) < MOST_VALUES)
+    thresholds = _thresholds(samples.values())
+    measured = _measured(connection, question, metrics, samples, thresholds)
+    return sorted(measured.values(), key=lambda side: (side.sample.first_ms, side.value)), thresholds
+
+
+def _looked_up(connection: Connection, question: Question) -> Question:
+    """The question with what is to be known of the store first."""
+    ((several,),) = connection.run(SEVERAL)
+    return replace(question, several=bool(several))
 
 
 def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:

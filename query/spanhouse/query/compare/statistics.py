@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
-from scipy.stats import fisher_exact, t
+from scipy.special import stdtr
+from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportion_effectsize, proportions_ztest
 
@@ -89,7 +90,7 @@ def p_value(base: Sums, new: Sums) -> float:
         rounded = [(round(count), round(size)) for count, size in zip(counts, sizes, strict=True)]
         return float(fisher_exact([[count, max(0, size - count)] for count, size in rounded]).pvalue)
     z, _ = proportions_ztest(counts, sizes)
-    return float(2 * t.sf(abs(z), base.clusters + new.clusters - 2))
+    return float(2 * stdtr(base.clusters + new.clusters - 2, -abs(z)))
 
 
 def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | None:
@@ -109,14 +110,14 @@ def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | Non
         return 0.0, 1.0
     weights = [base.effective * new.effective / (base.effective + new.effective) for base, new in telling]
     change = sum(weight * (new.share - base.share) for weight, (base, new) in zip(weights, telling, strict=True)) / sum(weights)
-    base, new = (_total([pair[side] for pair in telling]) for side in (0, 1))
+    base, new = (total([pair[side] for pair in telling]) for side in (0, 1))
     if _few(base, new) or len(telling) == 1:
         return change, p_value(base, new)
     z = math.sqrt(StratifiedTable([np.array([_cells(after), _cells(before)]) for before, after in telling]).test_null_odds().statistic)
-    return change, float(2 * t.sf(z, max(1, base.clusters + new.clusters - 2 * len(telling))))
+    return change, float(2 * stdtr(max(1, base.clusters + new.clusters - 2 * len(telling)), -z))
 
 
-def _total(parts: Sequence[Sums]) -> Sums:
+def total(parts: Sequence[Sums]) -> Sums:
     """The sums of several strata; a cluster in two of them counts as two."""
     return Sums(**{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Sums)})
 

@@ -1,0 +1,74 @@
+"""``spanhouse bisect``: the version at which something changed."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Final
+
+from rich.text import Text
+
+from spanhouse.cli.compare import quoted, short, styled
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
+from spanhouse.cli.stores import reader
+from spanhouse.query import Bisection, Change, Verdict
+from spanhouse.query.compare import text
+from spanhouse.query.compare.question import read_question
+
+_COLUMNS: Final = (
+    Column(title="number", whole=True),
+    Column(title="changed at"),
+    Column(title="before", right=True, whole=True),
+    Column(title="from there on", right=True, whole=True),
+    Column(title="confidence", right=True),
+    Column(title="corrected p", right=True),
+    Column(title="verdict", whole=True),
+)
+
+
+def run(arguments: Namespace) -> int:
+    """Print for each number where it most likely changed; exit with 1 if no trace has a value of the key."""
+    words, since = (arguments.by, arguments.where), arguments.since or None
+    read_question(words[0], where=words[1], since=since)  # a mistake is told before anything is connected to
+    with reader(arguments.store) as client:
+        found = client.bisect(*words, since=since)
+    if not found.versions:
+        raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+    titles, rows = [column.title for column in _COLUMNS], [_cells(change) for change in found.changes]
+    match arguments.format:
+        case "json":
+            print(to_json(found.to_dict()))
+        case "csv":
+            print_csv(titles, rows)
+        case "markdown":
+            print_markdown(titles, rows)
+        case _:
+            _show(found)
+    return Exit.DONE
+
+
+def _show(found: Bisection) -> None:
+    show(safe(f"{len(found.versions)} values of {found.by}, from {short(found.versions[0])} to {short(found.versions[-1])}"))
+    show_table(_COLUMNS, [[*_cells(change)[:-1], styled(change.verdict)] for change in found.changes])
+    print()
+    telling = [change for change in found.changes if change.verdict is not Verdict.NO_EVIDENCE]
+    for change in telling:
+        show(Text.assemble(safe(f"{short(change.value)}: {change.metric} "), styled(change.verdict), safe(f" than up to {short(change.previous)}")))
+        show(safe(f"  {change.reason}"))
+        if len(change.candidates) > 1:
+            show(safe(f"  with 95 % it is one of {', '.join(map(short, change.candidates))}"))
+        show(safe(f"  see: spanhouse search {quoted(change.examples)}"))
+    if not telling:
+        show(safe("no change that chance alone would not give"))
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    return (
+        change.metric,
+        short(change.value),
+        text.number(change.before.value, text.SHARE),
+        text.number(change.after.value, text.SHARE),
+        text.number(change.confidence, text.SHARE),
+        text.p_text(change.corrected_p).removeprefix("p ").removeprefix("= "),
+        change.verdict,
+    )

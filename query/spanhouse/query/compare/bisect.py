@@ -1,0 +1,54 @@
+"""Which version of all is the one at which something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spanhouse.query.compare import statistics, text
+from spanhouse.query.compare.changepoint import ChangePoint, change_point
+from spanhouse.query.compare.metrics import LATENCY
+from spanhouse.query.compare.question import Question, clause, filter_of, where_of
+from spanhouse.query.compare.report import Change, Verdict
+from spanhouse.query.compare.statistics import ALPHA, Sums
+from spanhouse.query.compare.verdict import ERROR_RATE, Measured
+
+
+def changes(question: Question, versions: Sequence[Measured], limits: dict[float, float]) -> list[Change]:
+    """For error rate and latency the version at which it most likely changed, the p-values corrected together.
+
+    Args:
+        question: what is asked.
+        versions: in the order of their first traces.
+        limits: threshold of the latency for each level that is looked at.
+    """
+    looked_at = [(ERROR_RATE, "status = 'ERROR'", [version.counts.errors for version in versions])]
+    for level, limit in limits.items():
+        above = [version.counts.above.get((LATENCY.name, level)) for version in versions]
+        slow = f"{LATENCY.filter_key} > {limit:.0f}"
+        looked_at.append((f"traces above {text.number(limit, 'ms')} (p{level * 100:g} of all)", slow, [one for one in above if one is not None]))
+    points = [(name, examples, sums, change_point(sums)) for name, examples, sums in looked_at]
+    corrected = iter(statistics.corrected([point.p_value for *_, point in points if point is not None]))
+    return [_change(question, versions, name, examples, sums, point, next(corrected)) for name, examples, sums, point in points if point is not None]
+
+
+def _change(  # noqa: PLR0917 (all of one row)
+    question: Question, versions: Sequence[Measured], metric: str, examples: str, sums: Sequence[Sums], point: ChangePoint, corrected: float
+) -> Change:
+    before, after = (statistics.proportion(statistics.total(part)) for part in (sums[: point.at], sums[point.at :]))
+    value, previous = versions[point.at].value, versions[point.at - 1].value
+    verdict = Verdict.NO_EVIDENCE if corrected >= ALPHA else Verdict.WORSE if after.value > before.value else Verdict.BETTER
+    moved = f"{text.number(before.value, text.SHARE)} before, {text.number(after.value, text.SHARE)} from there on"
+    return Change(
+        metric=metric,
+        value=value,
+        previous=previous,
+        before=before,
+        after=after,
+        p_value=point.p_value,
+        corrected_p=corrected,
+        confidence=point.confidence,
+        candidates=[versions[place].value for place in point.candidates],
+        verdict=verdict,
+        reason=f"{moved}; {text.p_text(corrected)} after correction",
+        examples=filter_of(where_of(question), clause(question.by, value), examples),
+    )

@@ -1,0 +1,51 @@
+"""Statements of a comparison: what a user wrote is bound, and never part of the SQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from spanhouse.query import FilterError
+from spanhouse.query.compare.aggregate import Thresholds, compile_counts, compile_samples
+from spanhouse.query.compare.metrics import metrics_of
+from spanhouse.query.compare.question import clause, name_of, read_field, read_question
+from spanhouse.query.predicate import MapField
+from spanhouse.query.resolve import read_filter
+
+HOSTILE = "x' OR 1=1 --`\"\\"
+
+
+def test_keys_and_values_of_the_user_s_are_parameters_of_every_statement() -> None:
+    asked = read_question(
+        f"{HOSTILE}by", f"{HOSTILE}base", f"{HOSTILE}new", "metadata.k = 'x'' OR 1=1 --'", per=f"{HOSTILE}per", metrics=[f"{HOSTILE}metric"]
+    )
+    metrics = metrics_of(asked.metrics)
+    limits: Thresholds = {("latency", 0.5): 1.5, ("latency", 0.95): {f"{HOSTILE}slice": 2.5}}
+    for question in (asked, replace(asked, several=False)):
+        for statement in (
+            compile_samples(question, metrics),
+            compile_samples(question, metrics, split=question.per),
+            compile_counts(question, metrics, limits, split=question.per),
+        ):
+            assert "OR 1=1" not in statement.sql
+            assert any("OR 1=1" in str(value) for value in statement.parameters.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["app_version", "metadata.app_version", "tag.t", "tags.`my tag`", "name", "service", "commit", "my key", HOSTILE, "`", "a.b.c"]
+)
+def test_a_field_is_written_as_the_filter_language_reads_it(name: str) -> None:
+    field = read_field(name)
+    for value in ("1.0.0", HOSTILE, "\\", "''", "a\\'b"):
+        predicate = read_filter(clause(field, value))
+        assert predicate.value == value  # type: ignore[union-attr]
+        if isinstance(field, MapField):
+            assert predicate.field == field  # type: ignore[union-attr]
+        assert name_of(field)
+
+
+@pytest.mark.parametrize("name", ["", "metadata.", "attribute.status", "trace.request_id"])
+def test_what_tells_no_versions_apart_is_a_mistake(name: str) -> None:
+    with pytest.raises(FilterError):
+        read_field(name)
