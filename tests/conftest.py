@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
@@ -18,6 +19,11 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     # Spool and store sync whatever they write, which a disk takes its time for. Who wants to see the files of a failed test sets TMPDIR.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spanhouse-tests-", dir=MEMORY)
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+# How long an example takes says something of the machine's other work and nothing of the behaviour that is tested.
+settings.register_profile("spanhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spanhouse")
 
 
 @pytest.fixture

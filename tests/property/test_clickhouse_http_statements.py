@@ -80,7 +80,7 @@ def state(desk: Desk) -> list[dict[str, Any]]:
     )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=TEXTS, name=st.sampled_from(["traces", "/etc/hostname", "file", "x"]))
 @example(text=b"", name="x")
 @example(text=b"SELECT 1 -- { serverError 1 }", name="x")
@@ -101,7 +101,7 @@ def test_any_text_is_answered_and_nothing_but_reading_succeeds(desk: Desk, text:
         assert body.startswith(b"Code: ")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text(max_size=60))
 def test_any_text_comes_back_unchanged_as_a_literal_and_as_a_parameter(desk: Desk, text: str) -> None:
     clean = text.encode(errors="replace").decode().replace("\0", "")
@@ -111,7 +111,7 @@ def test_any_text_comes_back_unchanged_as_a_literal_and_as_a_parameter(desk: Des
     assert desk.ask(b"SELECT {s:String} FORMAT RawBLOB", {"param_s": parameter})[2].decode() == clean
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(fields=st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))
 def test_any_fields_are_answered(desk: Desk, fields: dict[str, str]) -> None:
     clean = {name.encode(errors="replace").decode(): value.encode(errors="replace").decode() for name, value in fields.items()}

@@ -22,7 +22,7 @@ from spanhouse.processor.remotes import browser_url, scrub
 from spanhouse.processor.source import EntryPoint
 from spanhouse.schema import vocabulary
 
-USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
