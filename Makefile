@@ -19,6 +19,7 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
 	$(BIN)/python -m tests.benchmarks.ack
 	$(BIN)/python -m tests.benchmarks.overload
+	$(BIN)/python -m tests.benchmarks.backlog
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.insert
