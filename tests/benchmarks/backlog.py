@@ -44,7 +44,8 @@ def main() -> None:
                 ((stored, different),) = client.query("SELECT count(), uniqExact(TraceId, SpanId) FROM otel_traces").result_rows
         sys.stdout.write(
             f"{waiting / 2**20:.0f} MB of {spans:,} acknowledged spans waited; ready after {ready_seconds:.1f} s, drained after "
-            f"{drained_seconds:.1f} s, {cpu:.1f} s CPU, RssAnon {watch.peak_megabytes:.0f} MB at its peak; {stored:,} stored, {different:,} different\n"
+            f"{drained_seconds:.1f} s, {cpu:.1f} s CPU, RssAnon {watch.peak_megabytes:.0f} MB at its peak; "
+            f"{stored:,} stored, {different:,} different\n"
         )
         assert stored == different == spans
 
