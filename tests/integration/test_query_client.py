@@ -115,6 +115,20 @@ def test_services_runs_and_models_narrow_a_search(store: TestStore, client: Trac
     assert found(model_id="m", filter_string="metadata.k = 'w'") == found(run_id="r", experiment_ids=["b"]) == []
 
 
+def test_traces_are_counted_and_grouped_in_the_engine(store: TestStore, client: TraceClient) -> None:
+    for version, error in (("1", False), ("1", True), ("2", False), (None, False)):
+        attributes = {"mlflow.traceMetadata.v": version} if version else {}
+        store.ingest(otlp.trace(resource={"service.name": "a" if error else "b"}, attributes=attributes, error=error))
+    assert (client.count(), client.count("metadata.v = '1'"), client.count(experiment_ids=["a"]), client.count(locations=[])) == (4, 2, 1, 0)
+    assert list(client.group_by("metadata.v").items()) == [("1", 2), ("2", 1), (None, 1)]
+    assert client.group_by("status", "metadata.v IS NOT NULL", experiment_ids=["a"]) == {"ERROR": 1}
+    assert client.group_by("metadata.v", limit=1) == {"1": 2}
+    assert client.group_by("metadata.`' OR 1 --`") == {None: 4}
+    for key, says in (("span.name", "not by what their spans have"), ("nothing", "unknown attribute"), ("metadata.v = '1'", "unexpected text")):
+        with pytest.raises(FilterError, match=says):
+            client.group_by(key)
+
+
 def test_order_by_sorts_and_puts_missing_values_last_in_both_directions(store: TestStore, client: TraceClient) -> None:
     for number, version in enumerate(["b", "a", None, "c"]):
         attributes = {} if version is None else {"mlflow.traceMetadata.v": version}

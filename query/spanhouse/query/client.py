@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from spanhouse.query import ast
+from spanhouse.query.arguments import patterns, read_arguments, read_key, text_of
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.report import Bisection, Comparison, Table
 from spanhouse.query.compare.trees import TraceDiff, diff
-from spanhouse.query.compile_ import compile_
+from spanhouse.query.compile_ import compile_, compile_groups
 from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import read_extent, read_rows, to_traces
+from spanhouse.query.fetch import count, read_extent, read_rows, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.models import Trace
-from spanhouse.query.names import REQUEST_ID, SOURCE_RUN
-from spanhouse.query.order import read_order
+from spanhouse.query.names import REQUEST_ID
 from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.parse import parse
-from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, every
+from spanhouse.query.predicate import Compare
 from spanhouse.query.read import read_keys
-from spanhouse.query.resolve import bare_trace_id, resolve
+from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.vocabulary import MODEL_ID
-
-_MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
 
 
 class TraceClient:
@@ -79,7 +76,7 @@ class TraceClient:
             FilterError: a mistake in the arguments.
             StoreUnavailableError: the store failed.
         """
-        search = _search(
+        search = read_arguments(
             experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, run_id=run_id, model_id=model_id, locations=locations
         )
         if max_results is None:
@@ -93,6 +90,48 @@ class TraceClient:
         rows = read_rows(self._connection, search, read_extent(self._connection), limit=limit + 1)
         token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
         return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
+
+    def count(self, filter_string: str | None = None, *, experiment_ids: Sequence[str] | None = None, locations: Sequence[str] | None = None) -> int:
+        """How many traces match, counted in the engine; arguments as of ``search_traces``.
+
+        Raises:
+            FilterError: a mistake in the arguments.
+            StoreUnavailableError: the store failed.
+        """
+        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
+        self._check_patterns(filter_string)
+        return count(self._connection, search)
+
+    def group_by(
+        self,
+        key: str,
+        filter_string: str | None = None,
+        *,
+        experiment_ids: Sequence[str] | None = None,
+        locations: Sequence[str] | None = None,
+        limit: int = 1000,
+    ) -> Mapping[str | int | float | None, int]:
+        """How many matching traces have which value of a key, counted in the engine.
+
+        Args:
+            key: what a filter could name of a trace, such as ``metadata.app_version``, ``status`` or ``tag.team``; not of a span.
+            filter_string: which traces; None and '' for all.
+            experiment_ids: as of ``search_traces``.
+            locations: the same as ``experiment_ids``.
+            limit: most values to give, 1 to 50000.
+
+        Returns:
+            Value to number of traces, the most frequent first, then by value; None stands for traces without the key.
+
+        Raises:
+            FilterError: a mistake in the arguments.
+            StoreUnavailableError: the store failed.
+        """
+        field = read_key(key)
+        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
+        self._check_patterns(filter_string)
+        rows = self._connection.run(compile_groups(search, field, limit=check_max_results(limit, "limit")))
+        return {value: int(traces) for value, traces in rows}
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """One trace with its spans; None if there is none with that id.
@@ -116,11 +155,11 @@ class TraceClient:
             FilterError: an argument is not of that form.
             StoreUnavailableError: the store takes no edits from here, or nobody answers.
         """
-        self._connection.edit_tag(_text("trace_id", trace_id), _text("key", key), _text("value", value))
+        self._connection.edit_tag(text_of("trace_id", trace_id), text_of("key", key), text_of("value", value))
 
     def delete_trace_tag(self, trace_id: str, key: str) -> None:
         """Delete a tag of a trace, also one that its spans carry; as ``set_trace_tag``. One that is not there stays so."""
-        self._connection.edit_tag(_text("trace_id", trace_id), _text("key", key), None)
+        self._connection.edit_tag(text_of("trace_id", trace_id), text_of("key", key), None)
 
     def search_frame(  # noqa: PLR0917  as search_traces
         self,
@@ -230,7 +269,7 @@ class TraceClient:
 
     def _check_patterns(self, filter_string: str | None) -> None:
         """Have the engine read every regular expression now, so that a wrong one is an error here and not when rows are read."""
-        for pattern in _patterns(parse(filter_string)):
+        for pattern in patterns(parse(filter_string)):
             parameters = Parameters()
             statement = Statement(f"SELECT match('', {parameters.text(pattern.value)})", parameters.bound())
             try:
@@ -258,51 +297,3 @@ def _comparing() -> ModuleType:
 def search_traces(*args: Any, dsn: str | None = None, **kwargs: Any) -> Page | Matches:
     """``TraceClient(dsn).search_traces(...)``; the client lives as long as what is returned."""
     return TraceClient(dsn).search_traces(*args, **kwargs)
-
-
-def _search(
-    *,
-    experiment_ids: Sequence[str] | None,
-    filter_string: str | None,
-    order_by: Sequence[str] | None,
-    run_id: str | None,
-    model_id: str | None,
-    locations: Sequence[str] | None,
-) -> Search:
-    if experiment_ids is not None and locations is not None:
-        raise FilterError("experiment_ids and locations are the same", hint="give one of them")
-    predicates: list[Predicate] = [resolve(parse(filter_string), filter_string or "")]
-    for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
-        if value is not None:
-            predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=_text(argument, value)))
-    return Search(
-        predicate=every(*predicates),
-        services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
-        order=read_order(order_by),
-    )
-
-
-def _services(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    if isinstance(names, str) or not isinstance(names, Sequence | set | frozenset):
-        raise FilterError(f"{argument} is a list of service names", hint='write ["my-service"]')
-    return tuple(sorted({_text(argument, name) for name in names}))
-
-
-def _text(argument: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise FilterError(f"{argument} takes text, not {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise FilterError(f"{argument} holds a lone surrogate, which is not text") from None
-    return value
-
-
-def _patterns(expression: ast.Expression) -> list[ast.Text]:
-    return [
-        test.right
-        for test in ast.leaves(expression)
-        if isinstance(test, ast.Comparison) and test.operator is ast.Operator.RLIKE and isinstance(test.right, ast.Text)
-    ]

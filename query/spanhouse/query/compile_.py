@@ -9,7 +9,7 @@ from typing import Final
 from spanhouse.query.conditions import exact, nullable
 from spanhouse.query.necessary import necessary, of_candidates
 from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import OneOf, asks_of_spans
+from spanhouse.query.predicate import OneOf, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
@@ -78,6 +78,15 @@ def compile_count(search: Search) -> Statement:
     parameters = Parameters()
     counted = replace(search, after=None)
     return Statement("\n".join(["SELECT count()", "FROM traces", *_where(list(conditions(counted, parameters)))]), parameters.bound())
+
+
+def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statement:
+    """The statement that counts the matching traces by the value of a field, NULL where it is missing, the most frequent first."""
+    parameters = Parameters()
+    value = nullable(field, parameters)
+    lines = [f"SELECT {value} AS Value, count() AS Traces", "FROM traces", *_where(list(conditions(replace(search, after=None), parameters)))]
+    lines += ["GROUP BY Value", "ORDER BY Traces DESC, Value ASC NULLS LAST", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return Statement("\n".join(lines), parameters.bound())
 
 
 def _where(conditions: Sequence[str]) -> Iterator[str]:

@@ -24,14 +24,14 @@ MAX_RESULTS: Final = 50_000
 _INT64: Final = range(-(2**63), 2**63)
 
 
-def check_max_results(max_results: object) -> int:
-    """The number of rows of a page, checked.
+def check_max_results(max_results: object, argument: str = "max_results") -> int:
+    """The number of rows of a page, checked; the argument is named in the error.
 
     Raises:
         FilterError: it is not a whole number from 1 to ``MAX_RESULTS``.
     """
     if isinstance(max_results, bool) or not isinstance(max_results, int) or not 1 <= max_results <= MAX_RESULTS:
-        raise FilterError(f"max_results is a whole number from 1 to {MAX_RESULTS}, not {max_results!r}")
+        raise FilterError(f"{argument} is a whole number from 1 to {MAX_RESULTS}, not {max_results!r}")
     return max_results
 
 
