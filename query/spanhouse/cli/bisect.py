@@ -9,7 +9,7 @@ from rich.text import Text
 
 from spanhouse.cli.compare import quoted, short, styled
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
+from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
 from spanhouse.cli.stores import reader
 from spanhouse.query import Bisection, Change, Verdict
 from spanhouse.query.compare import text
@@ -35,15 +35,8 @@ def run(arguments: Namespace) -> int:
     if not found.versions:
         raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
     titles, rows = [column.title for column in _COLUMNS], [_cells(change) for change in found.changes]
-    match arguments.format:
-        case "json":
-            print(to_json(found.to_dict()))
-        case "csv":
-            print_csv(titles, rows)
-        case "markdown":
-            print_markdown(titles, rows)
-        case _:
-            _show(found)
+    if not print_for_programs(arguments.format, titles, rows, found.to_dict()):
+        _show(found)
     return Exit.DONE
 
 

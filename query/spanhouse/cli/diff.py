@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from spanhouse.cli.errors import Exit
-from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
+from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
 from spanhouse.cli.stores import reader
 from spanhouse.cli.text import duration, one_line
 from spanhouse.query import SpanPair, TraceDiff
@@ -31,17 +31,10 @@ def run(arguments: Namespace) -> int:
         found = client.diff(arguments.base, arguments.new)
     rows = [_cells(pair) for pair in found.pairs]
     titles = [column.title for column in _COLUMNS]
-    match arguments.format:
-        case "json":
-            print(to_json(found.to_dict()))
-        case "csv":
-            print_csv(titles, rows)
-        case "markdown":
-            print_markdown(titles, rows)
-        case _:
-            show_table(_COLUMNS, rows)
-            print()
-            show(safe(_said(found)))
+    if not print_for_programs(arguments.format, titles, rows, found.to_dict()):
+        show_table(_COLUMNS, rows)
+        print()
+        show(safe(_said(found)))
     return Exit.DONE
 
 

@@ -144,6 +144,18 @@ def print_markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> No
         print("| " + " | ".join("" if cell is None else _MARKDOWN.sub(r"\\\g<0>", one_line(_cell(cell))) for cell in row) + " |")
 
 
+def print_for_programs(form: str, names: Sequence[str], rows: Iterable[Sequence[object]], whole: object) -> bool:
+    """Print an answer as JSON (``whole`` of it), CSV or Markdown (its rows); False, and nothing printed, if a table is wanted."""
+    match form:
+        case "json":
+            print(to_json(whole))
+        case "csv":
+            print_csv(names, rows)
+        case "markdown":
+            print_markdown(names, rows)
+    return form in {"json", "csv", "markdown"}
+
+
 def _cell(value: object) -> str:
     return to_json(value) if isinstance(value, Mapping | list | tuple) else str(_plain(value))
 
