@@ -19,7 +19,6 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
 from spanhouse.query.connection import connect
-from spanhouse.query.statement import Statement
 from spanhouse.schema import embedded, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
@@ -54,18 +53,6 @@ def reader(dsn: str | None) -> Iterator[TraceClient]:
         client = TraceClient(_readable(dsn))
     with client:
         yield client
-
-
-def select(dsn: str | None, statement: Statement) -> Sequence[Sequence[Any]]:
-    """The rows of a statement of ours, at the same place as ``reader`` finds.
-
-    Raises:
-        CommandError: the DSN is none.
-    """
-    with _engine_is_silent():
-        connection = connect(_readable(dsn))
-    with closing(connection):
-        return connection.run(statement)
 
 
 @contextmanager
