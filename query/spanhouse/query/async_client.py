@@ -76,6 +76,7 @@ class AsyncTraceClient:
 
     count = _in_thread(TraceClient.count)
     group_by = _in_thread(TraceClient.group_by)
+    analyze = _in_thread(TraceClient.analyze)
     get_trace = _in_thread(TraceClient.get_trace)
     get_span_tree = _in_thread(TraceClient.get_span_tree)
     keys = _in_thread(TraceClient.keys)

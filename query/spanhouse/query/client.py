@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from spanhouse.query import ast
+from spanhouse.query.analyze import Step, analyze
 from spanhouse.query.arguments import read_arguments, read_key, text_of
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.report import Bisection, Comparison, Table
@@ -136,6 +137,12 @@ class TraceClient:
         check_patterns(self._connection, filter_string)
         rows = self._connection.run(compile_groups(search, field, limit=check_max_results(limit, "limit")))
         return {value: int(traces) for value, traces in rows}
+
+    def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:
+        """Run a search for its statements: each with what it read and how long it took. Arguments and errors as of ``search_traces``."""
+        search = read_arguments(experiment_ids=None, filter_string=filter_string, order_by=order_by)
+        check_patterns(self._connection, filter_string)
+        return analyze(self._connection, search, limit=check_max_results(max_results) + 1)
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """One trace with its spans; None if there is none with that id.

@@ -138,17 +138,18 @@ class Connection:
             rows: Sequence[Sequence[Any]] = self._run(self._limited(statement)).result_rows
         return rows
 
-    def measure(self, statement: Statement) -> Cost:
-        """Run a statement and say what it took; raises as ``run``."""
+    def measure(self, statement: Statement) -> tuple[Sequence[Sequence[Any]], Cost]:
+        """Run a statement; gives its rows and what it took. Raises as ``run``."""
         with self._one:
             before = self._read()
             begun = time.perf_counter()
             # A server says all that it read only when it has the whole answer before it sends the first of it.
             result = self._run(self._limited(statement), {} if self.store.embedded else {"wait_end_of_query": 1})
             seconds = time.perf_counter() - begun
+            rows: Sequence[Sequence[Any]] = result.result_rows
             read = [now - then for now, then in zip(self._read(), before, strict=True)]
             read = read or [int(result.summary.get(name, 0)) for name in ("read_rows", "read_bytes")]
-        return Cost(rows=len(result.result_rows), read_rows=read[0], read_bytes=read[1], seconds=seconds)
+        return rows, Cost(rows=len(rows), read_rows=read[0], read_bytes=read[1], seconds=seconds)
 
     def cancel(self) -> None:
         """End the statement that another thread waits for; its ``run`` raises ``QueryCancelledError``. Nothing happens if there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from spanhouse.query.arguments import patterns
 from spanhouse.query.compile_ import compile_, compile_count
@@ -26,6 +26,14 @@ _SPANS_OF_TRACES: Final = 200
 """Traces whose spans are read by one statement."""
 
 
+class Runs(Protocol):
+    """What runs statements."""
+
+    def run(self, statement: Statement) -> Sequence[Row]:
+        """The rows that a statement gives."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much the store holds: rows that tell of traces, and their earliest and latest time in Unix nanoseconds."""
@@ -35,13 +43,13 @@ class Extent:
     latest_ns: int
 
 
-def read_extent(connection: Connection) -> Extent:
+def read_extent(connection: Runs) -> Extent:
     """How much the store holds now; the engine answers from what it knows of its files."""
     ((rows, earliest_ns, latest_ns),) = connection.run(_EXTENT)
     return Extent(rows, earliest_ns, latest_ns)
 
 
-def read_rows(connection: Connection, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
+def read_rows(connection: Runs, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
     """At most ``limit`` rows of a search.
 
     A search for the newest looks at what seems to match first; what it finds there is right if it fills the page.
