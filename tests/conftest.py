@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import tempfile
@@ -22,6 +23,9 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spanhouse-tests-", dir=MEMORY)
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
+# The processes that tests are dealt out to have to agree about their names, so a set of parameters has one order in all of them.
+os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and every program that a test starts and interrupts would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -29,6 +33,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long an example takes says something of the machine's other work and nothing of the behaviour that is tested.
 settings.register_profile("spanhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spanhouse")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: some are another second's, compressed or signed."""
+    return argname if isinstance(val, bytes) else None
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
