@@ -15,7 +15,7 @@ class Limits:
         query_seconds: time of one query.
         query_memory_bytes: memory of one query.
         first_memory_bytes: memory that a query begins with. One that needs more begins anew with ``query_memory_bytes``, one such at a time.
-        spill_bytes: what groups, sorts, joins or drops repetitions goes to the store's disk beyond this.
+        spill_bytes: what is grouped, sorted or made distinct goes to the store's disk beyond this.
         result_bytes: size of one result, uncompressed, before it is formatted.
         query_threads: threads of one query.
         statement_bytes: length of a statement; its parameters are not counted.
@@ -85,12 +85,8 @@ _FIXED: Final = {
     "timeout_overflow_mode": "throw",
 }
 
-_SPILLING: Final = (
-    "max_bytes_before_external_distinct",
-    "max_bytes_before_external_group_by",
-    "max_bytes_before_external_join",
-    "max_bytes_before_external_sort",
-)
+# A join that begins to spill takes more memory at first than one that does not: the engine decides on that by itself.
+_SPILLING: Final = ("max_bytes_before_external_distinct", "max_bytes_before_external_group_by", "max_bytes_before_external_sort")
 
 LOWERED: Final = frozenset(
     {"max_execution_time", "max_memory_usage", "max_result_bytes", "max_result_rows", "max_threads", "max_rows_to_read", "max_bytes_to_read"}
