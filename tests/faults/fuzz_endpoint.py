@@ -16,9 +16,9 @@ from typing import Any, Final
 from urllib.request import urlopen
 
 import uvloop
-from tests.benchmarks.clients import over_http
 from tests.faults.fuzz_endpoint_cases import Case, make
 from tests.faults.fuzzing import Connection, IllegalAnswerError, Memory, head, run_as_told
+from tests.faults.test_resent_requests import post
 from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 
@@ -104,7 +104,7 @@ def fuzz(directory: Path, *, requests: int, seed: int, at_once: int = 32) -> dic
         AssertionError: something did not hold.
     """
     with Serve(directory) as serve:
-        over_http(serve.http)(standard_request(512, 1))
+        post(serve, standard_request(512, 1))
         serve.drained()
         before = _query(serve, _CONTENTS)
         fuzzer = Fuzzer(serve.clickhouse_http, requests=requests, seed=seed)

@@ -29,6 +29,7 @@ from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.sink import acknowledging, draining
 from spanhouse.exporter.status_line import status_line
 from spanhouse.exporter.tokens import Right, TokenFile
+from spanhouse.exporter.upkeep import Upkeep
 from spanhouse.schema import serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.serving import Serving
@@ -36,8 +37,8 @@ from spanhouse.schema.serving import Serving
 _log = logging.getLogger(__name__)
 
 
-MakeConsole = Callable[[Execute], App]
-"""Makes the console's application; it is given what runs statements on the store, in one thread at a time."""
+MakeConsole = Callable[[Execute, Upkeep], App]
+"""Makes the console's application; it is given what runs statements on the store, in one thread at a time, and what looks after it."""
 
 
 def run(config: ServeConfig, make_console: MakeConsole | None = None) -> None:
@@ -143,9 +144,11 @@ def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeCo
     with store.another_client() as client:
 
         def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-            return engine.submit(client.query, sql, parameters=dict(parameters or {})).result().result_rows
+            with store.writing:
+                return engine.submit(client.query, sql, parameters=dict(parameters or {})).result().result_rows
 
-        yield Gate(make(execute), access.tokens)
+        with engine_threads(1, "upkeep") as threads:
+            yield Gate(make(execute, Upkeep(store, threads)), access.tokens)
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:
