@@ -69,17 +69,18 @@ class Query:
                 yield from map(running.count, connection.through_file(sql, self.output_format, self.parameters, scratch))
 
 
-def way_of(statement: Statement, output_format: str, settings: Mapping[str, str]) -> Way:
+def way_of(statement: Statement, output_format: str, settings: Mapping[str, str], *, whole: bool) -> Way:
     """How the result of a statement comes out.
 
     Args:
         statement: as it was parsed.
         output_format: of the result.
         settings: that the client asks for.
+        whole: the client wants to know before the first row how the query ends, and all that was read for it.
     """
     if statement.tree["type"] != "SelectWithUnionQuery" or statement.prefix:
         return Way.AT_ONCE
     # What follows the rows is no row, and would be lost between blocks.
-    if is_by_row(output_format) and _TOTALS not in statement.text and not settings.keys() & _AFTER_ROWS:
+    if not whole and is_by_row(output_format) and _TOTALS not in statement.text and not settings.keys() & _AFTER_ROWS:
         return Way.BY_BLOCK
     return Way.THROUGH_FILE

@@ -44,6 +44,7 @@ _FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM syst
 _COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
+_WHOLE: Final = "wait_end_of_query"
 
 
 class Reader:
@@ -154,7 +155,7 @@ class Reader:
                 text=text if named_format is None else without_format(text),
                 output_format=chosen,
                 parameters=bound,
-                way=way_of(parsed, chosen, asked),
+                way=way_of(parsed, chosen, asked, whole=(settings or {}).get(_WHOLE) in {"1", "true"}),
                 database=current,
                 settings=asked,
             )
