@@ -29,14 +29,16 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.search
 	$(BIN)/python -m tests.benchmarks.search_mlflow
 	$(BIN)/python -m tests.benchmarks.push
+	$(BIN)/python -m tests.benchmarks.readers
 
 # Some hundred kills of the server under load; the tests do a few.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
 
-# A million damaged requests over both transports; the tests send a few thousand.
+# A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+	$(BIN)/python -m tests.faults.fuzz_endpoint --requests 100000
 
 # What deploy/Dockerfile does, without a container engine.
 image: $(STAMP)

@@ -193,13 +193,25 @@ class Connection:
             StoreUnavailableError: the store takes no writes from here, or nobody answers.
         """
         statement = write_tag(trace_id, key, value)
-        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
-        api = None if self.store.embedded else Api(driver.http, driver.url, driver.headers)
-        if api is not None and (root := api.root()) is not None:
+        if (found := self.api()) is not None:
+            api, root = found
             api.edit_tag(root, trace_id, key, value)
         else:
             with self._one:
                 self._run(statement)
+
+    def api(self) -> tuple[Api, str] | None:
+        """The JSON API of the server that this leads to, and where it is; None for a ClickHouse server, or a store that is open here.
+
+        Raises:
+            StoreUnavailableError: nobody answers, or the server has no API.
+        """
+        if self.store.embedded:
+            return None
+        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
+        api = Api(driver.http, driver.url, driver.headers)
+        root = api.root()
+        return None if root is None else (api, root)
 
     def close(self) -> None:
         """Close it; another call does nothing."""
