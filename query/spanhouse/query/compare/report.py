@@ -78,6 +78,7 @@ class Side:
         error_rate: their share with its interval.
         first_ms: its earliest trace's start, in Unix milliseconds.
         last_ms: its latest one's.
+        mean_execution_time_ms: mean of ``execution_time_ms``, which is cut to whole ms and 0 for a trace without a root: as MLflow's guide has it.
         means: mean of each metric that its traces have.
         quantiles: of the latency and, where two are compared, of each metric, by level, with intervals; one that too few traces tell of is missing.
     """
@@ -88,6 +89,7 @@ class Side:
     error_rate: Interval
     first_ms: int
     last_ms: int
+    mean_execution_time_ms: float
     means: Mapping[str, float]
     quantiles: Mapping[str, Mapping[float, Interval]]
 
