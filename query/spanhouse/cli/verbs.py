@@ -196,8 +196,21 @@ VERBS: Final = (
         summary="find the version at which the error rate or the latency changed",
         module="bisect",
         extra="compare",
-        options=(_BY, _WHERE, _SINCE, FORMAT, *_READ),
-        examples=("spanhouse bisect --by commit --since 30d",),
+        options=(
+            _BY,
+            _WHERE,
+            _SINCE,
+            Option(
+                name="repository",
+                kind=Path,
+                metavar="DIR",
+                help="git clone whose history gives commits their order; where it has none of them, that of their first traces",
+                shown_default="the current directory",
+            ),
+            FORMAT,
+            *_READ,
+        ),
+        examples=("spanhouse bisect --by commit --since 30d", "spanhouse bisect --by git.commit --repository ~/src/shop"),
     ),
     Verb(
         name="diff",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
@@ -221,13 +222,15 @@ class TraceClient:
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found
 
-    def bisect(self, by: str, where: str | None = None, *, since: str | None = None) -> Bisection:
-        """Find the version, in the order of first appearance, at which the error rate or the latency changed.
+    def bisect(self, by: str, where: str | None = None, *, since: str | None = None, repository: str | Path | None = None) -> Bisection:
+        """Find the version at which the error rate or the latency changed.
 
         Args:
             by: what tells versions apart, as in ``compare``.
             where: filter of the traces to look at; None and '' for all.
             since: how far back to look, such as ``7d``; None for everything.
+            repository: directory of a git clone whose history gives commits their order; None, or a clone that has none of them, for the order
+                of their first traces, which is that of all other keys.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -235,7 +238,7 @@ class TraceClient:
         """
         question = read_question(by, where=where, since=since)
         self._check_patterns(where)
-        found: Bisection = _comparing().run_bisection(self._connection, question)
+        found: Bisection = _comparing().run_bisection(self._connection, question, None if repository is None else Path(repository))
         return found
 
     def diff(self, base: str, new: str) -> TraceDiff:

@@ -18,7 +18,7 @@ def changes(question: Question, versions: Sequence[Measured], limits: dict[float
 
     Args:
         question: what is asked.
-        versions: in the order of their first traces.
+        versions: in order.
         limits: threshold of the latency for each level that is looked at.
     """
     looked_at = [(ERROR_RATE, "status = 'ERROR'", [version.counts.errors for version in versions])]

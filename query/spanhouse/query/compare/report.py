@@ -188,13 +188,17 @@ class Bisection:
     Attributes:
         by: the key that tells them apart, as filters write it.
         where: filter of the traces that were looked at.
-        versions: all of them, in the order of their first traces.
+        versions: all of them, in order.
+        history: the clone whose history is that order; '' where it is that of their first traces.
+        strangers: versions that the clone does not have: they follow the one that was seen last before them.
         changes: one for each thing that is looked at and can be told apart.
     """
 
     by: str
     where: str
     versions: Sequence[str]
+    history: str
+    strangers: Sequence[str]
     changes: Sequence[Change]
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from spanhouse.query.compare.aggregate import (
@@ -20,6 +21,7 @@ from spanhouse.query.compare.aggregate import (
 )
 from spanhouse.query.compare.bisect import changes
 from spanhouse.query.compare.confounds import confounds
+from spanhouse.query.compare.history import history, in_order
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
 from spanhouse.query.compare.report import Bisection, Comparison, Finding, Table
@@ -73,8 +75,13 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
     )
 
 
-def run_bisection(connection: Connection, question: Question) -> Bisection:
+def run_bisection(connection: Connection, question: Question, repository: Path | None) -> Bisection:
     """Where the error rate and the latency changed in the sequence of all values.
+
+    Args:
+        connection: where to ask.
+        question: what; not of two values.
+        repository: a clone whose history gives commits their order; None for that of their first traces.
 
     Raises:
         StoreUnavailableError: the store failed.
@@ -82,10 +89,15 @@ def run_bisection(connection: Connection, question: Question) -> Bisection:
     question = _looked_up(connection, question)
     versions, thresholds = _all(connection, question, (LATENCY,))
     limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
+    seen = {version.value: version for version in versions}
+    known = [] if repository is None or question.by != COMMIT else history(tuple(seen), repository)
+    versions = [seen[value] for value in in_order(tuple(seen), known)]
     return Bisection(
         by=name_of(question.by),
         where=question.where,
         versions=[version.value for version in versions],
+        history=str(repository.resolve()) if known and repository is not None else "",
+        strangers=[value for value in seen if value not in known] if known else [],
         changes=changes(question, versions, limits),
     )
 
