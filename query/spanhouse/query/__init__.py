@@ -1,6 +1,7 @@
 """Search traces with MLflow's filter language, and compare versions. Importing this imports no driver."""
 
 from spanhouse.query.client import TraceClient, search_traces
+from spanhouse.query.compare.plot import plot_comparison
 from spanhouse.query.compare.report import Bisection, Change, Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare.trees import SpanPair, TraceDiff
 from spanhouse.query.compile_ import compile_filter
@@ -32,5 +33,6 @@ __all__ = [
     "TraceInfo",
     "Verdict",
     "compile_filter",
+    "plot_comparison",
     "search_traces",
 ]

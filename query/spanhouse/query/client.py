@@ -196,6 +196,7 @@ class TraceClient:
         per: str | None = None,
         metrics: Sequence[str] = (),
         stratify: str | None = "name",
+        series: bool = False,
     ) -> Table | Comparison:
         """Compare versions. The engine aggregates; no trace is fetched.
 
@@ -207,8 +208,10 @@ class TraceClient:
             where: filter of the traces to look at; None and '' for all.
             since: how far back to look, such as ``7d``; None for everything.
             per: a key by whose values the traces are split, to find where a change is: ``name``, ``service``, ``model``, a metadata key.
-            metrics: further metadata keys (or ``tag.K``) whose values are numbers; ``KEY:higher`` where more is better.
+            metrics: further numbers: metadata keys, ``tag.K``, ``span.attributes.K`` (the mean over a trace's spans that have it), numbers of
+                the trace such as ``tokens.total``, and ``first-token``; ``KEY:higher`` where more is better.
             stratify: like is compared with like by this; None to compare all with all.
+            series: read what ``plot_comparison`` draws besides: the spread of the latencies, and how the numbers went over time.
 
         Returns:
             A ``Comparison`` with a verdict, or without two values a ``Table``, in order of first appearance.
@@ -217,7 +220,7 @@ class TraceClient:
             FilterError: a mistake in the arguments, or a value that no trace has.
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
-        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify)
+        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series)
         self._check_patterns(where)
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found

@@ -101,14 +101,14 @@ Thresholds = Mapping[tuple[str, float], Limit]
 def compile_newest(question: Question) -> Statement:
     """The statement that gives a row for each of the newest traces: its id, start and end (Unix ns)."""
     parameters = Parameters()
-    rows = _rows(replace(question, metrics=()), (), parameters, None)
+    rows = trace_values(replace(question, metrics=()), (), parameters)
     return Statement(f"SELECT TraceId, {_START}, {_END}\nFROM ({rows})\nORDER BY Timestamp DESC\nLIMIT {NEWEST}", parameters.bound())
 
 
 def compile_extent(question: Question) -> Statement:
     """The statement that gives first and last moment of all traces (Unix ns), in one row."""
     parameters = Parameters()
-    rows = _rows(replace(question, metrics=()), (), parameters, None)
+    rows = trace_values(replace(question, metrics=()), (), parameters)
     return Statement(f"SELECT min({_START}), max({_END})\nFROM ({rows})", parameters.bound())
 
 
@@ -122,7 +122,7 @@ def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Tra
         columns += [f"count(Number{number})", f"avg(Number{number})", quantiles]
     process: Mapping[str, TraceField] = {} if question.base is None or split is not None else _PROCESS
     columns += ["uniqIf(Host, Host != '')", "max(Host)", "countIf(Dirty = 'true')"] if process else ["0", "''", "0"]
-    rows = _rows(question, metrics, parameters, split, **process)
+    rows = trace_values(question, metrics, parameters, split, **process)
     lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
     lines.append(f"LIMIT {MOST_VALUES}" if split is None else f"LIMIT {MOST_SPLITS} BY Value")
     return Statement("\n".join(lines), parameters.bound())
@@ -167,7 +167,7 @@ def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Th
     # Traces without a session are one row here, however many they are: each stands for itself, so sums of squares are sums.
     cluster = "SessionId = '' AS Alone, cityHash64(SessionId) AS Session"
     counts = ", ".join(f"{sql} AS {name}" for name, sql in counted.items())
-    rows = _rows(question, metrics, parameters, split)
+    rows = trace_values(question, metrics, parameters, split)
     sessions = f"SELECT Value, Split, {cluster}, {counts}\nFROM ({rows})\nGROUP BY Value, Split, Alone, Session"
     splits = "[(0, '')]" if split is None else "[(0, ''), (1, Split)]"
     again = ", ".join(f"sum({name}) AS {name}" for name in counted)
@@ -202,7 +202,7 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None, **more: TraceField) -> str:
+def trace_values(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None = None, **more: TraceField) -> str:
     """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
     of_traces = {name: field for name, field in asked.items() if isinstance(field, MapField)}

@@ -90,6 +90,7 @@ class Question:
         stratify: what like is compared with like by; None for nothing.
         metrics: further numbers of a trace to compare.
         spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
+        series: whether what pictures show is wanted, too.
         several: whether the store has traces of which several rows tell.
     """
 
@@ -103,6 +104,7 @@ class Question:
     stratify: TraceField | None = ROOT_NAME
     metrics: tuple[Asked, ...] = ()
     spans_ns: tuple[int, int] | None = None
+    series: bool = False
     several: bool = True
 
 
@@ -116,6 +118,7 @@ def read_question(
     per: str | None = None,
     metrics: Sequence[str] = (),
     stratify: str | None = "name",
+    series: bool = False,
 ) -> Question:
     """Check the arguments of ``TraceClient.compare``.
 
@@ -138,6 +141,7 @@ def read_question(
         per=None if per is None else read_field(per),
         stratify=None if stratify is None or stratify == "none" else read_field(stratify),
         metrics=tuple(_metric(name) for name in metrics),
+        series=series,
     )
 
 

@@ -95,6 +95,52 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """How many traces of a version took between ``low_ms`` and ``high_ms``."""
+
+    value: str
+    low_ms: float
+    high_ms: float
+    traces: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What the traces of a version were that began within one period.
+
+    Attributes:
+        value: the version.
+        start_ms: when the period begins, in Unix milliseconds.
+        traces: how many began in it.
+        errors: how many of these failed.
+        p50_ms: median of their latency; None where none has a root.
+        p95_ms: its 95th percentile.
+    """
+
+    value: str
+    start_ms: int
+    traces: int
+    errors: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What pictures of a comparison show besides its figures; bins and periods without traces are missing.
+
+    Attributes:
+        width_ms: length of a period.
+        bins: of each version's latency, twenty a decade.
+        periods: of each version.
+    """
+
+    width_ms: int
+    bins: Sequence[Bin]
+    periods: Sequence[Period]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """All values of a key, in the order of their first traces.
 
@@ -103,12 +149,14 @@ class Table:
         where: filter of the traces that were looked at.
         sides: a version each.
         complete: whether these are all; otherwise they are those with the most traces.
+        series: what a picture needs besides, if it was asked for.
     """
 
     by: str
     where: str
     sides: Sequence[Side]
     complete: bool
+    series: Series | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -129,7 +177,8 @@ class Comparison:
         reason: the verdict's, in words.
         confounds: what else differs between the two and may be behind a difference.
         per: the key that splits the traces; '' for none.
-        slices: error rate and p95 of the latency of each of its values, corrected together; what contributes most comes first.
+        slices: error rate, p50 and p95 of the latency of each of its values, corrected together; what contributes most comes first.
+        series: what a picture needs besides, if it was asked for.
     """
 
     by: str
@@ -142,6 +191,7 @@ class Comparison:
     confounds: Sequence[str]
     per: str = ""
     slices: Sequence[Finding] = ()
+    series: Series | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""

@@ -24,8 +24,9 @@ from spanhouse.query.compare.confounds import confounds
 from spanhouse.query.compare.history import history, in_order
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
-from spanhouse.query.compare.report import Bisection, Comparison, Finding, Table
+from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.rows import SEVERAL
+from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
 from spanhouse.query.compare.spans import MARGIN_NS, compile_first_token, read_first_token
 from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
@@ -72,6 +73,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         confounds=list(confounds(question, measured[base], measured[new])),
         per="" if question.per is None else name_of(question.per),
         slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
+        series=_series(connection, question, [measured[base].sample, measured[new].sample], (base, new)) if question.series else None,
     )
 
 
@@ -104,7 +106,26 @@ def run_bisection(connection: Connection, question: Question, repository: Path |
 
 def _table(connection: Connection, question: Question) -> Table:
     versions, _ = _all(connection, question, metrics_of(question.metrics))
-    return Table(by=name_of(question.by), where=question.where, sides=[side.side() for side in versions], complete=len(versions) < MOST_VALUES)
+    series = None
+    if question.series and versions:
+        shown = sorted(versions, key=lambda version: (-version.sample.traces, -version.sample.first_ms))[:MOST_DRAWN]
+        series = _series(connection, question, [version.sample for version in shown], [version.value for version in shown])
+    return Table(
+        by=name_of(question.by),
+        where=question.where,
+        sides=[side.side() for side in versions],
+        complete=len(versions) < MOST_VALUES,
+        series=series,
+    )
+
+
+def _series(connection: Connection, question: Question, samples: Sequence[Sample], values: Sequence[str]) -> Series:
+    """What pictures show of some versions."""
+    question = replace(question, metrics=())
+    first_ms, last_ms = min(sample.first_ms for sample in samples), max(sample.last_ms for sample in samples)
+    width_ms = width_of(first_ms, last_ms, sum(sample.traces for sample in samples), len(samples))
+    bins = connection.run(compile_bins(question, values))
+    return read_series(bins, connection.run(compile_periods(question, values, first_ms, width_ms)), first_ms, width_ms)
 
 
 def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) -> tuple[list[Measured], dict[tuple[str, float], float]]:

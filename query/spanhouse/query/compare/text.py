@@ -35,7 +35,9 @@ def interval(found: Interval, unit: str) -> str:
 
 def p_text(value: float) -> str:
     """A p-value."""
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}" if value < 0.01 else f"p = {value:.2f}"
+    if value < 0.0001:
+        return "p < 0.0001"
+    return f"p = {value:.4f}" if value < 0.01 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
 def plain(value: float) -> str:
