@@ -49,6 +49,7 @@ _ALLOWING: Final = {
     "max-error-increase": (ERROR_RATE,),
     "max-p50-increase": ("latency p50",),
     "max-p95-increase": ("latency p95",),
+    "max-first-token-increase": ("time to first token p50", "time to first token p95"),
     "max-tokens-increase": ("input tokens p50", "output tokens p50"),
     "max-cost-increase": ("cost p50",),
 }
@@ -155,7 +156,9 @@ def _print_comparison(found: Comparison, form: str) -> None:
             print_csv(titles, rows)
         case "markdown":
             print(f"### {one_line(found.new.value)} against {one_line(found.base.value)}: {found.verdict}\n")
-            print(f"{one_line(found.reason)}\n")
+            for line in _telling(found):
+                print(f"- {one_line(line)}")
+            print()
             print_markdown(titles, rows)
             if found.slices:
                 print()
@@ -173,11 +176,10 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     show(safe(f"base {base}: {found.base.traces:,} traces; new {new}: {found.new.traces:,} traces"), indent=indent)
     show_table(_FINDINGS, [[*_cells(finding)[:-1], styled(finding.verdict)] for finding in found.findings], indent=indent)
     print()
-    telling = [finding for finding in found.findings if finding.verdict is found.verdict and finding.verdict in {Verdict.WORSE, Verdict.BETTER}]
-    if telling:
+    if found.verdict in {Verdict.WORSE, Verdict.BETTER}:
         show(Text.assemble(safe(f"{new} is "), styled(found.verdict)), indent=indent)
-        for finding in telling:
-            show(safe(f"  {finding.metric}: {finding.reason}"), indent=indent)
+        for line in _telling(found):
+            show(safe(f"  {line}"), indent=indent)
     else:
         show(Text.assemble(styled(found.verdict), safe(f": {found.reason}")), indent=indent)
     if found.slices:
@@ -189,6 +191,13 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     print()
     for line in _notes(found):
         show(safe(line), indent=indent)
+
+
+def _telling(found: Comparison) -> list[str]:
+    """What the verdict rests on."""
+    if found.verdict not in {Verdict.WORSE, Verdict.BETTER}:
+        return [found.reason]
+    return [f"{finding.metric}: {finding.reason}" for finding in found.findings if finding.verdict is found.verdict]
 
 
 def _slice_titles(found: Comparison) -> Sequence[str]:
@@ -208,7 +217,8 @@ def short(value: str) -> str:
 def _notes(found: Comparison) -> Iterator[str]:
     yield from (f"note: {line}" for line in found.confounds)
     guilty = [finding for finding in found.slices if finding.verdict is Verdict.WORSE]
-    for finding in guilty or found.findings:
+    placed = {finding.metric for finding in guilty}
+    for finding in (*guilty, *(finding for finding in found.findings if finding.metric not in placed)):
         if finding.verdict is Verdict.WORSE and finding.examples:
             of = finding.metric if finding.slice is None else f"{finding.metric} of {finding.slice}"
             yield f"see ({of}): spanhouse search {quoted(finding.examples)}"

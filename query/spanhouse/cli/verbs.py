@@ -188,6 +188,7 @@ VERBS: Final = (
             Option(
                 name="max-p95-increase", metavar="PERCENT", default="0", help="with it: let the 95th percentile of latency rise so much, such as 10%"
             ),
+            Option(name="max-first-token-increase", metavar="PERCENT", default="0", help="with it: let the time to the first token rise so much"),
             Option(name="max-tokens-increase", metavar="PERCENT", default="0", help="with it: let input and output tokens rise so much"),
             Option(name="max-cost-increase", metavar="PERCENT", default="0", help="with it: let the cost rise so much"),
             FORMAT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +30,6 @@ _STYLE: Final[Any] = {
 }
 _LEAST: Final = 5
 """With fewer traces in a period it is left out: a p95 of them says nothing."""
-_LONGEST: Final = 28
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _SHA: Final = re.compile("[0-9a-f]{40}")
 
@@ -61,7 +61,8 @@ def plot_comparison(found: Comparison | Table, path: str | Path) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise StoreUnavailableError(f"pictures need the module {error.name}: pip install 'spanhouse[plot]'") from None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a value's letters that the font lacks are boxes in a PNG
         figure = Figure(figsize=(11, 8), layout="constrained")
         if isinstance(found, Comparison):
             _draw_pair(figure, found, found.series)
@@ -72,7 +73,7 @@ def plot_comparison(found: Comparison | Table, path: str | Path) -> None:
 
 def _draw_pair(figure: Figure, found: Comparison, series: Series) -> None:
     colours = {found.base.value: _BASE, found.new.value: _NEW}
-    figure.suptitle(f"{label(found.new.value)} against {label(found.base.value)}, by {label(found.by)}: {found.verdict}", fontweight="bold")
+    figure.suptitle(f"{label(found.new.value)} against {label(found.base.value)}, by {label(found.by, 60)}: {found.verdict}", fontweight="bold")
     spread, rates, latency, errors = _panels(figure, (2, 1))
     sides = (found.base, found.new)
     for side in sides:
@@ -91,7 +92,7 @@ def _draw_all(figure: Figure, found: Table, series: Series) -> None:
     drawn = {period.value for period in series.periods}
     sides = [side for side in found.sides if side.value in drawn]
     left_out = len(found.sides) - len(sides)
-    title = f"by {label(found.by)}" + (f": the {len(sides)} values with the most traces, of {len(found.sides)}" if left_out else "")
+    title = f"by {label(found.by, 60)}" + (f": the {len(sides)} values with the most traces, of {len(found.sides)}" if left_out else "")
     figure.suptitle(title, fontweight="bold")
     rates, quantiles, latency, errors = _panels(figure, (1, 1))
     colours = dict(zip([side.value for side in sides], _shades(len(sides)), strict=True))
@@ -236,9 +237,9 @@ def _as_time(axis: Any) -> None:
     axis.set_minor_locator(LogLocator(subs=()))
 
 
-def label(value: str) -> str:
+def label(value: str, longest: int = 28) -> str:
     """A value as a picture names it: in one line, and not too long; a commit by its first digits."""
     if _SHA.fullmatch(value):
         return value[:7]
     line = _UNSAFE.sub(" ", value)
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
