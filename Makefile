@@ -24,6 +24,7 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.insert
 	$(BIN)/python -m tests.benchmarks.search
+	$(BIN)/python -m tests.benchmarks.search_mlflow
 	$(BIN)/python -m tests.benchmarks.push
 
 # Some hundred kills of the server under load; the tests do a few.

@@ -44,6 +44,7 @@ STATEMENTS = {
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
     "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
+    "newest_spans": compile_newest(Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142),
     "newest_page": compile_(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=1_700_000_000_000_000_000), limit=101, few=True),
     "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
     "next_page_by_metadata": compile_(

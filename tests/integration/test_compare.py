@@ -17,10 +17,6 @@ from tests.support.store import TestStore
 from spanhouse.cli import main
 from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict, plot_comparison
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compare.rows import trace_rows
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters, Statement
 
 START_NS = 1_760_000_000_000_000_000
 TRACES = 400
@@ -218,44 +214,6 @@ def test_since_is_a_length_of_time() -> None:
     assert read_question("app_version", since="7d").since_ns is not None
     with pytest.raises(FilterError, match="no length of time"):
         read_question("app_version", since="yesterday")
-
-
-def test_rows_of_a_comparison_are_those_of_the_view_whatever_came_late_twice_or_without_a_root() -> None:
-    store = TestStore()
-    whole = [
-        otlp.trace(attributes={"mlflow.traceMetadata.k": "v", "mlflow.traceMetadata.e": "", "mlflow.traceTag.t": "1"}, error=True) for _ in range(3)
-    ]
-    store.ingest(*whole)
-    parent, trace_id = otlp.new_span_id(), otlp.new_trace_id()
-    child = otlp.request([otlp.span("child", trace_id=trace_id, parent=parent, attributes={"mlflow.traceMetadata.k": "of the child"})])
-    store.ingest(child)
-    store.ingest(otlp.request([otlp.span("root", trace_id=trace_id, span_id=parent, attributes={"gen_ai.usage.input_tokens": 5})]))
-    store.ingest(otlp.request([otlp.span("alone", parent=otlp.new_span_id(), attributes={"mlflow.traceMetadata.k": "no root"})]))
-    store.ingest(otlp.request([otlp.span("remote", parent=otlp.new_span_id(), flags=otlp.REMOTE, attributes={"gen_ai.usage.output_tokens": 7})]))
-    twice = otlp.span("twice", attributes={"gen_ai.usage.input_tokens": 3, "gen_ai.usage.cost": 0.5})
-    store.ingest(otlp.request([twice, twice]))
-    columns = "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, InputTokens, OutputTokens, Cost, RootSpanId, SessionId"
-    columns += ", ClientRequestId, RequestPreview, ResponsePreview"
-    with TraceClient(store.dsn) as client:
-        for text in (
-            None,
-            "metadata.k = 'v'",
-            "metadata.e = ''",
-            "metadata.k IS NULL",
-            "metadata.app_version IS NULL AND status = 'OK'",
-            "tag.t = '1'",
-        ):
-            parameters = Parameters()
-            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters, among=None, several=True)
-            lean = client._connection.run(Statement(f"SELECT {columns} FROM ({rows}) ORDER BY TraceId", parameters.bound()))
-            found = client.search_traces(filter_string=text)
-            wanted = [trace.info.trace_id.removeprefix("tr-") for trace in found]
-            view = client._connection.run(
-                Statement(f"SELECT {columns} FROM traces WHERE TraceId IN {{ids:Array(String)}} ORDER BY TraceId", {"ids": tuple(wanted)})
-            )
-            assert list(lean) == list(view), text
-            assert lean
-    store.close()
 
 
 def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_worse(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:

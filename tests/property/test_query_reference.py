@@ -27,11 +27,14 @@ from tests.support.filters import (
     quoted_key,
     random_cases,
     store_cases,
+    version,
 )
 from tests.support.store import TestStore
 
 from spanhouse.query import TraceClient
 from spanhouse.query.compile_ import conditions
+from spanhouse.query.conditions import test as passes
+from spanhouse.query.predicate import Compare
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters
@@ -158,6 +161,28 @@ def test_a_filter_holds_for_exactly_the_traces_that_the_reference_evaluator_says
     for number, chosen in enumerate(filters):
         expected = {case.trace_id for case in cases if holds(chosen, case)}
         assert {trace_id for trace_id, row in answers.items() if row[number]} == expected, chosen.text()
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS, phases=PHASES)
+@given(
+    texts=st.lists(
+        st.from_regex(
+            r"[vV]?[0-9]{1,3}(\.[0-9]{1,4}){0,4}(-[.-]?(rc|RC|a|x)?([.-]?[0-9a-c]{1,3}){0,3}[.-]?|\.?(rc|post|a)[0-9]{0,2})?", fullmatch=True
+        ),
+        min_size=50,
+        max_size=80,
+    )
+)
+def test_the_engine_puts_versions_in_the_order_that_the_reference_evaluator_does(population: Population, texts: list[str]) -> None:
+    (wanted, *others) = texts
+    parameters = Parameters()
+    (clause,) = Search(predicate=read_filter(f"metadata.v >= '{wanted}'")).clauses
+    assert isinstance(clause, Compare)
+    sql = f"SELECT v, {passes(clause, 'v', parameters)} FROM (SELECT arrayJoin({parameters.texts(tuple(others))}) AS v)"
+    bound = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.bound().items()}
+    assert dict(population.store.execute(sql, bound)) == {
+        text: int(version(text) is not None and version(text) >= version(wanted)) for text in others
+    }
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=CHECKS, phases=PHASES)

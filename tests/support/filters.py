@@ -312,7 +312,7 @@ def _in_order(compared: Callable[[Any, Any], bool], value: Any, wanted: Any) -> 
     if not isinstance(wanted, str):
         number = _number(value)
         return number is not None and compared(number, wanted)
-    for read in (_time, _version, str.encode):
+    for read in (_time, version, str.encode):
         if (bound := read(wanted)) is not None:
             place = read(value)
             return place is not None and compared(place, bound)
@@ -331,7 +331,7 @@ def _time(text: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _version(text: str) -> Any:
+def version(text: str) -> Any:
     """Numbers without zeros at the end; then whether it is before, at or after the release; then the rest in runs."""
     found = re.fullmatch(r"[vV]?([0-9]+(?:\.[0-9]+)*)((?:-[0-9A-Za-z.-]+|\.?(?:rc|post|a)[0-9.]*)?)", text)
     if found is None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, NoReturn
 
 from spanhouse.cli.errors import CommandError, Exit, explain_failure
@@ -19,6 +20,8 @@ from spanhouse.cli.verbs import ALL_OPTIONS, VERBS, Verb
 
 _PASSED_THROUGH: Final = "metadata"
 """The verb whose words belong to another program, its ``--help`` included."""
+_COMPLETING: Final = "_ARGCOMPLETE"
+"""Set by a shell that wants to know what a word can be."""
 _THIS_MACHINE: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see ``spanhouse.cli.errors.Exit``.
     """
+    if _COMPLETING in os.environ:
+        from spanhouse.cli.completion import complete
+
+        complete(build_parser())
     words = sys.argv[1:] if argv is None else list(argv)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
@@ -130,10 +137,9 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for argument in verb.arguments:
-            if argument.optional:
-                added.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help, nargs="?", default="")
-            else:
-                added.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help)
+            how_many = "?" if argument.optional else None
+            word = added.add_argument(argument.name, metavar=argument.name.upper(), help=argument.help, nargs=how_many, default="")
+            _complete(word, argument.choices)
         for option in verb.options:
             _add(added, option)
     return parser
@@ -146,4 +152,11 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
         parser.add_argument(f"--{option.name}", dest=option.key, action="store_true", default=None, help=text)
     else:
         metavar = option.metavar or "|".join(option.choices)
-        parser.add_argument(f"--{option.name}", dest=option.key, default=None, metavar=metavar, help=text)
+        added = parser.add_argument(f"--{option.name}", dest=option.key, default=None, metavar=metavar, help=text)
+        if option.kind is not Path:
+            _complete(added, option.choices)
+
+
+def _complete(added: argparse.Action, words: Sequence[str] = ()) -> None:
+    """Say what a word can be, for shells that complete it; a file, where nothing is said."""
+    added.completer = lambda prefix, **_: [word for word in words if word.startswith(prefix)]  # type: ignore[attr-defined]

@@ -1,13 +1,54 @@
-"""How far long work is, one line for each window of it."""
+"""How far long work is: one line for each window of it, or how long an answer has been waited for."""
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from spanhouse.schema.windows import Step
+
+_CLEAR: Final = "\r\x1b[K"
+"""Back to the begin of the line, and nothing in it."""
 
 
 def show_step(step: Step) -> None:
     """Print from when on spans were finished, and how many windows of how many."""
     begin = datetime.fromtimestamp(step.window.first_ns // 10**9, UTC)
     print(f"{step.done}/{step.windows}  {begin:%Y-%m-%d %H:%M} UTC  {step.window.spans:,} spans", flush=True)
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """While the block waits for a store: on a terminal, say each second for how long, and let Ctrl-C end it at once.
+
+    The embedded engine would not let Python hear of a Ctrl-C before it has its answer. As nothing is written, the process may just end.
+    """
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL) if threading.current_thread() is threading.main_thread() else None
+    ended = threading.Event()
+    teller = threading.Thread(target=_tell, args=(ended,), name="progress", daemon=True)
+    if sys.stderr.isatty():
+        teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if teller.is_alive():
+            teller.join()
+        if heard is not None:
+            signal.signal(signal.SIGINT, heard)
+
+
+def _tell(ended: threading.Event) -> None:
+    begun = time.monotonic()
+    told = False
+    while not ended.wait(1):
+        print(f"{_CLEAR}{time.monotonic() - begun:.0f} s, Ctrl-C ends it", end="", file=sys.stderr, flush=True)
+        told = True
+    if told:
+        print(_CLEAR, end="", file=sys.stderr, flush=True)

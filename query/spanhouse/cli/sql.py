@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
                 raise CommandError("sql: leave out FORMAT: --format table, json or csv says how rows are printed") from error
             code = Exit.STORE if isinstance(error, OperationalError) or error.code in _NO_ANSWER else Exit.USER
             raise CommandError(f"sql: {engine_message(error)}", code) from error
-        show_rows(arguments.format, found.column_names, found.result_rows)
+    show_rows(arguments.format, found.column_names, found.result_rows)
     return Exit.DONE
 
 

@@ -16,10 +16,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.progress import waiting
 from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
 from spanhouse.query.connection import connect
-from spanhouse.query.statement import Statement
 from spanhouse.schema import embedded, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
@@ -47,37 +47,28 @@ def given_store(dsn: str | None) -> Store:
 def reader(dsn: str | None) -> Iterator[TraceClient]:
     """A search client for the store that ``--store`` names, else for the running server, else for the embedded store of this user.
 
-    Raises:
-        CommandError: the DSN is none.
-    """
-    with _engine_is_silent():
-        client = TraceClient(_readable(dsn))
-    with client:
-        yield client
-
-
-def select(dsn: str | None, statement: Statement) -> Sequence[Sequence[Any]]:
-    """The rows of a statement of ours, at the same place as ``reader`` finds.
+    Whoever has it asks only; what there is to print is printed after the block.
 
     Raises:
         CommandError: the DSN is none.
     """
-    with _engine_is_silent():
-        connection = connect(_readable(dsn))
-    with closing(connection):
-        return connection.run(statement)
+    with waiting():
+        with _engine_is_silent():
+            client = TraceClient(_readable(dsn))
+        with client:
+            yield client
 
 
 @contextmanager
 def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
-    """A driver's client for a user's own statement, at the same place as ``reader`` finds. Nothing can be changed through it.
+    """A driver's client for a user's own statement, at the same place and in the same way as ``reader``. Nothing can be changed through it.
 
     Raises:
         CommandError: the DSN is none.
     """
     with _engine_is_silent(), closing(connect(_readable(dsn))) as found:
         store = found.store
-    with _connect(store, store.database) as client:
+    with waiting(), _connect(store, store.database) as client:
         if store.embedded:
             client.command("SET readonly = 1")
         elif not client.server_settings["readonly"].readonly:

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 
 from rich.text import Text
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.output import Column, safe, show, show_table
+from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
 from spanhouse.cli.stores import reader
 from spanhouse.cli.text import local_time, milliseconds
-from spanhouse.cli.traces import state
+from spanhouse.cli.traces import fields, state
 from spanhouse.cli.tree import show_tree
-from spanhouse.query import Trace
+from spanhouse.query import Span, Trace
 
 
 def run(arguments: Namespace) -> int:
-    """Print the trace; exit with 1 if there is none."""
+    """Print the trace, for programs as JSON or as a row for each span; exit with 1 if there is none."""
     with reader(arguments.store) as client:
         found = client.get_trace(arguments.trace_id)
     if found is None:
         raise CommandError(f"no trace {arguments.trace_id}; `spanhouse search` lists the newest", Exit.NOTHING)
-    show_trace(found)
-    show_map("metadata", found.info.trace_metadata)
-    show_map("tags", found.info.tags)
+    spans = [asdict(span) for span in found.data.spans]
+    rows = [tuple(span.values()) for span in spans]
+    if not print_for_programs(arguments.format, [field.name for field in dataclass_fields(Span)], rows, {**fields(found), "spans": spans}):
+        show_trace(found)
+        show_map("metadata", found.info.trace_metadata)
+        show_map("tags", found.info.tags)
     return Exit.DONE
 
 

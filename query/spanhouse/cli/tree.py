@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +12,7 @@ from rich.text import Text
 from spanhouse.cli.output import Column, safe, show_table
 from spanhouse.cli.text import duration, one_line
 from spanhouse.query import Span
+from spanhouse.query.tree import to_tree
 
 _SERVICE: Final = Column(title="service", style="dim")
 """Shown where a trace runs through more than one."""
@@ -58,26 +58,14 @@ def show_tree(spans: Sequence[Span], *, indent: int = 0) -> None:
 
 
 def lines(spans: Sequence[Span], glyphs: _Glyphs = _FINE) -> Iterator[tuple[str, Span]]:
-    """Each span once, with what is drawn before its name.
-
-    A span whose parent is not among them stands at the left margin, as do those of a circle, which only broken senders make.
-    """
-    known = {span.span_id for span in spans}
-    children: dict[str, list[Span]] = defaultdict(list)
-    for span in spans:
-        children[span.parent_id if span.parent_id in known and span.parent_id is not None else ""].append(span)
-    shown: set[str] = set()
-    for top in [*children[""], *spans]:
+    """Each span once, in the tree's order, with what is drawn before its name."""
+    for top in to_tree(spans):
         waiting = [("", "", top)]
         while waiting:
-            before, guide, span = waiting.pop()
-            if span.span_id in shown:
-                continue
-            shown.add(span.span_id)
-            yield guide, span
-            below = sorted(children[span.span_id], key=lambda child: (child.start_time_ns, child.span_id))
-            for number, child in reversed(list(enumerate(below))):
-                last = number == len(below) - 1
+            before, guide, node = waiting.pop()
+            yield guide, node.span
+            for number, child in enumerate(reversed(node.children)):
+                last = number == 0
                 waiting.append((before + ("   " if last else glyphs.beside), before + (glyphs.last if last else glyphs.child), child))
 
 

@@ -12,11 +12,12 @@ from spanhouse.schema.embedded import DEFAULT_BOUNDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """A word that stands by position. An optional one is '' when left out."""
+    """A word that stands by position. An optional one is '' when left out; ``choices`` are what shells complete it to."""
 
     name: str
     help: str
     optional: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,11 @@ class Verb:
     examples: tuple[str, ...] = ()
 
 
+SHELLS: Final = ("bash", "zsh", "fish")
+"""Those that can complete the command's words."""
 _FILTER: Final = Argument(name="filter", help="MLflow filter string; left out, it matches every trace", optional=True)
+_ORDER: Final = Option(name="order-by", metavar="'KEY DESC'", help="what comes first", shown_default="timestamp_ms DESC")
+_LIMIT: Final = Option(name="limit", kind=int, metavar="N", default=20, help="how many traces to print at most")
 _READ: Final = (STORE, CONFIG)
 _OWN_STORE: Final = replace(STORE, shown_default="the embedded store of this user")
 _ADDRESS: Final = "HOST:PORT"
@@ -141,8 +146,8 @@ VERBS: Final = (
         module="search",
         arguments=(_FILTER,),
         options=(
-            Option(name="order-by", metavar="'KEY DESC'", help="what comes first", shown_default="timestamp_ms DESC"),
-            Option(name="limit", kind=int, metavar="N", default=20, help="how many traces to print at most"),
+            _ORDER,
+            _LIMIT,
             FORMAT,
             Option(name="fail-if-empty", kind=bool, default=False, help="exit with 1 when nothing matches"),
             *_READ,
@@ -157,7 +162,7 @@ VERBS: Final = (
         summary="show one trace: its spans as a tree, with times and metadata",
         module="trace",
         arguments=(Argument(name="trace-id", help="32 hex digits, with or without tr- before them"),),
-        options=_READ,
+        options=(FORMAT, *_READ),
         examples=("spanhouse trace tr-4bf92f3577b34da6a3ce929d0e0e4736",),
     ),
     Verb(
@@ -256,10 +261,17 @@ VERBS: Final = (
     ),
     Verb(
         name="explain",
-        summary="print the SQL of a filter and its parameters; run nothing",
+        summary="print the SQL of a filter and its parameters; run nothing, unless with --analyze",
         module="explain",
         arguments=(_FILTER,),
-        examples=("spanhouse explain \"metadata.app_version = '1.1.0'\"",),
+        options=(
+            Option(name="analyze", kind=bool, default=False, help="search, and print each statement with rows and bytes that it read, and its time"),
+            replace(_ORDER, help="with it: what comes first"),
+            replace(_LIMIT, help="with it: how many traces to look for"),
+            FORMAT,
+            *_READ,
+        ),
+        examples=("spanhouse explain \"metadata.app_version = '1.1.0'\"", "spanhouse explain \"status = 'ERROR'\" --analyze"),
     ),
     Verb(
         name="migrate",
@@ -303,6 +315,7 @@ VERBS: Final = (
             Argument(
                 name="action",
                 help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; backup, restore, push: copy it",
+                choices=("size", "check", "compact", "backup", "restore", "push"),
             ),
             Argument(
                 name="target", help="of backup and restore: a directory; of push: a server, http(s)://user:password@host:8123/database", optional=True
@@ -331,6 +344,17 @@ VERBS: Final = (
         summary="show what the processor stamps for an entry point, and where each value comes from",
         module="metadata",
         extra="",
+    ),
+    Verb(
+        name="completion",
+        summary="print what bash, zsh or fish needs to complete words of this command",
+        module="completion",
+        arguments=(Argument(name="shell", help="bash, zsh or fish", choices=SHELLS),),
+        examples=(
+            'eval "$(spanhouse completion bash)"',
+            "spanhouse completion zsh > ~/.zfunc/_spanhouse",
+            "spanhouse completion fish > ~/.config/fish/completions/spanhouse.fish",
+        ),
     ),
     Verb(
         name="doctor",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
 from spanhouse.query import ast
+from spanhouse.query.anonymous import anonymous
 from spanhouse.query.errors import FilterError
 from spanhouse.query.names import SOURCE_RUN, resolve_name
 from spanhouse.query.order import read_order
@@ -14,6 +16,8 @@ from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, S
 from spanhouse.query.resolve import resolve
 from spanhouse.query.search import Search
 from spanhouse.schema.vocabulary import MODEL_ID
+
+_log = logging.getLogger(__name__)
 
 _MODEL: Final = MapField(MapColumn.METADATA, MODEL_ID.mlflow)
 
@@ -34,6 +38,7 @@ def read_arguments(
     """
     if experiment_ids is not None and locations is not None:
         raise FilterError("experiment_ids and locations are the same", hint="give one of them")
+    _log.debug("filter: %s", anonymous(filter_string) if _log.isEnabledFor(logging.DEBUG) else "")
     predicates: list[Predicate] = [resolve(parse(filter_string), filter_string or "")]
     for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
         if value is not None:

@@ -8,41 +8,46 @@ from types import ModuleType
 from typing import Any, Self
 
 from spanhouse.query import ast
-from spanhouse.query.arguments import patterns, read_arguments, read_key, text_of
+from spanhouse.query.analyze import Step, analyze
+from spanhouse.query.arguments import read_arguments, read_key, text_of
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.report import Bisection, Comparison, Table
 from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_, compile_groups
-from spanhouse.query.connection import INVALID_PATTERN, StatementError, connect
+from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import count, read_extent, read_rows, to_traces
+from spanhouse.query.fetch import check_patterns, count, read_extent, read_rows, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
+from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
+from spanhouse.query.limits import Limits
 from spanhouse.query.models import Trace
 from spanhouse.query.names import REQUEST_ID
 from spanhouse.query.page import check_max_results, read_token, write_token
-from spanhouse.query.parse import parse
 from spanhouse.query.predicate import Compare
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters, Statement
+from spanhouse.query.tree import SpanNode, to_tree
 
 
 class TraceClient:
-    """Searches and reads traces of one store. Use it from one thread at a time, and close it, or use it in a ``with`` block.
+    """Searches and reads traces of one store. Close it, or use it in a ``with`` block. Of several threads one waits for the other.
 
     Args:
         dsn: ``http://user:password@host:8123/database``, ``https://...`` or ``chdb:///absolute/directory``; None finds the server that
             runs on this machine, else the default embedded store.
+        timeout_seconds: time of one statement, of which a search makes a few; None leaves it to the store, `serve` gives 30 s at most.
+        memory_bytes: memory that the engine takes for one statement; None leaves it to the store, `serve` gives 1 GiB at most.
 
     Raises:
+        FilterError: a limit is no whole number above 0.
         StoreError: the DSN is none, or there is no server and no store.
         StoreUnavailableError: the store cannot be reached.
     """
 
-    def __init__(self, dsn: str | None = None) -> None:
-        self._connection = connect(dsn)
+    def __init__(self, dsn: str | None = None, *, timeout_seconds: int | None = None, memory_bytes: int | None = None) -> None:
+        self._connection = connect(dsn, Limits(timeout_seconds=timeout_seconds, memory_bytes=memory_bytes))
 
     def search_traces(  # noqa: PLR0917  MLflow's arguments, in MLflow's order
         self,
@@ -83,11 +88,11 @@ class TraceClient:
         if max_results is None:
             if page_token:
                 raise FilterError("page_token needs max_results", hint="without it all matches come at once")
-            self._check_patterns(filter_string)
+            check_patterns(self._connection, filter_string)
             return Matches(self._connection, search, read_extent(self._connection), include_spans=include_spans)
         limit = check_max_results(max_results)
         search = search.beginning(read_token(search, page_token))
-        self._check_patterns(filter_string)
+        check_patterns(self._connection, filter_string)
         rows = read_rows(self._connection, search, read_extent(self._connection), limit=limit + 1)
         token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
         return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
@@ -100,7 +105,7 @@ class TraceClient:
             StoreUnavailableError: the store failed.
         """
         search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
-        self._check_patterns(filter_string)
+        check_patterns(self._connection, filter_string)
         return count(self._connection, search)
 
     def group_by(
@@ -130,19 +135,45 @@ class TraceClient:
         """
         field = read_key(key)
         search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
-        self._check_patterns(filter_string)
+        check_patterns(self._connection, filter_string)
         rows = self._connection.run(compile_groups(search, field, limit=check_max_results(limit, "limit")))
         return {value: int(traces) for value, traces in rows}
+
+    def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:
+        """Run a search for its statements: each with what it read and how long it took. Arguments and errors as of ``search_traces``."""
+        search = read_arguments(experiment_ids=None, filter_string=filter_string, order_by=order_by)
+        check_patterns(self._connection, filter_string)
+        return analyze(self._connection, search, limit=check_max_results(max_results) + 1)
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """One trace with its spans; None if there is none with that id.
 
         Args:
             trace_id: 32 hex digits, with or without ``tr-``.
+
+        Raises:
+            FilterError: it is no text.
+            StoreUnavailableError: the store failed.
         """
-        wanted = Compare(field=REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(trace_id)}")
+        wanted = Compare(field=REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(text_of('trace_id', trace_id))}")
         rows = self._connection.run(compile_(Search(predicate=wanted)))
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
+
+    def get_span_tree(self, trace_id: str) -> tuple[SpanNode, ...]:
+        """The spans of one trace as a tree: those without a parent that is stored, usually the root alone; () if there is no such trace.
+
+        Args:
+            trace_id: 32 hex digits, with or without ``tr-``.
+        """
+        return to_tree(spans_of(self._connection, bare_trace_id(text_of("trace_id", trace_id))))
+
+    def keys(self) -> list[MetadataKey]:
+        """The metadata keys that traces have, by name."""
+        return [MetadataKey(str(key), int(traces), int(values)) for key, traces, values in self._connection.run(compile_keys())]
+
+    def values(self, key: str) -> Mapping[str, int]:
+        """The values of a metadata key, without ``metadata.`` before it, and how many traces have each, the most frequent first."""
+        return {str(value): int(traces) for value, traces in self._connection.run(compile_values(text_of("key", key)))}
 
     def set_trace_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace, in the place of one that its spans carry or that was set before. Returns when it is on the server's disk.
@@ -221,7 +252,7 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
         question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series)
-        self._check_patterns(where)
+        check_patterns(self._connection, where)
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found
 
@@ -240,7 +271,7 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
         question = read_question(by, where=where, since=since)
-        self._check_patterns(where)
+        check_patterns(self._connection, where)
         found: Bisection = _comparing().run_bisection(self._connection, question, None if repository is None else Path(repository))
         return found
 
@@ -263,6 +294,10 @@ class TraceClient:
             traces.append(found)
         return diff(*traces)
 
+    def cancel(self) -> None:
+        """End, from another thread, the statement that runs; the call that waits for it raises ``StoreUnavailableError``."""
+        self._connection.cancel()
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -272,19 +307,6 @@ class TraceClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _check_patterns(self, filter_string: str | None) -> None:
-        """Have the engine read every regular expression now, so that a wrong one is an error here and not when rows are read."""
-        for pattern in patterns(parse(filter_string)):
-            parameters = Parameters()
-            statement = Statement(f"SELECT match('', {parameters.text(pattern.value)})", parameters.bound())
-            try:
-                self._connection.run(statement)
-            except StatementError as error:
-                if error.code != INVALID_PATTERN:
-                    raise
-                hint = "patterns are RE2's: no lookaround, no backreferences"
-                raise FilterError("not a regular expression", filter_string or "", pattern.start, pattern.end, hint) from None
 
 
 def _comparing() -> ModuleType:

@@ -125,7 +125,8 @@ def test(predicate: Compare | OneOf, value: str, parameters: Parameters) -> str:
             pass
     match wanted:
         case Version(key=key):
-            return f"(match({value}, {parameters.text(ordered.STAGE)}) AND {_version_key(value, parameters)} {operator} {parameters.texts(key)})"
+            read = f"toLowCardinality({value})"
+            return f"(match({read}, {parameters.text(ordered.VERSION)}) AND {_version_key(read, parameters)} {operator} {parameters.text(key)})"
         case Moment(unix_us=unix_us):
             read = f"toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull({value}, 6, 'UTC'))"
             bound = parameters.add(unix_us, "Int64")
@@ -148,15 +149,11 @@ def _one_of(predicate: OneOf, value: str, parameters: Parameters) -> str:
 
 
 def _version_key(value: str, parameters: Parameters) -> str:
-    """SQL for what ``version_key`` gives for a value that is a version."""
-    zeros = parameters.add("0", "String")
-    width = ordered.PART_WIDTH
-    release = f"arrayMap(x -> leftPad(x, {width}, {zeros}), splitByChar('.', extract({value}, {parameters.text(ordered.RELEASE)})))"
-    filled = f"arrayResize({release}, {ordered.RELEASE_PARTS}, leftPad('', {width}, {zeros}))"
-    stage = f"extractGroups({value}, {parameters.text(ordered.STAGE)})[2]"
-    place = f"multiIf({stage} = '', '1', match({stage}, {parameters.text(ordered.POST)}), '2', '0')"
-    runs = f"extractAll({stage}, {parameters.text(ordered.RUNS)})"
-    return f"arrayConcat({filled}, [{place}], arrayMap(x -> if(match(x, '^[0-9]'), leftPad(x, {width}, {zeros}), lower(x)), {runs}))"
+    """SQL for what ``version_key`` gives for a value that is a version. Of a LowCardinality it is made once for each text that a block holds."""
+    key = f"lower({value})"
+    for pattern, replacement in ordered.VERSION_STEPS:
+        key = f"replaceRegexpAll({key}, {parameters.text(pattern)}, {parameters.text(replacement)})"
+    return key
 
 
 def _like_pattern(pattern: str) -> str:

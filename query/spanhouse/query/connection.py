@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from spanhouse.query.api import Api
 from spanhouse.query.errors import StoreUnavailableError
+from spanhouse.query.interrupt import close_sockets
+from spanhouse.query.limits import Cost, Limits
 from spanhouse.query.statement import Parameter, Statement
 from spanhouse.query.tags import write_tag
 from spanhouse.schema import embedded
@@ -21,7 +29,19 @@ _AUTHENTICATION_FAILED: Final = 516
 INVALID_PATTERN: Final = 427
 """The engine's code for a regular expression that it does not take."""
 _CONNECT_SECONDS: Final = 5
+_END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
+_GRACE_SECONDS: Final = 5
+"""How much longer than the engine's own limit an answer is waited for."""
+_SAID: Final[Mapping[int, str]] = {
+    159: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
+    241: "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`",
+}
+"""The engine's codes of limits that a query ran into -> what to do."""
 _MESSAGE_CHARACTERS: Final = 300
+
+
+class QueryCancelledError(StoreUnavailableError):
+    """A statement was ended by ``cancel``."""
 
 
 class StatementError(StoreUnavailableError):
@@ -37,20 +57,26 @@ class StatementError(StoreUnavailableError):
 
 
 class Connection:
-    """A connection to a store.
+    """A connection to a store. One statement runs at a time; those of other threads wait for it.
 
     Attributes:
         store: where it leads.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         """Connect.
 
         Raises:
+            FilterError: a limit that is none.
             StoreError: an embedded store that does not exist.
             StoreUnavailableError: nobody answers, or another process has the embedded store.
         """
         self.store = store
+        self._limits = limits.settings()
+        self._beside: dict[str, int] = {}
+        self._one = threading.Lock()
+        self._cancelled = threading.Event()
+        self._mark = ""
         if store.directory is not None and not store.directory.is_dir():
             raise StoreError(f"no store in {store.directory}: start `spanhouse serve`, which makes it, or name another")
         try:
@@ -68,7 +94,10 @@ class Connection:
             "database": store.database,
             "connect_timeout": _CONNECT_SECONDS,
             "autogenerate_session_id": False,
+            "dedicated_pool": True,
         }
+        if limits.timeout_seconds is not None:
+            options["send_receive_timeout"] = limits.timeout_seconds + _GRACE_SECONDS
         if store.directory is not None:
             options = embedded.client_arguments(store.directory, store.database)
         try:
@@ -78,19 +107,83 @@ class Connection:
         except (*self._driver_errors, RuntimeError) as error:
             raise self._unreachable(error) from None
         self._finalizer = weakref.finalize(self, self._client.close)
+        self._interrupt = self._kill if store.embedded else self._interruption()
+
+    def _interruption(self) -> Callable[[], None]:
+        """What ends a statement of a server: it is told by the end of the connection, at which `serve` ends it by itself."""
+        driver: Any = self._client
+        told = driver.server_settings.get(_END_WITH_CLIENT)
+        if told is not None and not told.readonly:
+            self._beside[_END_WITH_CLIENT] = 1
+        return close_sockets(driver.http, self._cancelled.is_set)
+
+    def _kill(self) -> None:
+        """End the statement that runs in the embedded engine, which is found by the comment before it."""
+        import clickhouse_connect
+
+        directory = self.store.directory
+        assert directory is not None  # noqa: S101  embedded stores have one
+        with closing(clickhouse_connect.get_client(**embedded.client_arguments(directory, self.store.database))) as killer:
+            killer.command("KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", parameters={"mark": self._mark})
 
     def run(self, statement: Statement) -> Sequence[Sequence[Any]]:
         """Run a statement and return its rows.
 
         Raises:
+            QueryCancelledError: ``cancel`` was called meanwhile.
             StatementError: the engine refused it.
             StoreUnavailableError: nobody answers.
         """
+        with self._one:
+            rows: Sequence[Sequence[Any]] = self._run(self._limited(statement)).result_rows
+        return rows
+
+    def measure(self, statement: Statement) -> tuple[Sequence[Sequence[Any]], Cost]:
+        """Run a statement; gives its rows and what it took. Raises as ``run``."""
+        with self._one:
+            before = self._read()
+            begun = time.perf_counter()
+            # A server says all that it read only when it has the whole answer before it sends the first of it.
+            result = self._run(self._limited(statement), {} if self.store.embedded else {"wait_end_of_query": 1})
+            seconds = time.perf_counter() - begun
+            rows: Sequence[Sequence[Any]] = result.result_rows
+            read = [now - then for now, then in zip(self._read(), before, strict=True)]
+            read = read or [int(result.summary.get(name, 0)) for name in ("read_rows", "read_bytes")]
+        return rows, Cost(rows=len(rows), read_rows=read[0], read_bytes=read[1], seconds=seconds)
+
+    def cancel(self) -> None:
+        """End the statement that another thread waits for; its ``run`` raises ``QueryCancelledError``. Nothing happens if there is none."""
+        if self._one.locked():
+            self._cancelled.set()
+            try:
+                self._interrupt()
+            except self._driver_errors as error:
+                raise self._failed(error) from None
+
+    def _limited(self, statement: Statement) -> Statement:
+        """The statement with its limits in it: beside it the driver would not take them for a server that only reads, which may lower its own."""
+        if not self._limits:
+            return statement
+        return replace(statement, sql=f"{statement.sql}\nSETTINGS {', '.join(f'{name} = {value}' for name, value in self._limits.items())}")
+
+    def _run(self, statement: Statement, settings: Mapping[str, int] = MappingProxyType({})) -> Any:
+        self._cancelled.clear()
+        self._mark = f"/* {uuid.uuid4().hex} */" if self.store.embedded else ""
         try:
-            result = self._client.query(statement.sql, parameters=_bindable(statement.parameters))
+            sql = f"{self._mark} {statement.sql}".lstrip()
+            return self._client.query(sql, parameters=_bindable(statement.parameters), settings={**self._beside, **settings})
         except self._driver_errors as error:
+            if self._cancelled.is_set():
+                raise QueryCancelledError("the query was cancelled") from None
             raise self._failed(error) from None
-        return result.result_rows
+
+    def _read(self) -> list[int]:
+        """Rows and bytes that the embedded engine, of which this connection is the only user, has read; nothing if it is another's."""
+        if not self.store.embedded:
+            return []
+        rows = self._client.query("SELECT event, value FROM system.events WHERE event IN ('SelectedRows', 'SelectedBytes')").result_rows
+        found = {str(event): int(value) for event, value in rows}
+        return [found.get(event, 0) for event in ("SelectedRows", "SelectedBytes")]
 
     def edit_tag(self, trace_id: str, key: str, value: str | None) -> None:
         """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by a statement.
@@ -105,7 +198,8 @@ class Connection:
         if api is not None and (root := api.root()) is not None:
             api.edit_tag(root, trace_id, key, value)
         else:
-            self.run(statement)
+            with self._one:
+                self._run(statement)
 
     def close(self) -> None:
         """Close it; another call does nothing."""
@@ -132,25 +226,26 @@ class Connection:
         code = getattr(error, "code", None)
         if code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
             return StatementError(f"store {self.store} has no tables of spanhouse in database {self.store.database}: run `spanhouse migrate`", code)
-        return StatementError(f"store {self.store}: {_first_line(error)}", code)
+        return StatementError(f"store {self.store}: {_SAID.get(code or 0) or _first_line(error)}", code)
 
 
-def connect(dsn: str | None) -> Connection:
+def connect(dsn: str | None, limits: Limits = Limits()) -> Connection:  # noqa: B008  it is frozen
     """Connect to a store; without a DSN to the server that runs on this machine, else to the default embedded store.
 
     Raises:
+        FilterError: a limit that is none.
         StoreError: a DSN that is none, or no server and no store.
         StoreUnavailableError: the store cannot be reached.
     """
     if dsn is not None:
-        return Connection(parse_store(dsn))
+        return Connection(parse_store(dsn), limits)
     serving = read_serving(in_data_dir())
     if serving is not None and serving.alive():
-        return Connection(_served(serving))
+        return Connection(_served(serving), limits)
     store = default_store()
     if store.directory is None or not store.directory.is_dir():
         raise StoreError(f"no running server and no store in {store.directory}: start `spanhouse serve`, or name a store by its DSN")
-    return Connection(store)
+    return Connection(store, limits)
 
 
 def _served(serving: Serving) -> Store:

@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
+from spanhouse.query.arguments import patterns
 from spanhouse.query.compile_ import compile_, compile_count
-from spanhouse.query.connection import Connection
+from spanhouse.query.connection import INVALID_PATTERN, Connection, StatementError
+from spanhouse.query.errors import FilterError
 from spanhouse.query.models import Span, Trace, TraceData
 from spanhouse.query.necessary import compile_newest, trace_ids
 from spanhouse.query.order import newest_first
+from spanhouse.query.parse import parse
 from spanhouse.query.read import Row, compile_spans, read_info, read_spans
 from spanhouse.query.search import Search
-from spanhouse.query.statement import Statement
+from spanhouse.query.statement import Parameters, Statement
 
 _EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM trace_carriers", {})
 _WINDOW_ROWS: Final = 500_000
 """The newest traces are first looked for in the time that about so many of the newest rows take."""
 _SPANS_OF_TRACES: Final = 200
 """Traces whose spans are read by one statement."""
+
+
+class Runs(Protocol):
+    """What runs statements."""
+
+    def run(self, statement: Statement) -> Sequence[Row]:
+        """The rows that a statement gives."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +43,13 @@ class Extent:
     latest_ns: int
 
 
-def read_extent(connection: Connection) -> Extent:
+def read_extent(connection: Runs) -> Extent:
     """How much the store holds now; the engine answers from what it knows of its files."""
     ((rows, earliest_ns, latest_ns),) = connection.run(_EXTENT)
     return Extent(rows, earliest_ns, latest_ns)
 
 
-def read_rows(connection: Connection, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
+def read_rows(connection: Runs, search: Search, extent: Extent, *, limit: int, offset: int = 0) -> Sequence[Row]:
     """At most ``limit`` rows of a search.
 
     A search for the newest looks at what seems to match first; what it finds there is right if it fills the page.
@@ -63,6 +74,24 @@ def _windows(search: Search, extent: Extent) -> Iterator[int | None]:
         latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
         yield max(latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows, search.start_bounds_ns()[0])
     yield None
+
+
+def check_patterns(connection: Connection, filter_string: str | None) -> None:
+    """Have the engine read every regular expression now, so that a wrong one is an error here and not when rows are read.
+
+    Raises:
+        FilterError: one is none.
+    """
+    for pattern in patterns(parse(filter_string)):
+        parameters = Parameters()
+        statement = Statement(f"SELECT match('', {parameters.text(pattern.value)})", parameters.bound())
+        try:
+            connection.run(statement)
+        except StatementError as error:
+            if error.code != INVALID_PATTERN:
+                raise
+            hint = "patterns are RE2's: no lookaround, no backreferences"
+            raise FilterError("not a regular expression", filter_string or "", pattern.start, pattern.end, hint) from None
 
 
 def count(connection: Connection, search: Search) -> int:

@@ -9,13 +9,13 @@ was edited later stands in ``trace_tags``. The exact condition is applied to the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spanhouse.query.ast import Operator
-from spanhouse.query.conditions import test
+from spanhouse.query.conditions import exact, test
 from spanhouse.query.names import REQUEST_ID
-from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, OneOf, Predicate, Value
+from spanhouse.query.predicate import All, AttributeField, Compare, Either, MapColumn, MapField, OneOf, Predicate, SomeSpan, Value
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Search, is_start
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS, own_bit
@@ -49,11 +49,16 @@ def necessary(search: Search, parameters: Parameters, *, elsewhere: bool = True)
 def of_candidates(search: Search, parameters: Parameters, *, elsewhere: bool = True) -> str:
     """A condition on rows of ``otel_traces`` that all spans of matching traces fulfil; '' where it would not spare much."""
     conditions = [f"TraceId IN {parameters.texts(ids)}" for ids in trace_ids(search)]
-    bounded = search.start_bounds_ns()[0] > EARLIEST_NS or search.services is not None or next(_all_looks(search, Parameters()), None)
-    if bounded and (candidates := _candidates(search, parameters, elsewhere=elsewhere)):
-        conditions.append(f"TraceId IN ({candidates})")
+    earliest_ns, latest_ns = search.start_bounds_ns()
+    looked_for = next(_all_looks(search, Parameters()), None) is not None
+    if candidates := _candidates(search, parameters, elsewhere=elsewhere):
+        if looked_for:
+            conditions.append(f"TraceId IN ({candidates})")
         times = "SELECT {} FROM trace_carriers WHERE TraceId IN ({})"
-        conditions.append(f"Timestamp BETWEEN ({times.format('min(First)', candidates)}) AND ({times.format('max(Last)', candidates)})")
+        if looked_for or earliest_ns > EARLIEST_NS:
+            conditions.append(f"Timestamp >= ({times.format('min(First)', candidates)})")
+        if looked_for or latest_ns < LATEST_NS:
+            conditions.append(f"Timestamp <= ({times.format('max(Last)', candidates)})")
     return " AND ".join(conditions)
 
 
@@ -76,11 +81,29 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     parameters = Parameters()
     looks = list(_all_looks(search, parameters))
     seeming = [*_times(search, parameters), *(f"({look.root})" for look in looks)]
-    rows = "SELECT Timestamp FROM trace_carriers" + (f" WHERE {' AND '.join(seeming)}" if seeming else "")
+    rows = _newest_spans(search, parameters, looked_for=bool(looks)) or _where("SELECT Timestamp FROM trace_carriers", seeming)
     others = " OR ".join(f"({look.elsewhere})" for look in looks if look.elsewhere)
     elsewhere = f"(SELECT count() FROM trace_carriers WHERE {others})" if others else "0"
-    newest = f"{rows} ORDER BY Timestamp DESC LIMIT {parameters.add(limit, 'UInt64')}"
+    newest = f"{rows} LIMIT {parameters.add(limit, 'UInt64')}"
     return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}\nFROM ({newest})", parameters.bound())
+
+
+def _newest_spans(search: Search, parameters: Parameters, *, looked_for: bool) -> str:
+    """The SELECT of the starts of spans that fulfil what is asked of one, one of each trace, from the newest; '' if nothing is.
+
+    A span starts when its trace does, or a little later.
+    """
+    asked = [exact(clause.operand, parameters) for clause in search.clauses if isinstance(clause, SomeSpan)]
+    if not asked:
+        return ""
+    candidates = [f"TraceId IN ({_candidates(search, parameters, elsewhere=True)})"] if looked_for else []
+    return _where("SELECT Timestamp FROM otel_traces", [*_times(search, parameters), *candidates, asked[0]], one_of="TraceId")
+
+
+def _where(select: str, conditions: Sequence[str], *, one_of: str = "") -> str:
+    """A SELECT of rows that fulfil conditions, from the newest."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{select}{where} ORDER BY Timestamp DESC{f' LIMIT 1 BY {one_of}' if one_of else ''}"
 
 
 def _all_looks(search: Search, parameters: Parameters) -> Iterator[_Look]:

@@ -14,41 +14,49 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-RELEASE: Final = r"^[vV]?([0-9]{1,18}(?:\.[0-9]{1,18}){0,15})"
-"""What a version begins with; the group holds its numbers."""
-STAGE: Final = RELEASE + r"(-[0-9A-Za-z.-]{1,40}|\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\.(?:dev|post)[0-9]{0,18})?|)(?:\+.*)?$"
-"""A whole version; the second group holds its stage."""
-POST: Final = r"^[.-]?post"
-RUNS: Final = "[0-9]+|[A-Za-z]+"
-RELEASE_PARTS: Final = 16
-PART_WIDTH: Final = 40
-"""Digits to which a number is filled up with zeros, so that texts sort as the numbers do."""
+_RELEASE: Final = r"^[vV]?([0-9]{1,18}(?:\.[0-9]{1,18}){0,15})"
+VERSION: Final = (
+    _RELEASE + r"(-[0-9A-Za-z.-]{1,40}|\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\.(?:dev|post)[0-9]{0,18})?|)(?:\+.*)?$"
+)
+"""A whole version; the groups hold its release and its stage."""
+_DIGITS: Final = 40
+VERSION_STEPS: Final = (
+    (VERSION, r"\1 \2"),
+    # What follows the release sorts before a further part of it, as a space does before a dot.
+    (r"(?:\.0+)+ ", " "),
+    (r" $", " 1"),
+    (r" [.-]?post", " 2post"),
+    (r" ([^12])", r" 0\1"),
+    (r"[.-]+", "."),
+    (r"([a-z])([0-9])", r"\1.\2"),
+    (r"([0-9])([a-z])", r"\1.\2"),
+    (r"\.$", ""),
+    (r"([0-9]+)", "0" * _DIGITS + r"\1"),
+    (rf"[0-9]*([0-9]{{{_DIGITS}}})", r"\1"),
+)
+"""Patterns, and what each match of one is replaced by: step by step they make of a version, in lower case, the text that sorts as it does."""
 TIME: Final = (
     r"^(19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
 
-_VERSION: Final = re.compile(STAGE.removesuffix("$") + r"\Z")
-_POST: Final = re.compile(POST)
-_RUNS: Final = re.compile(RUNS)
+_VERSION: Final = re.compile(VERSION.removesuffix("$") + r"\Z")
 _TIME: Final = re.compile(TIME.removesuffix("$") + r"\Z")
 _BEYOND_MICROSECONDS: Final = re.compile(r"(\.[0-9]{6})[0-9]+")
 
 
-def version_key(text: str) -> tuple[str, ...] | None:
+def version_key(text: str) -> str | None:
     """What sorts as the version does: its numbers, filled up; 0 for a stage before the release, 1 for the release, 2 for after it; the stage's runs.
 
     Returns:
         None if the text is not a version.
     """
-    version = _VERSION.match(text)
-    if version is None:
+    if not _VERSION.match(text):
         return None
-    release = [part.zfill(PART_WIDTH) for part in version[1].split(".")]
-    release += ["0" * PART_WIDTH] * (RELEASE_PARTS - len(release))
-    stage = version[2]
-    place = "1" if not stage else "2" if _POST.match(stage) else "0"
-    return (*release, place, *(run.zfill(PART_WIDTH) if run.isdigit() else run.lower() for run in _RUNS.findall(stage)))
+    key = text.lower()
+    for pattern, replacement in VERSION_STEPS:
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def unix_us(text: str) -> int | None:

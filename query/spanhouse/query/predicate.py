@@ -57,7 +57,7 @@ class Version:
         key: as ``version_key`` gives it.
     """
 
-    key: tuple[str, ...]
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ _COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combina
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
 _TOTALS: Final = "WITH TOTALS"
+_WHOLE: Final = "wait_end_of_query"
 _AFTER_ROWS: Final = frozenset({"extremes"})
 
 
@@ -145,8 +146,9 @@ class Reader:
                 yield iter([nothing])
                 return
             by_row = parsed.tree["type"] == "SelectWithUnionQuery" and not parsed.prefix and is_by_row(chosen)
-            # What follows the rows is no row, and would be lost.
-            streamed = by_row and _TOTALS not in text and not requested.keys() | own.keys() & _AFTER_ROWS
+            # What follows the rows is no row, and would be lost; and what was read is known in full when all rows are there.
+            whole = (settings or {}).get(_WHOLE) in {"1", "true"}
+            streamed = by_row and not whole and _TOTALS not in text and not requested.keys() | own.keys() & _AFTER_ROWS
 
             def pieces(connection: Connection) -> Generator[Result]:
                 running.check()

@@ -1,0 +1,41 @@
+"""What a search asks of the store, and what each of its statements takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spanhouse.query.connection import Connection
+from spanhouse.query.fetch import read_extent, read_rows
+from spanhouse.query.limits import Cost
+from spanhouse.query.read import Row
+from spanhouse.query.search import Search
+from spanhouse.query.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A statement of a search, and what it took."""
+
+    statement: Statement
+    cost: Cost
+
+
+class _Measured:
+    """A connection that writes down what it runs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.steps: list[Step] = []
+
+    def run(self, statement: Statement) -> Sequence[Row]:
+        rows, cost = self._connection.measure(statement)
+        self.steps.append(Step(statement, cost))
+        return rows
+
+
+def analyze(connection: Connection, search: Search, *, limit: int) -> Sequence[Step]:
+    """Search for the first ``limit`` rows; gives the statements in the order in which they ran."""
+    measured = _Measured(connection)
+    read_rows(measured, search, read_extent(measured), limit=limit)
+    return measured.steps
