@@ -16,7 +16,7 @@ from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.spans import NEWEST, join_spans
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import MapColumn, MapField, SpanField, TraceField
+from spanhouse.query.predicate import MapColumn, MapField, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import ATTRIBUTES
@@ -208,10 +208,12 @@ def trace_values(question: Question, metrics: Sequence[Metric], parameters: Para
     of_traces = {name: field for name, field in asked.items() if isinstance(field, MapField)}
     of_spans = {name: field for name, field in asked.items() if isinstance(field, SpanField)}
     values = {"Value": question.by, **({} if split is None else {"Split": split}), **of_traces, **more}
+    among = None
     wanted = "Value != ''"
     if question.base is not None and question.new is not None:
+        among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
         wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
-    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters)
+    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among, several=question.several)
     columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "State", "SessionId", "Timestamp", "Duration"]
     columns += [
         "toHour(Timestamp, 'UTC') AS Hour",

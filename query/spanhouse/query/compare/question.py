@@ -91,6 +91,7 @@ class Question:
         metrics: further numbers of a trace to compare.
         spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
         series: whether what pictures show is wanted, too.
+        several: whether the store has traces of which several rows tell.
     """
 
     by: TraceField
@@ -104,6 +105,7 @@ class Question:
     metrics: tuple[Asked, ...] = ()
     spans_ns: tuple[int, int] | None = None
     series: bool = False
+    several: bool = True
 
 
 def read_question(

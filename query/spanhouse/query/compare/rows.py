@@ -1,40 +1,31 @@
-"""One row for each trace that matches: the columns of ``traces`` that a comparison looks at, and the values of some fields."""
-# ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
+"""One row for each trace, with what a comparison looks at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from spanhouse.query.conditions import exact, value_of
-from spanhouse.query.predicate import MapColumn, MapField, TraceField
+from spanhouse.query.compile_ import compile_several, source
+from spanhouse.query.conditions import hot_column, value_of
+from spanhouse.query.predicate import All, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters
-from spanhouse.schema.hot_keys import HOT_COLUMNS
 
-_COLUMNS: Final = "TraceId, Timestamp, Duration, State, SpanCount, SessionId, InputTokens, OutputTokens, Cost, RootSpanId"
+SEVERAL: Final = compile_several()
+"""Tells whether there are traces of which several rows tell, in one row."""
 
 
-def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters) -> str:
-    """The SELECT of them.
+def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
+    """The SELECT that gives a row for each matching trace: the columns of ``traces``, and one for each of some fields.
 
     Args:
         search: which traces; order and ``after`` are not looked at.
         values: columns to add, by name: '' where a trace has no value.
         parameters: takes what is bound.
+        among: what the caller keeps of the rows; None for all.
+        several: whether there are traces of which several rows tell, see ``SEVERAL``.
     """
-    added = "".join(f", {_value(field, parameters)} AS {name}" for name, field in values.items())
-    return f"SELECT {_COLUMNS}{added} FROM traces WHERE {' AND '.join(['1', *_conditions(search, parameters)])}"
-
-
-def _value(field: TraceField, parameters: Parameters) -> str:
-    """SQL for a field's value. The metadata that is asked for most has columns of its own: its map is dear to read."""
-    if isinstance(field, MapField) and field.column is MapColumn.METADATA and (column := HOT_COLUMNS.get(field.key)):
-        return column
-    return value_of(field, parameters)
-
-
-def _conditions(search: Search, parameters: Parameters) -> Iterator[str]:
-    yield from (exact(clause, parameters) for clause in search.clauses)
-    if search.since_ns is not None:
-        yield f"Timestamp >= {parameters.nanoseconds(search.since_ns)}"
+    kept = search if among is None else replace(search, predicate=All((*search.clauses, among)))
+    added = [f"{hot_column(field) or value_of(field, parameters)} AS {name}" for name, field in values.items()]
+    return f"SELECT {', '.join(['*', *added])}\n{source(kept, parameters, several=several)}"

@@ -25,6 +25,7 @@ from spanhouse.query.compare.history import history, in_order
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
 from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
+from spanhouse.query.compare.rows import SEVERAL
 from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
 from spanhouse.query.compare.spans import MARGIN_NS, compile_first_token, read_first_token
 from spanhouse.query.compare.statistics import threshold
@@ -45,7 +46,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
-    question = _with_spans(connection, _whole_commits(connection, question))
+    question = _with_spans(connection, _whole_commits(connection, _looked_up(connection, question)))
     if question.base is None or question.new is None:
         return _table(connection, question)
     base, new = str(question.base), str(question.new)
@@ -87,6 +88,7 @@ def run_bisection(connection: Connection, question: Question, repository: Path |
     Raises:
         StoreUnavailableError: the store failed.
     """
+    question = _looked_up(connection, question)
     versions, thresholds = _all(connection, question, (LATENCY,))
     limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
     seen = {version.value: version for version in versions}
@@ -132,6 +134,12 @@ def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) 
     thresholds = _thresholds(metrics, samples.values())
     measured = _measured(connection, question, metrics, samples, thresholds)
     return sorted(measured.values(), key=lambda side: (side.sample.first_ms, side.value)), thresholds
+
+
+def _looked_up(connection: Connection, question: Question) -> Question:
+    """The question with what is to be known of the store first."""
+    ((several,),) = connection.run(SEVERAL)
+    return replace(question, several=bool(several))
 
 
 def _with_spans(connection: Connection, question: Question) -> Question:
