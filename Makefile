@@ -95,5 +95,5 @@ $(STAMP): pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,plot]' --group dev
 	@touch $@
