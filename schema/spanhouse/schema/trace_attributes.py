@@ -115,6 +115,8 @@ SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
 """Names that stand after ``span.``, besides ``attributes.KEY`` and ``type``, which is the attribute ``SPAN_TYPE``. ``content`` is, a line each,
 the span's name, its status message, the keys and values of its attributes, and names, keys and values of its events."""
 
+LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""Span attribute, and tag, by which MLflow says which versions of prompts were used: a JSON list of ``{"name": "N", "version": "V"}``."""
 MLFLOW_REQUEST_ID: Final = "mlflow.traceRequestId"
 """MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
 SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
@@ -133,7 +135,7 @@ MLFLOW_JSON_KEYS: Final = frozenset(
         "mlflow.llm.cost",
         "mlflow.message.format",
         "mlflow.experimentId",
-        "mlflow.linkedPrompts",
+        LINKED_PROMPTS,
     }
 )
 """Keys that MLflow's tracer writes, always as JSON."""
