@@ -58,7 +58,7 @@ def parse_store(dsn: str) -> Store:
     """
     try:
         parts = urlsplit(dsn)
-        _ = parts.port
+        _ = parts.scheme == "chdb" or parts.port
     except ValueError:  # what is wrong with it is not shown: it may be a part of a password
         raise StoreError("the store's address is no URL: a password is written with %XX for what is neither letter nor digit") from None
     if parts.scheme == "chdb":
