@@ -48,7 +48,7 @@ def test_no_key_has_two_meanings() -> None:
 
 
 def test_each_attribute_of_the_filter_language_reads_columns_that_the_view_has() -> None:
-    view = [statement for migration in migrations.load() for statement in migration.statements if "VIEW traces AS" in statement][-1]
+    view = [statement for migration in migrations.load() for statement in migration.statements if " traces_merged AS\n" in statement][-1]
     for attribute in trace_attributes.ATTRIBUTES.values():
         for column in ("Timestamp", "Duration", "RootSpanId", "State", "Name", "TraceId", "ClientRequestId"):
             if column in attribute.sql:

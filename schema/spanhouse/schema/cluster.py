@@ -6,7 +6,8 @@ The migration files are written for one server. Here each of their statements be
 * Where rows go is decided by a hash of the trace id alone, so that all of a trace is on one shard, and what is derived from it as well.
 * A materialized view stands on each shard, between local tables. The one that decodes OTLP stands where the request came in, and writes
   the Distributed ``otel_traces``.
-* The view ``traces`` becomes ``traces_local``, a whole answer for the traces of its shard, and ``traces``, Distributed over it.
+* The view ``traces``, and those that it is made of, become ``traces_local``, a whole answer for the traces of its shard, and ``traces``,
+  Distributed over it.
 
 ClickHouse fills in ``{uuid}``; ``{shard}`` and ``{replica}`` are macros of each server.
 """
@@ -26,16 +27,17 @@ _TABLE: Final = re.compile(
 )
 _FEED: Final = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) TO (?P<target>\w+) AS\n(?P<select>.*)\Z", re.DOTALL)
 _VIEW: Final = re.compile(r"CREATE (?P<how>VIEW IF NOT EXISTS|OR REPLACE VIEW) (?P<name>\w+) AS\n(?P<select>.*)\Z", re.DOTALL)
-_ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+) (?P<what>.*)\Z", re.DOTALL)
+_MODIFY_QUERY: Final = re.compile(r"ALTER TABLE (?P<name>\w+) MODIFY QUERY\n(?P<select>.*)\Z", re.DOTALL)
+_ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+)\s+(?P<what>.*)\Z", re.DOTALL)
 _DROP: Final = re.compile(r"DROP (?P<kind>VIEW|TABLE) IF EXISTS (?P<name>\w+)(?P<settings> SETTINGS \w+ = \w+)?\Z")
 _SWAP: Final = re.compile(r"EXCHANGE TABLES (?P<one>\w+) AND (?P<other>\w+)\Z")
 _EMPTY: Final = re.compile(r"TRUNCATE TABLE (?P<name>\w+)\Z")
-_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|trace_tags)\b")
-_NAMED: Final = re.compile(r"\bname = '(\w+)'")
+_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|trace_tags|trace_repeats|traces_alone|traces_merged)\b")
+_NAMED: Final = re.compile(r"\b(name|table) = '(\w+)'")
 _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
-_PER_TRACE: Final = "traces"
-"""The view that can be answered shard by shard, since a trace is on one."""
+_PER_TRACE: Final = frozenset({"trace_repeats", "traces_alone", "traces_merged", "traces"})
+"""Views that can be answered shard by shard, since a trace is on one."""
 _REQUESTS: Final = "otlp_requests"
 _REMEMBERED: Final = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
 
@@ -64,18 +66,21 @@ def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
         target = found["target"] if f"FROM {_REQUESTS}" in found["select"] else f"{found['target']}_local"
         return (f"CREATE MATERIALIZED VIEW IF NOT EXISTS {found['name']} {where} TO {target} AS\n{_local(found['select'])}",)
     if found := _VIEW.match(text):
-        if found["name"] != _PER_TRACE:
+        if found["name"] not in _PER_TRACE:
             return (f"CREATE {found['how']} {found['name']} {where} AS\n{found['select']}",)
         local = f"CREATE {found['how']} {found['name']}_local {where} AS\n{_local(found['select'])}"
         again = () if found["how"].startswith("VIEW") else (f"DROP TABLE IF EXISTS {found['name']} {where} SYNC",)
-        return local, *again, _distributed(found["name"], where, cluster, sharded=True)
+        return local, *again, _distributed(found["name"], where, cluster, "TraceId" in found["select"])
+    if found := _MODIFY_QUERY.match(text):
+        return (f"ALTER TABLE {found['name']} {where} MODIFY QUERY\n{_local(found['select'])}",)
     if found := _ALTER.match(text):
         local = f"ALTER TABLE {found['name']}_local {where} {found['what']}"
-        # A Distributed table has columns, too, and nothing else that an ALTER could be about.
-        return (local, f"ALTER TABLE {found['name']} {where} {found['what']}") if re.match(r"\w+ COLUMN\b", found["what"]) else (local,)
+        # A Distributed table has columns, too, and nothing else that an ALTER could be about; it has no rows.
+        both = re.match(r"(ADD|MODIFY|DROP) COLUMN\b", found["what"])
+        return (local, f"ALTER TABLE {found['name']} {where} {found['what']}") if both else (local,)
     if found := _DROP.match(text):
         name, rest = found["name"], f"{where} SYNC{found['settings'] or ''}"
-        if name == _PER_TRACE:
+        if name in _PER_TRACE:
             return f"DROP TABLE IF EXISTS {name} {rest}", f"DROP VIEW IF EXISTS {name}_local {rest}"
         if found["kind"] == "VIEW":
             return (f"DROP VIEW IF EXISTS {name} {rest}",)
@@ -92,7 +97,7 @@ def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
 
 def of_local_tables(query: str) -> str:
     """A question about tables by their names, asked about those that hold the rows."""
-    return _NAMED.sub(r"name = '\1_local'", query)
+    return _NAMED.sub(r"\1 = '\2_local'", query)
 
 
 def on_every_server(statement: str, cluster: str) -> str:

@@ -7,13 +7,14 @@ insert into ``otel_traces`` and those that follow from it, or because the view i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
 from spanhouse.schema import migrations
 
 _VIEW: Final = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) TO (?P<target>\w+) AS\n(?P<select>.*)\Z", re.DOTALL)
+_CHANGE: Final = re.compile(r"ALTER TABLE (?P<name>\w+) MODIFY QUERY\n(?P<select>.*)\Z", re.DOTALL)
 _DROP: Final = re.compile(r"DROP VIEW IF EXISTS (?P<name>\w+)\Z")
 _SOURCE: Final = re.compile(r"\bFROM (?P<source>otel_traces|trace_carriers)$", re.MULTILINE)
 _COLUMNS: Final = re.compile(r"^SELECT\n(?P<items>.*?)\nFROM", re.MULTILINE | re.DOTALL)
@@ -57,6 +58,8 @@ def rollups() -> tuple[Rollup, ...]:
         for statement in migration.statements:
             if (made := _VIEW.search(statement)) and (source := _SOURCE.search(made["select"])):
                 views[made["name"]] = Rollup(source["source"], made["target"], made["select"])
+            elif changed := _CHANGE.search(statement):
+                views[changed["name"]] = replace(views[changed["name"]], select=changed["select"])
             elif gone := _DROP.search(statement):
                 views.pop(gone["name"], None)
     return tuple(sorted(views.values(), key=lambda view: view.source != "otel_traces"))

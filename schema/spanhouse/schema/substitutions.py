@@ -63,12 +63,20 @@ def _hot_columns() -> str:
     return "\n".join([*lines, f"    Own UInt8 MATERIALIZED {bits} CODEC(LZ4),"])
 
 
+def _hot_columns_of_metadata() -> str:
+    """Commands of an ALTER by which the columns for hot keys, and ``Own``, follow from ``Metadata`` and ``TraceKeys``."""
+    columns = [f"{column} MATERIALIZED Metadata[{_literal(key)}]" for key, column in HOT_COLUMNS.items()]
+    bits = " + ".join(f"{1 << own_bit(key)} * has(TraceKeys, {_literal(key)})" for key in HOT_COLUMNS)
+    return ",\n".join(f"    MODIFY COLUMN {column}" for column in (*columns, f"Own MATERIALIZED {bits}"))
+
+
 SUBSTITUTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "attribute_map": f"Map(String, {_ANY_VALUE})",
         "process_metadata": _process_metadata(),
         "carrier_metadata": _carrier_metadata(),
         "hot_columns": _hot_columns(),
+        "hot_columns_of_metadata": _hot_columns_of_metadata(),
     }
 )
 

@@ -1,0 +1,253 @@
+-- A row of trace_carriers is, as it is, all that is to be known of a trace that no other row tells of, and nearly every trace is such a one:
+-- so a search over all traces reads columns, and merges those few traces that several rows tell of.
+-- What a span says of its process and of its trace stands in one map, merged when it comes in; TraceKeys are the keys that go for the trace.
+-- Key tells traces apart faster than their ids do; traces that share one would be merged, each for itself, like those with several rows.
+-- StateAlone is the state of a trace that no other row tells of.
+ALTER TABLE trace_carriers
+    ADD COLUMN IF NOT EXISTS Key UInt64 MATERIALIZED cityHash64(TraceId) CODEC(NONE) AFTER TraceId,
+    ADD COLUMN IF NOT EXISTS StateAlone LowCardinality(String) MATERIALIZED multiIf(
+        State IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'), State,
+        Rank = 3, 'IN_PROGRESS',
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
+        'OK') CODEC(LZ4) AFTER State,
+    ADD COLUMN IF NOT EXISTS Metadata Map(LowCardinality(String), String) DEFAULT mapUpdate(ProcessMetadata, TraceMetadata) CODEC(LZ4) AFTER ResponsePreview,
+    ADD COLUMN IF NOT EXISTS TraceKeys Array(LowCardinality(String)) DEFAULT mapKeys(TraceMetadata) CODEC(LZ4) AFTER Metadata;
+
+-- only if: SELECT count() = 0 FROM system.mutations WHERE database = currentDatabase() AND table = 'trace_carriers' AND command LIKE '%MATERIALIZE COLUMN Metadata%'
+ALTER TABLE trace_carriers MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
+
+ALTER TABLE otel_traces_to_trace_carriers MODIFY QUERY
+WITH
+    (m, name, fallback) -> if(m[name] != '', m[name], m[fallback]) AS either,
+    (m, prefix) -> mapApply((k, v) -> (substring(k, length(prefix) + 1), v), mapFilter((k, v) -> startsWith(k, prefix), m)) AS below,
+    -- What the span says of its trace.
+    mapUpdate(
+        mapFilter((k, v) -> v != '', map(
+            'mlflow.trace.session', either(carrier.attributes, 'session.id', 'gen_ai.conversation.id'),
+            'mlflow.trace.user', either(carrier.attributes, 'user.id', 'enduser.id'))),
+        below(carrier.attributes, 'mlflow.traceMetadata.')) AS OfTrace
+SELECT
+    carrier.start AS Timestamp,
+    TraceId,
+    carrier.id AS SpanId,
+    multiIf(
+        carrier.id = '', 3,
+        carrier.parent = '', 0,
+        bitAnd(carrier.flags, 0x300) = 0x300, 1,
+        bitAnd(carrier.flags, 0x100) = 0 AND NOT has(Ids, carrier.parent_key), 2,
+        3) AS Rank,
+    carrier.name AS Name,
+    carrier.service AS ServiceName,
+    carrier.status AS StatusCode,
+    carrier.duration AS Duration,
+    carrier.attributes['mlflow.traceState'] AS State,
+    carrier.attributes['mlflow.traceClientRequestId'] AS ClientRequestId,
+    carrier.attributes['mlflow.traceRequestPreview'] AS RequestPreview,
+    carrier.attributes['mlflow.traceResponsePreview'] AS ResponsePreview,
+    if(Rank = 3, OfTrace, mapUpdate({carrier_metadata}, OfTrace)) AS Metadata,
+    mapKeys(OfTrace) AS TraceKeys,
+    below(carrier.attributes, 'mlflow.traceTag.') AS Tags,
+    First,
+    Last,
+    if(place = 1, Ids, []) AS `Spans.id`,
+    if(place = 1, Errors, []) AS `Spans.error`,
+    if(place = 1, InputTokens, []) AS `Spans.input_tokens`,
+    if(place = 1, OutputTokens, []) AS `Spans.output_tokens`,
+    if(place = 1, Costs, []) AS `Spans.cost`,
+    if(place = 1, Parents, []) AS SpendingParents
+FROM
+(
+    WITH
+        bitAnd(cityHash64(SpanId), 0xFFFFFFFFFFFF) AS Key,
+        bitAnd(cityHash64(ParentSpanId), 0xFFFFFFFFFFFF) AS ParentKey,
+        toUInt64OrZero(SpanAttributes['gen_ai.usage.input_tokens']) AS Input,
+        toUInt64OrZero(SpanAttributes['gen_ai.usage.output_tokens']) AS Output,
+        toFloat64OrZero(SpanAttributes['gen_ai.usage.cost']) AS Cost,
+        ParentSpanId = '' OR bitAnd(Flags, 0x300) = 0x300 AS Rooted,
+        Rooted OR arrayExists(k -> startsWith(k, 'mlflow.trace') AND k != 'mlflow.traceRequestId', mapKeys(SpanAttributes)) AS Carries
+    SELECT
+        TraceId,
+        min(Timestamp) AS First,
+        max(Timestamp) AS Last,
+        groupArray(Key) AS Ids,
+        groupArray(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS Errors,
+        groupArray(Input) AS InputTokens,
+        groupArray(Output) AS OutputTokens,
+        groupArray(Cost) AS Costs,
+        groupUniqArrayIf(ParentKey, ParentSpanId != '' AND (Input > 0 OR Output > 0 OR Cost > 0)) AS Parents,
+        groupArrayIf(
+            CAST((SpanId, Timestamp, Carries, ParentSpanId, ParentKey, Flags, SpanName, ServiceName, StatusCode, Duration, ResourceAttributes, SpanAttributes),
+                'Tuple(id String, start DateTime64(9), carries Bool, parent String, parent_key UInt64, flags UInt32, name String, service String, status String, duration UInt64, resource Map(String, String), attributes Map(String, String))'),
+            Carries OR bitAnd(Flags, 0x100) = 0) AS Found,
+        -- Where no span of the insert is a root for sure, a row that is none comes first.
+        CAST(('', First, true, '', 0, 0, '', max(ServiceName), '', 0, map(), map()),
+            'Tuple(id String, start DateTime64(9), carries Bool, parent String, parent_key UInt64, flags UInt32, name String, service String, status String, duration UInt64, resource Map(String, String), attributes Map(String, String))') AS Nobody,
+        arrayConcat(if(max(Rooted), [], [Nobody]), arrayFilter(found -> found.carries OR NOT has(Ids, found.parent_key), Found)) AS Carriers
+    FROM otel_traces
+    GROUP BY TraceId
+)
+ARRAY JOIN Carriers AS carrier, arrayEnumerate(Carriers) AS place;
+
+ALTER TABLE trace_carriers_to_metadata MODIFY QUERY
+SELECT
+    toDate32(Timestamp) AS Day,
+    Item.1 AS Key,
+    groupUniqArray(256)(Item.2) AS Values
+FROM trace_carriers
+ARRAY JOIN CAST(Metadata, 'Array(Tuple(String, String))') AS Item
+WHERE length(Item.2) BETWEEN 1 AND 256
+GROUP BY Day, Key;
+
+ALTER TABLE trace_carriers_to_models MODIFY QUERY
+WITH
+    Metadata['mlflow.source.git.commit'] AS Commit,
+    -- Without a commit a row says nothing of the first and the last one: it is put where it is neither.
+    (if(Commit = '', toDateTime64('2262-04-11 23:47:16', 9, 'UTC'), Timestamp), Commit) AS First,
+    (if(Commit = '', toDateTime64(0, 9, 'UTC'), Timestamp), Commit) AS Last,
+    -- Name and params are those of the process' model, not of one that was set for the trace.
+    NOT has(TraceKeys, 'mlflow.modelId') AS Own,
+    mapFilter((k, v) -> startsWith(k, 'mlflow.model.params.'), Metadata) AS Found
+SELECT
+    Metadata['mlflow.modelId'] AS ModelId,
+    max(if(Own, Metadata['mlflow.model.name'], '')) AS Name,
+    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(Own, Found, map())), 'Map(String, String)')) AS Params,
+    min(Timestamp) AS FirstSeen,
+    max(Timestamp) AS LastSeen,
+    min(First) AS FirstCommit,
+    max(Last) AS LastCommit
+FROM trace_carriers
+WHERE Metadata['mlflow.modelId'] != ''
+GROUP BY ModelId;
+
+ALTER TABLE trace_carriers
+{hot_columns_of_metadata};
+
+-- only if: SELECT count() FROM system.columns WHERE database = currentDatabase() AND table = 'trace_carriers' AND default_kind = 'DEFAULT'
+ALTER TABLE trace_carriers MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT;
+
+ALTER TABLE trace_carriers DROP COLUMN IF EXISTS ProcessMetadata, DROP COLUMN IF EXISTS TraceMetadata SETTINGS mutations_sync = 2;
+
+-- Keys of the traces that more than one row tells of, or that were edited. Sorting all keys takes a third of what grouping them does.
+CREATE VIEW IF NOT EXISTS trace_repeats AS
+SELECT arrayJoin(arrayFilter((key, step) -> step = 0, arrayPopFront(Keys), arrayPopFront(arrayDifference(Keys)))) AS Key
+FROM
+(
+    SELECT arraySort(groupArray(row.Key)) AS Keys
+    FROM trace_carriers AS row
+)
+UNION ALL
+SELECT cityHash64(TraceId) AS Key
+FROM trace_tags;
+
+-- Traces that one row tells of. A span that comes twice in one insert counts once, and one that repeats the sum of its children not at all.
+CREATE VIEW IF NOT EXISTS traces_alone AS
+WITH
+    arrayDistinct(arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayZip(
+        row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))) AS Spent
+SELECT
+    row.TraceId AS TraceId,
+    row.Timestamp AS Timestamp,
+    row.Duration AS Duration,
+    row.Name AS Name,
+    row.ServiceName AS ServiceName,
+    row.StateAlone AS State,
+    length(arrayDistinct(row.`Spans.id`)) AS SpanCount,
+    length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`))) AS ErrorCount,
+    row.SessionId AS SessionId,
+    row.UserId AS UserId,
+    row.ModelId AS ModelId,
+    row.SourceType AS SourceType,
+    row.AppVersion AS AppVersion,
+    row.GitCommit AS GitCommit,
+    row.GitBranch AS GitBranch,
+    row.ClientRequestId AS ClientRequestId,
+    row.RequestPreview AS RequestPreview,
+    row.ResponsePreview AS ResponsePreview,
+    arraySum(Spent.2) AS InputTokens,
+    arraySum(Spent.3) AS OutputTokens,
+    nullIf(arraySum(Spent.4), 0) AS Cost,
+    CAST(row.Metadata, 'Map(String, String)') AS Metadata,
+    mapUpdate(CAST(row.Tags, 'Map(String, String)'), CAST(if(row.Name = '', map(), map('mlflow.traceName', row.Name)), 'Map(String, String)')) AS Tags,
+    if(row.Rank = 3, '', row.SpanId) AS RootSpanId
+FROM trace_carriers AS row
+WHERE row.Key NOT IN (SELECT repeat.Key FROM trace_repeats AS repeat);
+
+-- All traces, each merged from all its rows: for a few traces, named by their ids. The root is the row of lowest rank, the earliest of them.
+-- What an application set for the trace is the root's, else that of the latest row that has it; over tags goes what was edited later.
+-- A span without flags whose parent came in another insert is the root only if nothing earlier is: parents start before their children.
+CREATE VIEW IF NOT EXISTS traces_merged AS
+WITH
+    -- Rows of a trace, the root last. Place is (rank, start, span id).
+    (rows) -> arraySort(one -> (one.1 = Root.1, one.1.2, one.1.3), rows) AS root_last,
+    root_last(Said) AS Saying,
+    arrayFold((merged, one) -> mapUpdate(merged, one), arrayMap(one -> mapFilter((k, v) -> has(one.3, k), one.2), root_last(Sets)),
+        arrayFirst(one -> one.1 = Root.1, Sets).2) AS Whole,
+    arrayFold((merged, one) -> mapUpdate(merged, one), root_last(TagSets).2, CAST(map(), 'Map(String, String)')) AS SetTags,
+    mapUpdate(SetTags, CAST(if(Root.3 = '', map(), map('mlflow.traceName', Root.3)), 'Map(String, String)')) AS Sent,
+    -- Edits come with the latest first: of each key the first one counts.
+    arrayFilter((edit, place) -> edit.4 = 0 AND place = 1, Edits, arrayEnumerateUniq(Edits.2)) AS Kept,
+    -- A span that repeats the sum of its children is not counted again.
+    arrayFilter(span -> NOT has(Spenders, span.1), AllSpans) AS Spent
+SELECT
+    Key,
+    TraceId,
+    Root.1.2 AS Timestamp,
+    Root.2 AS Duration,
+    Root.3 AS Name,
+    Root.4 AS ServiceName,
+    CAST(multiIf(
+        SetState IN ('OK', 'ERROR', 'IN_PROGRESS', 'STATE_UNSPECIFIED'), SetState,
+        Root.1.1 = 3, 'IN_PROGRESS',
+        Root.5 IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
+        'OK'), 'LowCardinality(String)') AS State,
+    length(arrayDistinct(AllSpans.1)) AS SpanCount,
+    length(arrayDistinct(arrayFilter((id, error) -> error, AllSpans.1, AllSpans.2))) AS ErrorCount,
+    Whole['mlflow.trace.session'] AS SessionId,
+    Whole['mlflow.trace.user'] AS UserId,
+    CAST(Whole['mlflow.modelId'], 'LowCardinality(String)') AS ModelId,
+    CAST(Whole['mlflow.source.type'], 'LowCardinality(String)') AS SourceType,
+    CAST(Whole['app_version'], 'LowCardinality(String)') AS AppVersion,
+    CAST(Whole['mlflow.source.git.commit'], 'LowCardinality(String)') AS GitCommit,
+    CAST(Whole['mlflow.source.git.branch'], 'LowCardinality(String)') AS GitBranch,
+    arrayLast(one -> one.2 != '', Saying).2 AS ClientRequestId,
+    arrayLast(one -> one.3 != '', Saying).3 AS RequestPreview,
+    arrayLast(one -> one.4 != '', Saying).4 AS ResponsePreview,
+    arraySum(Spent.3) AS InputTokens,
+    arraySum(Spent.4) AS OutputTokens,
+    nullIf(arraySum(Spent.5), 0) AS Cost,
+    Whole AS Metadata,
+    if(empty(Edits), Sent, mapUpdate(mapFilter((k, v) -> NOT has(Edits.2, k), Sent), mapFromArrays(Kept.2, Kept.3))) AS Tags,
+    if(Root.1.1 = 3, '', Root.1.3) AS RootSpanId
+FROM
+(
+    WITH
+        (part.Rank, part.Timestamp, part.SpanId) AS Place
+    SELECT
+        part.Key AS Key,
+        part.TraceId AS TraceId,
+        argMin((Place, part.Duration, part.Name, part.ServiceName, part.StatusCode, part.State), Place) AS Root,
+        if(Root.6 != '', Root.6, argMaxIf(part.State, (part.Timestamp, part.SpanId), part.State != '')) AS SetState,
+        groupArrayIf((Place, part.ClientRequestId, part.RequestPreview, part.ResponsePreview),
+            part.ClientRequestId != '' OR part.RequestPreview != '' OR part.ResponsePreview != '') AS Said,
+        groupArrayIf((Place, CAST(part.Metadata, 'Map(String, String)'), part.TraceKeys), notEmpty(part.Metadata)) AS Sets,
+        groupArrayIf((Place, CAST(part.Tags, 'Map(String, String)')), notEmpty(part.Tags)) AS TagSets,
+        groupUniqArrayArray(arrayZip(part.`Spans.id`, part.`Spans.error`, part.`Spans.input_tokens`, part.`Spans.output_tokens`, part.`Spans.cost`)) AS AllSpans,
+        groupUniqArrayArray(part.SpendingParents) AS Spenders
+    FROM trace_carriers AS part
+    GROUP BY part.Key, part.TraceId
+) AS whole
+LEFT ANY JOIN
+(
+    SELECT
+        edit.TraceId AS TraceId,
+        arrayReverseSort(groupArray((edit.EditedAt, edit.Key, edit.Value, edit.Deleted))) AS Edits
+    FROM trace_tags AS edit
+    GROUP BY edit.TraceId
+) AS edits USING TraceId;
+
+-- One row per trace.
+CREATE OR REPLACE VIEW traces AS
+SELECT * FROM traces_alone
+UNION ALL
+SELECT * EXCEPT (Key) FROM traces_merged
+WHERE Key IN (SELECT repeat.Key FROM trace_repeats AS repeat);
