@@ -1146,18 +1146,22 @@ FROM trace_tags_local;
 CREATE TABLE IF NOT EXISTS trace_repeats ON CLUSTER 'main' AS trace_repeats_local
 ENGINE = Distributed('main', currentDatabase(), 'trace_repeats_local', cityHash64(TraceId));
 
-CREATE VIEW IF NOT EXISTS traces_alone_local ON CLUSTER 'main' AS
+CREATE VIEW IF NOT EXISTS trace_rows_local ON CLUSTER 'main' AS
 WITH
-    arrayDistinct(arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayZip(
-        row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))) AS Spent
+    length(arrayDistinct(row.`Spans.id`)) AS Spans,
+    Spans = length(row.`Spans.id`) AS Once,
+    -- Id and number of spans -> their sum.
+    (ids, numbers) -> arraySum((id, number) -> if(has(row.SpendingParents, id), 0, number), ids, numbers) AS spent,
+    arrayDistinct(arrayZip(row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`)) AS Apart
 SELECT
+    row.Key AS Key,
     row.TraceId AS TraceId,
     row.Timestamp AS Timestamp,
     row.Duration AS Duration,
     row.Name AS Name,
     row.ServiceName AS ServiceName,
     row.StateAlone AS State,
-    length(arrayDistinct(row.`Spans.id`)) AS SpanCount,
+    Spans AS SpanCount,
     length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`))) AS ErrorCount,
     row.SessionId AS SessionId,
     row.UserId AS UserId,
@@ -1169,17 +1173,16 @@ SELECT
     row.ClientRequestId AS ClientRequestId,
     row.RequestPreview AS RequestPreview,
     row.ResponsePreview AS ResponsePreview,
-    arraySum(Spent.2) AS InputTokens,
-    arraySum(Spent.3) AS OutputTokens,
-    nullIf(arraySum(Spent.4), 0) AS Cost,
+    if(Once, spent(row.`Spans.id`, row.`Spans.input_tokens`), spent(Apart.1, Apart.2)) AS InputTokens,
+    if(Once, spent(row.`Spans.id`, row.`Spans.output_tokens`), spent(Apart.1, Apart.3)) AS OutputTokens,
+    nullIf(if(Once, spent(row.`Spans.id`, row.`Spans.cost`), spent(Apart.1, Apart.4)), 0) AS Cost,
     CAST(row.Metadata, 'Map(String, String)') AS Metadata,
     mapUpdate(CAST(row.Tags, 'Map(String, String)'), CAST(if(row.Name = '', map(), map('mlflow.traceName', row.Name)), 'Map(String, String)')) AS Tags,
     if(row.Rank = 3, '', row.SpanId) AS RootSpanId
-FROM trace_carriers_local AS row
-WHERE row.Key NOT IN (SELECT repeat.Key FROM trace_repeats_local AS repeat);
+FROM trace_carriers_local AS row;
 
-CREATE TABLE IF NOT EXISTS traces_alone ON CLUSTER 'main' AS traces_alone_local
-ENGINE = Distributed('main', currentDatabase(), 'traces_alone_local', cityHash64(TraceId));
+CREATE TABLE IF NOT EXISTS trace_rows ON CLUSTER 'main' AS trace_rows_local
+ENGINE = Distributed('main', currentDatabase(), 'trace_rows_local', cityHash64(TraceId));
 
 CREATE VIEW IF NOT EXISTS traces_merged_local ON CLUSTER 'main' AS
 WITH
@@ -1255,9 +1258,12 @@ CREATE TABLE IF NOT EXISTS traces_merged ON CLUSTER 'main' AS traces_merged_loca
 ENGINE = Distributed('main', currentDatabase(), 'traces_merged_local', cityHash64(TraceId));
 
 CREATE OR REPLACE VIEW traces_local ON CLUSTER 'main' AS
-SELECT * FROM traces_alone_local
+SELECT * EXCEPT (Key)
+FROM trace_rows_local
+WHERE Key NOT IN (SELECT repeat.Key FROM trace_repeats_local AS repeat)
 UNION ALL
-SELECT * EXCEPT (Key) FROM traces_merged_local
+SELECT * EXCEPT (Key)
+FROM traces_merged_local
 WHERE Key IN (SELECT repeat.Key FROM trace_repeats_local AS repeat);
 
 DROP TABLE IF EXISTS traces ON CLUSTER 'main' SYNC;

@@ -180,8 +180,9 @@ def test_the_engine_puts_versions_in_the_order_that_the_reference_evaluator_does
     assert isinstance(clause, Compare)
     sql = f"SELECT v, {passes(clause, 'v', parameters)} FROM (SELECT arrayJoin({parameters.texts(tuple(others))}) AS v)"
     bound = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.bound().items()}
-    found = {str(text): int(held) for text, held in population.store.execute(sql, bound)}
-    assert found == {text: int(version(text) is not None and version(text) >= version(wanted)) for text in others}
+    assert {str(text): passed for text, passed in population.store.execute(sql, bound)} == {
+        text: int(version(text) is not None and version(text) >= version(wanted)) for text in others
+    }
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=CHECKS, phases=PHASES)

@@ -15,7 +15,7 @@ from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_, compile_groups
 from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import check_patterns, count, read_extent, read_rows, spans_of, to_traces
+from spanhouse.query.fetch import any_several, check_patterns, count, read_extent, read_rows, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
 from spanhouse.query.limits import Limits
@@ -126,7 +126,8 @@ class TraceClient:
             limit: most values to give, 1 to 50000.
 
         Returns:
-            Value to number of traces, the most frequent first, then by value; None stands for traces without the key.
+            Value to number of traces, the most frequent first, then by value; None stands for traces without the key, or with an
+            empty value.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -135,7 +136,8 @@ class TraceClient:
         field = read_key(key)
         search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
         check_patterns(self._connection, filter_string)
-        rows = self._connection.run(compile_groups(search, field, limit=check_max_results(limit, "limit")))
+        most = check_max_results(limit, "limit")
+        rows = self._connection.run(compile_groups(search, field, limit=most, several=any_several(self._connection)))
         return {value: int(traces) for value, traces in rows}
 
     def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:

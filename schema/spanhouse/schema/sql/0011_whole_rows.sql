@@ -139,19 +139,24 @@ UNION ALL
 SELECT cityHash64(TraceId) AS Key
 FROM trace_tags;
 
--- Traces that one row tells of. A span that comes twice in one insert counts once, and one that repeats the sum of its children not at all.
-CREATE VIEW IF NOT EXISTS traces_alone AS
+-- Each row as a trace, which it is if no other row tells of it. A span that repeats the sum of its children is not counted again; one that
+-- came twice in one insert is counted once, which is dearer to work out.
+CREATE VIEW IF NOT EXISTS trace_rows AS
 WITH
-    arrayDistinct(arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayZip(
-        row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))) AS Spent
+    length(arrayDistinct(row.`Spans.id`)) AS Spans,
+    Spans = length(row.`Spans.id`) AS Once,
+    -- Id and number of spans -> their sum.
+    (ids, numbers) -> arraySum((id, number) -> if(has(row.SpendingParents, id), 0, number), ids, numbers) AS spent,
+    arrayDistinct(arrayZip(row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`)) AS Apart
 SELECT
+    row.Key AS Key,
     row.TraceId AS TraceId,
     row.Timestamp AS Timestamp,
     row.Duration AS Duration,
     row.Name AS Name,
     row.ServiceName AS ServiceName,
     row.StateAlone AS State,
-    length(arrayDistinct(row.`Spans.id`)) AS SpanCount,
+    Spans AS SpanCount,
     length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`))) AS ErrorCount,
     row.SessionId AS SessionId,
     row.UserId AS UserId,
@@ -163,14 +168,13 @@ SELECT
     row.ClientRequestId AS ClientRequestId,
     row.RequestPreview AS RequestPreview,
     row.ResponsePreview AS ResponsePreview,
-    arraySum(Spent.2) AS InputTokens,
-    arraySum(Spent.3) AS OutputTokens,
-    nullIf(arraySum(Spent.4), 0) AS Cost,
+    if(Once, spent(row.`Spans.id`, row.`Spans.input_tokens`), spent(Apart.1, Apart.2)) AS InputTokens,
+    if(Once, spent(row.`Spans.id`, row.`Spans.output_tokens`), spent(Apart.1, Apart.3)) AS OutputTokens,
+    nullIf(if(Once, spent(row.`Spans.id`, row.`Spans.cost`), spent(Apart.1, Apart.4)), 0) AS Cost,
     CAST(row.Metadata, 'Map(String, String)') AS Metadata,
     mapUpdate(CAST(row.Tags, 'Map(String, String)'), CAST(if(row.Name = '', map(), map('mlflow.traceName', row.Name)), 'Map(String, String)')) AS Tags,
     if(row.Rank = 3, '', row.SpanId) AS RootSpanId
-FROM trace_carriers AS row
-WHERE row.Key NOT IN (SELECT repeat.Key FROM trace_repeats AS repeat);
+FROM trace_carriers AS row;
 
 -- All traces, each merged from all its rows: for a few traces, named by their ids. The root is the row of lowest rank, the earliest of them.
 -- What an application set for the trace is the root's, else that of the latest row that has it; over tags goes what was edited later.
@@ -247,7 +251,10 @@ LEFT ANY JOIN
 
 -- One row per trace.
 CREATE OR REPLACE VIEW traces AS
-SELECT * FROM traces_alone
+SELECT * EXCEPT (Key)
+FROM trace_rows
+WHERE Key NOT IN (SELECT repeat.Key FROM trace_repeats AS repeat)
 UNION ALL
-SELECT * EXCEPT (Key) FROM traces_merged
+SELECT * EXCEPT (Key)
+FROM traces_merged
 WHERE Key IN (SELECT repeat.Key FROM trace_repeats AS repeat);
