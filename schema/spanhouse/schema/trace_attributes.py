@@ -148,6 +148,8 @@ def _first_token() -> Attribute:
 FIRST_TOKEN: Final = _first_token()
 """How long a streamed answer's first token took, in ms, of a row of ``otel_traces``."""
 
+LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""Span attribute, and tag, by which MLflow says which versions of prompts were used: a JSON list of ``{"name": "N", "version": "V"}``."""
 MLFLOW_REQUEST_ID: Final = "mlflow.traceRequestId"
 """MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
 SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
@@ -166,7 +168,7 @@ MLFLOW_JSON_KEYS: Final = frozenset(
         "mlflow.llm.cost",
         "mlflow.message.format",
         "mlflow.experimentId",
-        "mlflow.linkedPrompts",
+        LINKED_PROMPTS,
     }
 )
 """Keys that MLflow's tracer writes, always as JSON."""
