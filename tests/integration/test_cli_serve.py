@@ -183,7 +183,9 @@ def test_ctrl_c_ends_a_verb_quietly(running: Serve) -> None:
             with connection:
                 process.send_signal(signal.SIGINT)
                 said = process.communicate(timeout=60)
-    assert (process.returncode, *said) == (130, b"", b"")
+    # A shell says 130 of both: it ended with that code, or by the signal itself while it waited for the store.
+    assert process.returncode in {130, -signal.SIGINT}
+    assert said == (b"", b"")
 
 
 def test_metadata_is_the_processor_s_own_program(tmp_path: Path) -> None:
