@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test image alerts promtool manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
 
+# Most of a test's time is waiting for servers, so more of them run at once than there are cores; a file's tests stay together, since
+# they share servers. The slow kinds come first in the alphabet, so none is left to run alone at the end.
+WORKERS ?= 3
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@echo "left out: measurements (make bench); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
 bench: $(STAMP)
@@ -26,34 +29,39 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.search
 	$(BIN)/python -m tests.benchmarks.search_mlflow
 	$(BIN)/python -m tests.benchmarks.push
+	$(BIN)/python -m tests.benchmarks.readers
 
 # Some hundred kills of the server under load; the tests do a few.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
 
-# A million damaged requests over both transports; the tests send a few thousand.
+# A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.faults.fuzz --requests 1000000
+	$(BIN)/python -m tests.faults.fuzz_endpoint --requests 100000
 
 # What deploy/Dockerfile does, without a container engine.
 image: $(STAMP)
 	$(BIN)/python -m tests.deploy.image
 
-# Prometheus' own tool over the alerts and the PromQL of dashboards. Where it is not installed, Debian's package is unpacked, without root.
-PROMTOOL ?= $(or $(shell command -v promtool),$(CURDIR)/build/promtool)
-alerts: $(STAMP) $(PROMTOOL)
+# Prometheus' own tool over the alerts and the PromQL of dashboards, and Prometheus itself over a receiver. Where both are not installed,
+# Debian's package is unpacked, without root.
+UNPACKED := $(CURDIR)/build/prometheus/usr/bin
+PROMETHEUS ?= $(if $(and $(shell command -v prometheus),$(shell command -v promtool)),$(shell command -v prometheus),$(UNPACKED)/prometheus)
+PROMTOOL ?= $(dir $(PROMETHEUS))promtool
+alerts: $(STAMP) $(PROMETHEUS)
 	mkdir -p build
 	$(BIN)/python -m tests.support.grafana > build/dashboards.rules.json && $(PROMTOOL) check rules build/dashboards.rules.json
 	$(PROMTOOL) check config --syntax-only deploy/prometheus/prometheus.yml
 	cd deploy/alerts && $(PROMTOOL) check rules spanhouse.rules.yaml && $(PROMTOOL) test rules spanhouse.tests.yaml recorded.tests.yaml
+	$(BIN)/python -m tests.deploy.prometheus $(PROMETHEUS)
 
-promtool: $(PROMTOOL)
+prometheus: $(PROMETHEUS)
 
-$(CURDIR)/build/promtool:
+$(UNPACKED)/prometheus:
 	rm -rf build/prometheus && mkdir -p build/prometheus
-	cd build/prometheus && { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
-	dpkg-deb --fsys-tarfile build/prometheus/*.deb | tar --extract --to-stdout ./usr/bin/promtool > build/promtool.new
-	chmod +x build/promtool.new && mv build/promtool.new $@ && rm -rf build/prometheus
+	cd build/prometheus && apt-get download -q prometheus && { apt-get download -q promtool 2>/dev/null || true; }
+	cd build/prometheus && for package in *.deb; do dpkg-deb --fsys-tarfile $$package | tar --extract --wildcards './usr/bin/prom*'; done
 
 # The plain manifests in deploy/kubernetes, from the chart; a test compares them.
 manifests: $(STAMP)
@@ -87,5 +95,5 @@ $(STAMP): pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,plot]' --group dev
 	@touch $@

@@ -1,16 +1,19 @@
-"""Fixtures for all tests: the real engine, in this process or in a server of its own."""
+"""For all tests: where their files go, what this machine can not run, and the real engine, in this process or in a server of its own."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support import machine
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
@@ -20,10 +23,32 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spanhouse-tests-", dir=MEMORY)
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
+# The processes that tests are dealt out to have to agree about their names, so a set of parameters has one order in all of them.
+os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background so, and every program that a test starts and interrupts would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says something of the machine's other work and nothing of the behaviour that is tested.
 settings.register_profile("spanhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spanhouse")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: some are another second's, compressed or signed."""
+    return argname if isinstance(val, bytes) else None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what this machine can not run."""
+    return True if machine.lacks(collection_path) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out."""
+    for what in machine.left_out([Path(word.partition("::")[0]).resolve() for word in terminalreporter.config.args]):
+        terminalreporter.write_line(f"left out: {what}")
 
 
 @pytest.fixture

@@ -7,13 +7,8 @@ the seed, of which it can be made again.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import re
-import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +23,8 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from tests.faults.fuzz_cases import JSON, PROTOBUF, SENTINEL, Case, head, make
+from tests.faults.fuzz_cases import JSON, PROTOBUF, SENTINEL, Case, make
+from tests.faults.fuzzing import Connection, IllegalAnswerError, Memory, head, run_as_told
 from tests.support.receiver import EXPORT
 from tests.support.serve import Serve
 
@@ -36,14 +32,6 @@ _SECONDS: Final = 60.0
 _CODES: Final = {3: 400, 8: 413, 12: 404, 14: 503}
 """The HTTP status of each gRPC code; 405 and 415 stand for codes 12 and 3, too."""
 _COMPRESSION: Final = {"identity": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
-_MEMORY_BYTES: Final = 600 * 2**20
-_GROWTH: Final = 1.25
-"""How far a long run's memory at its end may be above the highest of its first half."""
-_LONG_RUN_SECONDS: Final = 600
-
-
-class IllegalAnswerError(AssertionError):
-    """An answer that OTLP does not allow."""
 
 
 class Fuzzer:
@@ -55,7 +43,7 @@ class Fuzzer:
     """
 
     def __init__(self, grpc_address: str, http_address: str, *, requests: int, seed: int) -> None:
-        self._grpc, (self._host, self._port) = grpc_address, http_address.rsplit(":", 1)
+        self._grpc, self._http = grpc_address, http_address
         self._seed = seed
         self._numbers: Iterator[int] = iter(range(requests))
         self.answers: Counter[str] = Counter()
@@ -69,12 +57,12 @@ class Fuzzer:
                 workers.create_task(self._work(channel))
 
     async def _work(self, channel: grpc.aio.Channel) -> None:
-        connection = _Http(self._host, int(self._port))
+        connection = Connection(self._http)
         for number in self._numbers:
             case = make(number, self._seed)
             try:
                 async with asyncio.timeout(_SECONDS):
-                    answer = await (self._over_grpc(channel, case) if case.grpc else connection.send(case))
+                    answer = await (self._over_grpc(channel, case) if case.grpc else _over_http(connection, case))
             except Exception as error:
                 raise IllegalAnswerError(f"request {number} of seed {self._seed}: {error!r}") from error
             if case.sentinel:
@@ -94,45 +82,10 @@ class Fuzzer:
         return f"grpc OK {_success(ExportTraceServiceResponse.FromString(answer))}"
 
 
-class _Http:
-    """A connection that is opened again when the server has closed it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._address = host, port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
-    async def send(self, case: Case) -> str:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(*self._address)
-        reader, writer = self._streams
-        writer.write((case.raw or head(case)) + case.body)
-        if case.raw:
-            return await self._any_answer(reader, writer)
-        while (status := await self._status(reader))[0] == 100:
-            pass
-        code, headers = status
-        body = b"" if case.method == "HEAD" else await reader.readexactly(int(headers["content-length"]))
-        if headers.get("connection", "") == "close":
-            self.close()
-        return _legal(case, code, headers, body)
-
-    async def _status(self, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        return int(lines[0].split()[1]), headers
-
-    async def _any_answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        """What comes for a head that may mean anything: some answers, or the end."""
-        writer.write_eof()
-        came = await reader.read()
-        self.close()
-        assert not came or re.match(rb"HTTP/1\.[01] [1-5]\d\d ", came), came[:100]
-        return f"raw {came[9:12].decode()}"
+async def _over_http(connection: Connection, case: Case) -> str:
+    if case.raw:
+        return await connection.ask_anything(case.raw + case.body)
+    return _legal(case, *await connection.ask(head(case.method, case.path, case.headers, case.body) + case.body, method=case.method))
 
 
 def _refused(case: Case, error: grpc.aio.AioRpcError) -> str:
@@ -180,12 +133,6 @@ def _has_retry(status: Status) -> bool:
     return any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
 
 
-def anonymous_bytes(pid: int) -> int:
-    """Memory of a process that is its own."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.findall(r"RssAnon:\s+(\d+) kB", text)[0]) * 1024
-
-
 def fuzz(directory: Path, *, requests: int, seed: int, at_once: int = 64) -> dict[str, Any]:
     """Run against a server of its own.
 
@@ -197,21 +144,8 @@ def fuzz(directory: Path, *, requests: int, seed: int, at_once: int = 64) -> dic
     """
     with Serve(directory) as serve:
         fuzzer = Fuzzer(serve.grpc, serve.http, requests=requests, seed=seed)
-        memory: list[int] = []
-
-        async def watch() -> None:
-            while True:
-                memory.append(anonymous_bytes(serve.process.pid))
-                await asyncio.sleep(0.5)
-
-        async def run() -> None:
-            watching = asyncio.create_task(watch())
-            await fuzzer.run(at_once)
-            watching.cancel()
-
-        begun = time.monotonic()
-        uvloop.run(run())
-        seconds = time.monotonic() - begun
+        memory = Memory(serve.process.pid)
+        uvloop.run(memory.during(fuzzer.run(at_once)))
         serve.drained()
         assert serve.process.poll() is None
         stored = _query(serve, f"SELECT count(), uniqExact(SpanId) FROM otel_traces WHERE SpanName = '{SENTINEL}'")
@@ -219,24 +153,19 @@ def fuzz(directory: Path, *, requests: int, seed: int, at_once: int = 64) -> dic
             metrics = answer.read().decode()
         log = serve.log.read_text()
         assert serve.stop() == 0
-    first_half, last_tenth = memory[: len(memory) // 2 or 1], sorted(memory[-max(1, len(memory) // 10) :])
-    at_end = last_tenth[len(last_tenth) // 2]
     found = {
         "requests": fuzzer.sent,
-        "seconds": round(seconds),
+        "seconds": round(memory.seconds),
         "answers": dict(sorted(fuzzer.answers.items())),
         "undamaged requests acknowledged, stored": [len(fuzzer.sentinels), stored[0]],
         "dead letters": sum(map(float, re.findall(r"^spanhouse_dead_letters_total.* (\S+)$", metrics, re.MULTILINE))),
-        "anonymous memory MB, highest, highest of the first half, median of the last tenth": [
-            *(size >> 20 for size in (max(memory), max(first_half), at_end)),
-        ],
+        **memory.found(),
     }
     assert fuzzer.sent == requests
     assert stored == [len(fuzzer.sentinels)] * 2, found
     assert found["dead letters"] == 0, found
     assert "Traceback" not in log, log[-5000:]
-    assert max(memory) <= _MEMORY_BYTES, found
-    assert seconds < _LONG_RUN_SECONDS or at_end <= _GROWTH * max(first_half), found
+    memory.check()
     return found
 
 
@@ -245,17 +174,5 @@ def _query(serve: Serve, sql: str) -> list[int]:
         return [int(number) for number in answer.read().split()]
 
 
-def main() -> None:
-    """Fuzz as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        found = fuzz(Path(directory), requests=options.requests, seed=options.seed)
-    json.dump({"seed": options.seed, **found}, sys.stdout, indent=1)
-    print()
-
-
 if __name__ == "__main__":
-    main()
+    run_as_told(fuzz, __doc__, 1_000_000)

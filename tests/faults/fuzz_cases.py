@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import zstandard
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.faults.fuzzing import head
 from tests.support.mutation import mutate_bytes, mutate_fields, whole_request
 from tests.support.otlp import request, span
 from tests.support.otlp_json import as_json
@@ -90,19 +91,8 @@ def make(number: int, seed: int) -> Case:
     method = chance.choice(["GET", "PUT", "OPTIONS", "HEAD", "PATCH"]) if chance.random() < 0.02 else "POST"
     case = Case(number, grpc=False, body=body, method=method, path=path, headers=headers)
     if chance.random() < 0.03:
-        return Case(number, grpc=False, body=body, raw=mutate_bytes(chance, head(case)) or b"\0")
+        return Case(number, grpc=False, body=body, raw=mutate_bytes(chance, head(method, path, headers, body)) or b"\0")
     return case
-
-
-def head(case: Case) -> bytes:
-    """An HTTP request up to its body."""
-    lines = [
-        f"{case.method} {case.path} HTTP/1.1",
-        "host: fuzz",
-        f"content-length: {len(case.body)}",
-        *(f"{k}: {v}" for k, v in case.headers.items()),
-    ]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
 def _sentinel(chance: random.Random, number: int, over_grpc: bool) -> Case:

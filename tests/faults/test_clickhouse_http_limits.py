@@ -59,6 +59,37 @@ def test_a_query_beyond_a_limit_is_stopped_with_its_number(narrow: Endpoint, sta
     assert narrow.ask("SELECT 1").body == b"1\n"
 
 
+LARGE_STATE = "SELECT length(groupArray(number)) FROM numbers(4000000)"
+"""Takes more than 32 MiB, none of which can go to the disk."""
+
+
+def test_a_query_that_needs_more_than_it_begins_with_begins_anew_with_all_the_memory(store: TestStore) -> None:
+    with listening(store.database, limits=Limits(first_memory_bytes=16 << 20, query_memory_bytes=256 << 20)) as endpoint:
+        for output_format in ("TSV", "JSONCompactColumns"):  # block by block, and through a file
+            answer = endpoint.ask(f"{LARGE_STATE} FORMAT {output_format}")
+            assert (answer.status, b"4000000" in answer.body) == (200, True), answer.body
+        assert endpoint.ask(LARGE_STATE, fields={"max_memory_usage": str(16 << 20)}).code == 241
+        assert endpoint.ask("SELECT groupArray(number) FROM numbers(1000000000)").code == 241
+
+
+@pytest.mark.parametrize(
+    "clause", ["DISTINCT toString(number) AS k FROM n", "toString(number) AS k FROM n GROUP BY k", "toString(number) AS k FROM n ORDER BY k"]
+)
+def test_what_is_grouped_sorted_or_made_distinct_goes_to_the_disk_beyond_a_part_of_the_memory(store: TestStore, clause: str) -> None:
+    statement = f"WITH n AS (SELECT number FROM numbers(4000000)) SELECT count(), uniqCombined(cityHash64(k)) > 0 FROM (SELECT {clause})"
+    with listening(store.database, limits=Limits(query_memory_bytes=72 << 20, spill_bytes=16 << 20)) as endpoint:
+        assert endpoint.ask(statement).body == b"4000000\t1\n"
+
+
+def test_queries_that_need_much_memory_run_one_after_another_and_leave_room_for_others(store: TestStore) -> None:
+    limits = Limits(first_memory_bytes=16 << 20, query_memory_bytes=256 << 20, query_seconds=3, concurrent_queries=1, wait_seconds=0.5)
+    endless = "SELECT length(groupArray(number)), sleepless FROM (SELECT number, 1 AS sleepless FROM numbers(4000000)) GROUP BY sleepless"
+    slow = f"{endless} UNION ALL SELECT count(), 1 FROM system.numbers WHERE NOT ignore(sipHash64(number))"
+    with listening(store.database, limits=limits) as endpoint, ThreadPoolExecutor(2) as threads:
+        answers = [future.result().code for future in [threads.submit(endpoint.ask, slow) for _ in range(2)]]
+    assert sorted(code or 0 for code in answers) == [159, 202]
+
+
 def test_a_limit_can_not_be_lifted_from_the_url_or_the_text(narrow: Endpoint) -> None:
     assert narrow.ask(ENDLESS, fields={"max_execution_time": "3600"}).code == 159
     assert narrow.ask(ENDLESS + " SETTINGS max_execution_time = 3600").code == 159

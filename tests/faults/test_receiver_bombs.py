@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 import zstandard
-from tests.faults.fuzz import anonymous_bytes
+from tests.faults.fuzzing import anonymous_bytes
 from tests.support.mutation import field
 from tests.support.otlp import trace
 from tests.support.receiver import EXPORT

@@ -990,6 +990,7 @@ ALTER TABLE trace_carriers_local ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS Key 
         StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
         'OK') CODEC(LZ4) AFTER State,
     ADD COLUMN IF NOT EXISTS Metadata Map(LowCardinality(String), String) DEFAULT mapUpdate(ProcessMetadata, TraceMetadata) CODEC(LZ4) AFTER ResponsePreview,
+    ADD COLUMN IF NOT EXISTS ProcessModelId LowCardinality(String) DEFAULT ProcessMetadata['mlflow.modelId'] CODEC(LZ4) AFTER ResponsePreview,
     ADD COLUMN IF NOT EXISTS TraceKeys Array(LowCardinality(String)) DEFAULT mapKeys(TraceMetadata) CODEC(LZ4) AFTER Metadata;
 
 ALTER TABLE trace_carriers ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS Key UInt64 MATERIALIZED cityHash64(TraceId) CODEC(NONE) AFTER TraceId,
@@ -999,14 +1000,16 @@ ALTER TABLE trace_carriers ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS Key UInt64
         StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
         'OK') CODEC(LZ4) AFTER State,
     ADD COLUMN IF NOT EXISTS Metadata Map(LowCardinality(String), String) DEFAULT mapUpdate(ProcessMetadata, TraceMetadata) CODEC(LZ4) AFTER ResponsePreview,
+    ADD COLUMN IF NOT EXISTS ProcessModelId LowCardinality(String) DEFAULT ProcessMetadata['mlflow.modelId'] CODEC(LZ4) AFTER ResponsePreview,
     ADD COLUMN IF NOT EXISTS TraceKeys Array(LowCardinality(String)) DEFAULT mapKeys(TraceMetadata) CODEC(LZ4) AFTER Metadata;
 
-ALTER TABLE trace_carriers_local ON CLUSTER 'main' MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
+ALTER TABLE trace_carriers_local ON CLUSTER 'main' MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN ProcessModelId, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
 
 ALTER TABLE otel_traces_to_trace_carriers ON CLUSTER 'main' MODIFY QUERY
 WITH
     (m, name, fallback) -> if(m[name] != '', m[name], m[fallback]) AS either,
     (m, prefix) -> mapApply((k, v) -> (substring(k, length(prefix) + 1), v), mapFilter((k, v) -> startsWith(k, prefix), m)) AS below,
+    arrayMap(own -> mapUpdate(mapFilter((k, v) -> v != '', map('mlflow.source.type', if(own['deployment.environment.name'] != '', own['deployment.environment.name'], own['deployment.environment']), 'mlflow.source.git.commit', if(own['vcs.ref.head.revision'] != '', own['vcs.ref.head.revision'], own['vcs.repository.ref.revision']), 'mlflow.source.git.branch', if(own['vcs.ref.head.name'] != '', own['vcs.ref.head.name'], own['vcs.repository.ref.name']), 'mlflow.source.git.repoURL', own['vcs.repository.url.full'], 'app_version', own['service.version'])), own), [mapUpdate(carrier.resource, mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), carrier.attributes))])[1] AS OfProcess,
     -- What the span says of its trace.
     mapUpdate(
         mapFilter((k, v) -> v != '', map(
@@ -1031,7 +1034,8 @@ SELECT
     carrier.attributes['mlflow.traceClientRequestId'] AS ClientRequestId,
     carrier.attributes['mlflow.traceRequestPreview'] AS RequestPreview,
     carrier.attributes['mlflow.traceResponsePreview'] AS ResponsePreview,
-    if(Rank = 3, OfTrace, mapUpdate(arrayMap(own -> mapUpdate(mapFilter((k, v) -> v != '', map('mlflow.source.type', if(own['deployment.environment.name'] != '', own['deployment.environment.name'], own['deployment.environment']), 'mlflow.source.git.commit', if(own['vcs.ref.head.revision'] != '', own['vcs.ref.head.revision'], own['vcs.repository.ref.revision']), 'mlflow.source.git.branch', if(own['vcs.ref.head.name'] != '', own['vcs.ref.head.name'], own['vcs.repository.ref.name']), 'mlflow.source.git.repoURL', own['vcs.repository.url.full'], 'app_version', own['service.version'])), own), [mapUpdate(carrier.resource, mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), carrier.attributes))])[1], OfTrace)) AS Metadata,
+    if(Rank = 3, OfTrace, mapUpdate(OfProcess, OfTrace)) AS Metadata,
+    if(Rank = 3, '', OfProcess['mlflow.modelId']) AS ProcessModelId,
     mapKeys(OfTrace) AS TraceKeys,
     below(carrier.attributes, 'mlflow.traceTag.') AS Tags,
     First,
@@ -1091,19 +1095,18 @@ WITH
     -- Without a commit a row says nothing of the first and the last one: it is put where it is neither.
     (if(Commit = '', toDateTime64('2262-04-11 23:47:16', 9, 'UTC'), Timestamp), Commit) AS First,
     (if(Commit = '', toDateTime64(0, 9, 'UTC'), Timestamp), Commit) AS Last,
-    -- Name and params are those of the process' model, not of one that was set for the trace.
-    NOT has(TraceKeys, 'mlflow.modelId') AS Own,
     mapFilter((k, v) -> startsWith(k, 'mlflow.model.params.'), Metadata) AS Found
 SELECT
-    Metadata['mlflow.modelId'] AS ModelId,
-    max(if(Own, Metadata['mlflow.model.name'], '')) AS Name,
-    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(Own, Found, map())), 'Map(String, String)')) AS Params,
+    arrayJoin(arrayDistinct(arrayFilter(id -> id != '', [CAST(ProcessModelId, 'String'), Metadata['mlflow.modelId']]))) AS ModelId,
+    -- Name and params are those of the process' model, not of one that was set for the trace.
+    max(if(ModelId = ProcessModelId, Metadata['mlflow.model.name'], '')) AS Name,
+    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(ModelId = ProcessModelId, Found, map())), 'Map(String, String)')) AS Params,
     min(Timestamp) AS FirstSeen,
     max(Timestamp) AS LastSeen,
     min(First) AS FirstCommit,
     max(Last) AS LastCommit
 FROM trace_carriers_local
-WHERE Metadata['mlflow.modelId'] != ''
+WHERE ProcessModelId != '' OR Metadata['mlflow.modelId'] != ''
 GROUP BY ModelId;
 
 ALTER TABLE trace_carriers_local ON CLUSTER 'main' MODIFY COLUMN SourceType MATERIALIZED Metadata['mlflow.source.type'],
@@ -1124,9 +1127,9 @@ ALTER TABLE trace_carriers ON CLUSTER 'main' MODIFY COLUMN SourceType MATERIALIZ
     MODIFY COLUMN UserId MATERIALIZED Metadata['mlflow.trace.user'],
     MODIFY COLUMN Own MATERIALIZED 1 * has(TraceKeys, 'mlflow.source.type') + 2 * has(TraceKeys, 'app_version') + 4 * has(TraceKeys, 'mlflow.source.git.commit') + 8 * has(TraceKeys, 'mlflow.source.git.branch') + 16 * has(TraceKeys, 'mlflow.modelId') + 32 * has(TraceKeys, 'mlflow.trace.session') + 64 * has(TraceKeys, 'mlflow.trace.user');
 
-ALTER TABLE trace_carriers_local ON CLUSTER 'main' MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT;
+ALTER TABLE trace_carriers_local ON CLUSTER 'main' MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT, MODIFY COLUMN ProcessModelId REMOVE DEFAULT;
 
-ALTER TABLE trace_carriers ON CLUSTER 'main' MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT;
+ALTER TABLE trace_carriers ON CLUSTER 'main' MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT, MODIFY COLUMN ProcessModelId REMOVE DEFAULT;
 
 ALTER TABLE trace_carriers_local ON CLUSTER 'main' DROP COLUMN IF EXISTS ProcessMetadata, DROP COLUMN IF EXISTS TraceMetadata SETTINGS mutations_sync = 2;
 
@@ -1146,18 +1149,22 @@ FROM trace_tags_local;
 CREATE TABLE IF NOT EXISTS trace_repeats ON CLUSTER 'main' AS trace_repeats_local
 ENGINE = Distributed('main', currentDatabase(), 'trace_repeats_local', cityHash64(TraceId));
 
-CREATE VIEW IF NOT EXISTS traces_alone_local ON CLUSTER 'main' AS
+CREATE VIEW IF NOT EXISTS trace_rows_local ON CLUSTER 'main' AS
 WITH
-    arrayDistinct(arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayZip(
-        row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))) AS Spent
+    length(arrayDistinct(row.`Spans.id`)) AS Spans,
+    Spans = length(row.`Spans.id`) AS Once,
+    -- Id and number of spans -> their sum.
+    (ids, numbers) -> arraySum((id, number) -> if(has(row.SpendingParents, id), 0, number), ids, numbers) AS spent,
+    arrayDistinct(arrayZip(row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`)) AS Apart
 SELECT
+    row.Key AS Key,
     row.TraceId AS TraceId,
     row.Timestamp AS Timestamp,
     row.Duration AS Duration,
     row.Name AS Name,
     row.ServiceName AS ServiceName,
     row.StateAlone AS State,
-    length(arrayDistinct(row.`Spans.id`)) AS SpanCount,
+    Spans AS SpanCount,
     length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`))) AS ErrorCount,
     row.SessionId AS SessionId,
     row.UserId AS UserId,
@@ -1169,17 +1176,16 @@ SELECT
     row.ClientRequestId AS ClientRequestId,
     row.RequestPreview AS RequestPreview,
     row.ResponsePreview AS ResponsePreview,
-    arraySum(Spent.2) AS InputTokens,
-    arraySum(Spent.3) AS OutputTokens,
-    nullIf(arraySum(Spent.4), 0) AS Cost,
+    if(Once, spent(row.`Spans.id`, row.`Spans.input_tokens`), spent(Apart.1, Apart.2)) AS InputTokens,
+    if(Once, spent(row.`Spans.id`, row.`Spans.output_tokens`), spent(Apart.1, Apart.3)) AS OutputTokens,
+    nullIf(if(Once, spent(row.`Spans.id`, row.`Spans.cost`), spent(Apart.1, Apart.4)), 0) AS Cost,
     CAST(row.Metadata, 'Map(String, String)') AS Metadata,
     mapUpdate(CAST(row.Tags, 'Map(String, String)'), CAST(if(row.Name = '', map(), map('mlflow.traceName', row.Name)), 'Map(String, String)')) AS Tags,
     if(row.Rank = 3, '', row.SpanId) AS RootSpanId
-FROM trace_carriers_local AS row
-WHERE row.Key NOT IN (SELECT repeat.Key FROM trace_repeats_local AS repeat);
+FROM trace_carriers_local AS row;
 
-CREATE TABLE IF NOT EXISTS traces_alone ON CLUSTER 'main' AS traces_alone_local
-ENGINE = Distributed('main', currentDatabase(), 'traces_alone_local', cityHash64(TraceId));
+CREATE TABLE IF NOT EXISTS trace_rows ON CLUSTER 'main' AS trace_rows_local
+ENGINE = Distributed('main', currentDatabase(), 'trace_rows_local', cityHash64(TraceId));
 
 CREATE VIEW IF NOT EXISTS traces_merged_local ON CLUSTER 'main' AS
 WITH
@@ -1255,9 +1261,12 @@ CREATE TABLE IF NOT EXISTS traces_merged ON CLUSTER 'main' AS traces_merged_loca
 ENGINE = Distributed('main', currentDatabase(), 'traces_merged_local', cityHash64(TraceId));
 
 CREATE OR REPLACE VIEW traces_local ON CLUSTER 'main' AS
-SELECT * FROM traces_alone_local
+SELECT * EXCEPT (Key)
+FROM trace_rows_local
+WHERE Key NOT IN (SELECT repeat.Key FROM trace_repeats_local AS repeat)
 UNION ALL
-SELECT * EXCEPT (Key) FROM traces_merged_local
+SELECT * EXCEPT (Key)
+FROM traces_merged_local
 WHERE Key IN (SELECT repeat.Key FROM trace_repeats_local AS repeat);
 
 DROP TABLE IF EXISTS traces ON CLUSTER 'main' SYNC;

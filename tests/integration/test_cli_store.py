@@ -226,14 +226,34 @@ def test_sql_runs_what_only_reads(statement: str, at_shop: Command) -> None:
 
 
 def test_explain_prints_sql_without_values_and_the_parameters_below_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "metadata.app_version = '1.\u202e1' AND execution_time > 5"]) == 0
+    assert main(["explain", "metadata.other = '1.\u202e1' AND execution_time > 5"]) == 0
     sql, _, parameters = capsys.readouterr().out.partition("\n\n")
     assert "FROM traces" in sql
     assert "1.\\u202e1" not in sql
     values = dict(line.split(" = ", 1) for line in parameters.splitlines())
-    assert {json.loads(value) for value in values.values()} >= {"app_version", "1.\u202e1", 5}
+    assert {json.loads(value) for value in values.values()} >= {"other", "1.\u202e1", 5}
     assert "\u202e" not in parameters
     assert all(f"{{{name}:" in sql for name in values)
+
+
+def test_explain_analyze_says_what_each_statement_of_the_search_reads(at_shop: Command) -> None:
+    shown = at_shop("explain", "status = 'ERROR'", "--analyze").out
+    assert [line for line in shown.splitlines() if line.startswith("-- 3 of 3: 1 rows; read ")]
+    assert shown.splitlines()[-1].startswith("-- all: 1 rows; read ")
+    steps = json.loads(at_shop("explain", "status = 'ERROR'", "--analyze", "--format", "json").out)
+    assert [step["rows"] for step in steps] == [1, 1, 1]
+    assert all(step["sql"].startswith("SELECT") and step["read_rows"] > 0 and step["read_bytes"] > 0 for step in steps)
+    assert at_shop("explain", "stat = 'ERROR'", "--analyze").code == 2
+
+
+def test_a_trace_for_programs_is_all_that_is_known_of_it_or_a_row_for_each_span(at_shop: Command) -> None:
+    (known,) = json.loads(at_shop("search", "name = 'new'", "--format", "json").out)
+    found = json.loads(at_shop("trace", known["trace_id"], "--format", "json").out)
+    spans = found.pop("spans")
+    assert found == known
+    assert spans[0]["name"] == "new"
+    rows = list(csv.DictReader(io.StringIO(at_shop("trace", known["trace_id"], "--format", "csv").out, newline="")))
+    assert [(row["span_id"], json.loads(row["attributes"])) for row in rows] == [(span["span_id"], span["attributes"]) for span in spans]
 
 
 def test_migrate_plans_makes_the_database_and_is_done_the_second_time(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,13 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
+from spanhouse.exporter.clickhouse_http import blocks
+from spanhouse.exporter.clickhouse_http.request import too_large
+
+
+def unpacked(body: bytes) -> bytes:
+    return blocks.unpack(body, 64 << 20, too_large)
+
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[TestStore]:
@@ -226,10 +233,46 @@ def test_without_being_asked_for_nothing_is_compressed(endpoint: Endpoint) -> No
     assert answer.body == b"1\n"
 
 
-def test_clickhouses_own_block_compression_is_refused_with_a_hint(endpoint: Endpoint) -> None:
-    answer = endpoint.ask("SELECT 1", fields={"compress": "1"})
-    assert (answer.status, answer.code) == (501, 48)
-    assert b"enable_http_compression" in answer.body
+def test_the_response_is_packed_in_clickhouses_own_blocks_as_native_clients_ask(endpoint: Endpoint) -> None:
+    answer = endpoint.ask("SELECT number FROM numbers(300000)", fields={"compress": "1"})
+    assert "content-encoding" not in answer.headers
+    assert unpacked(answer.body) == b"".join(b"%d\n" % number for number in range(300_000))
+    assert endpoint.ask("SELECT 1 WHERE 0", fields={"compress": "1"}).body == b""
+    assert endpoint.ask("SELEC 1", fields={"compress": "1"}).body.startswith(b"Code: 62.")
+
+
+def test_blocks_are_compressed_again_if_the_client_asks_for_both(endpoint: Endpoint) -> None:
+    fields = {"compress": "1", "enable_http_compression": "1"}
+    answer = endpoint.ask("SELECT number FROM numbers(1000)", fields=fields, headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert unpacked(gzip.decompress(answer.body)) == b"".join(b"%d\n" % number for number in range(1000))
+
+
+def test_a_body_in_clickhouses_own_blocks_is_unpacked(endpoint: Endpoint) -> None:
+    assert endpoint.ask(blocks.pack(b"SELECT 'a") + blocks.pack(b"b'"), fields={"decompress": "1"}).body == b"ab\n"
+    headers = {"Content-Encoding": "gzip"}
+    assert endpoint.ask(gzip.compress(blocks.pack(b"SELECT 2")), fields={"decompress": "1"}, headers=headers).body == b"2\n"
+
+
+def test_a_body_that_is_not_of_such_blocks_is_an_error(endpoint: Endpoint) -> None:
+    answer = endpoint.ask("SELECT 1", fields={"decompress": "1"})
+    assert (answer.status, answer.code) == (400, 271)
+
+
+def test_a_session_is_accepted_and_keeps_nothing(endpoint: Endpoint, store: TestStore) -> None:
+    fields = {"session_id": "mine", "session_timeout": "60", "session_check": "0"}
+    assert endpoint.ask("USE system", fields=fields).status == 200
+    assert endpoint.ask("SELECT currentDatabase()", fields=fields).body.decode().strip() == store.database
+    assert endpoint.ask("CREATE TEMPORARY TABLE t (a UInt8)", fields=fields).code == 164
+
+
+def test_the_result_of_a_database_named_by_both_is_that_of_the_url(endpoint: Endpoint) -> None:
+    answer = endpoint.ask("SELECT currentDatabase()", fields={"database": "system"}, headers={"X-ClickHouse-Database": "nowhere"})
+    assert answer.body == b"system\n"
+
+
+def test_a_format_named_by_both_is_that_of_the_url(endpoint: Endpoint) -> None:
+    assert endpoint.ask("SELECT 'a'", fields={"default_format": "CSV"}, headers={"X-ClickHouse-Format": "JSON"}).body == b'"a"\n'
 
 
 def test_external_data_is_refused(endpoint: Endpoint) -> None:

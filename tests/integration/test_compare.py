@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import statistics
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +15,8 @@ from tests.support import otlp
 from tests.support.store import TestStore
 
 from spanhouse.cli import main
-from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict
+from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict, plot_comparison
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compare.rows import trace_rows
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters, Statement
 
 START_NS = 1_760_000_000_000_000_000
 TRACES = 400
@@ -66,6 +64,16 @@ def store() -> Iterator[TestStore]:
 def client(store: TestStore) -> Iterator[TraceClient]:
     with TraceClient(store.dsn) as made:
         yield made
+
+
+def clone_of_commits(directory: Path, count: int) -> list[str]:
+    """A git repository of so many commits, the oldest first."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run([*git, "init", "--quiet"], cwd=directory, check=True)
+    for number in range(count):
+        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", str(number)], cwd=directory, check=True)
+    listed = subprocess.run([*git, "log", "--reverse", "--format=%H"], cwd=directory, check=True, capture_output=True, text=True)
+    return listed.stdout.split()
 
 
 def compared(client: TraceClient, *words: Any, **options: Any) -> Comparison:
@@ -208,44 +216,6 @@ def test_since_is_a_length_of_time() -> None:
         read_question("app_version", since="yesterday")
 
 
-def test_rows_of_a_comparison_are_those_of_the_view_whatever_came_late_twice_or_without_a_root() -> None:
-    store = TestStore()
-    whole = [
-        otlp.trace(attributes={"mlflow.traceMetadata.k": "v", "mlflow.traceMetadata.e": "", "mlflow.traceTag.t": "1"}, error=True) for _ in range(3)
-    ]
-    store.ingest(*whole)
-    parent, trace_id = otlp.new_span_id(), otlp.new_trace_id()
-    child = otlp.request([otlp.span("child", trace_id=trace_id, parent=parent, attributes={"mlflow.traceMetadata.k": "of the child"})])
-    store.ingest(child)
-    store.ingest(otlp.request([otlp.span("root", trace_id=trace_id, span_id=parent, attributes={"gen_ai.usage.input_tokens": 5})]))
-    store.ingest(otlp.request([otlp.span("alone", parent=otlp.new_span_id(), attributes={"mlflow.traceMetadata.k": "no root"})]))
-    store.ingest(otlp.request([otlp.span("remote", parent=otlp.new_span_id(), flags=otlp.REMOTE, attributes={"gen_ai.usage.output_tokens": 7})]))
-    twice = otlp.span("twice", attributes={"gen_ai.usage.input_tokens": 3, "gen_ai.usage.cost": 0.5})
-    store.ingest(otlp.request([twice, twice]))
-    columns = "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, InputTokens, OutputTokens, Cost, RootSpanId, SessionId"
-    columns += ", ClientRequestId, RequestPreview, ResponsePreview"
-    with TraceClient(store.dsn) as client:
-        for text in (
-            None,
-            "metadata.k = 'v'",
-            "metadata.e = ''",
-            "metadata.k IS NULL",
-            "metadata.app_version IS NULL AND status = 'OK'",
-            "tag.t = '1'",
-        ):
-            parameters = Parameters()
-            rows = trace_rows(Search(predicate=read_filter(text)), {}, parameters, among=None, several=True)
-            lean = client._connection.run(Statement(f"SELECT {columns} FROM ({rows}) ORDER BY TraceId", parameters.bound()))
-            found = client.search_traces(filter_string=text)
-            wanted = [trace.info.trace_id.removeprefix("tr-") for trace in found]
-            view = client._connection.run(
-                Statement(f"SELECT {columns} FROM traces WHERE TraceId IN {{ids:Array(String)}} ORDER BY TraceId", {"ids": tuple(wanted)})
-            )
-            assert list(lean) == list(view), text
-            assert lean
-    store.close()
-
-
 def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_worse(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "--by", "commit", OLD, NEW, "--store", store.dsn]
     assert main(words) == 0
@@ -254,6 +224,8 @@ def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_wor
     assert "see (error rate): spanhouse search" in printed
     assert main([*words, "--fail-on-regression"]) == 1
     assert main([*words, "--fail-on-regression", "--max-error-increase", "90%", "--max-p95-increase", "900"]) == 1, "the median got worse, too"
+    tolerant = ["--max-error-increase", "90%", "--max-p95-increase", "900%", "--max-p50-increase", "900%"]
+    assert main([*words, "--fail-on-regression", *tolerant]) == 0
     assert main(["compare", NEW, OLD, "--by", "commit", "--store", store.dsn, "--fail-on-regression"]) == 0
     capsys.readouterr()
     assert main([*words, "--format", "json"]) == 0
@@ -268,14 +240,18 @@ def test_the_command_prints_every_form_and_its_exit_code_says_whether_it_got_wor
     assert main(["compare", "1", "2", "--max-p95-increase", "lots", "--store", store.dsn]) == 2
 
 
-def test_the_version_at_which_errors_and_latency_rose_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_at_which_errors_and_latency_rose_is_found_in_the_order_of_the_history(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The third commit is deployed last, once more; one that was never pushed is seen after the sixth."""
     store = TestStore()
-    commits = [f"{number:x}" * 40 for number in range(1, 8)]
+    commits, local = clone_of_commits(tmp_path, 7), "e" * 40
+    deployed = [*commits[:2], *commits[3:6], local, commits[6], commits[2]]
     requests: list[Any] = []
-    for number, commit in enumerate(commits):
-        bad = number >= 4
-        for _ in range(150):
-            start_ns = START_NS + (number * 200 + len(requests) % 150) * 1_000_000_000
+    for place, commit in enumerate(deployed):
+        bad = commit in {*commits[4:], local}
+        for number in range(150):
+            start_ns = START_NS + (place * 200 + number) * 1_000_000_000
             took_ns = int(random.lognormvariate(0, 0.3) * (200_000_000 if bad else 100_000_000))
             error = random.random() < (0.3 if bad else 0.02)
             requests.append(
@@ -283,8 +259,10 @@ def test_the_version_at_which_errors_and_latency_rose_is_found(capsys: pytest.Ca
             )
     store.ingest(*requests)
     with TraceClient(store.dsn) as client:
-        found = client.bisect("git.commit")
-        assert list(found.versions) == commits
+        assert list(client.bisect("git.commit").versions) == deployed
+        found = client.bisect("git.commit", repository=tmp_path)
+        assert list(found.versions) == [*commits[:6], local, commits[6]]
+        assert (found.history, list(found.strangers)) == (str(tmp_path), [local])
         assert {(change.metric.partition(" ")[0], change.value, change.previous, change.verdict) for change in found.changes} == {
             ("error", commits[4], commits[3], Verdict.WORSE),
             ("traces", commits[4], commits[3], Verdict.WORSE),
@@ -292,12 +270,135 @@ def test_the_version_at_which_errors_and_latency_rose_is_found(capsys: pytest.Ca
         assert all(change.confidence > 0.9 for change in found.changes[:2])
         examples = client.search_traces(filter_string=found.changes[0].examples)
         assert {(trace.info.status, trace.info.trace_metadata["mlflow.source.git.commit"]) for trace in examples} == {("ERROR", commits[4])}
-    assert main(["bisect", "--by", "commit", "--store", store.dsn]) == 0
-    assert "5555555: error rate worse than up to 4444444" in capsys.readouterr().out
+    words = ["bisect", "--by", "commit", "--repository", str(tmp_path), "--store", store.dsn]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert f"8 values of metadata.mlflow.source.git.commit in the order of the history in {tmp_path}" in printed
+    assert "not in that history, so put where they were first seen: eeeeeee" in printed
+    assert f"{commits[4][:7]}: error rate worse than up to {commits[3][:7]}" in printed
     for form in ("json", "csv", "markdown"):
-        assert main(["bisect", "--by", "commit", "--format", form, "--store", store.dsn]) == 0
+        assert main([*words, "--format", form]) == 0
         assert commits[4][:7] in capsys.readouterr().out
     assert main(["bisect", "--by", "nothing", "--store", store.dsn]) == 1
+    store.close()
+
+
+SAID = {
+    "gen_ai.response.time_to_first_chunk": 0.001,
+    "gen_ai.server.time_to_first_token": 0.001,
+    "ai.response.msToFirstChunk": 1.0,
+    "First Token Stream Event": None,
+    "gen_ai.content.completion.chunk": None,
+}
+"""Attribute, and the part of its unit that a millisecond is; or event."""
+
+
+def test_the_time_to_the_first_token_is_compared_however_spans_tell_it() -> None:
+    """A trace counts by the mean of its streamed answers; its other spans, and a span that came twice, change nothing."""
+    store = TestStore()
+    store.ingest(*(request for service, scale in SAID.items() for request in streaming(service, scale)))
+    with TraceClient(store.dsn) as client:
+        for service, scale in SAID.items():
+            found = compared(client, "version", "1", "2", where=f"metadata.service.name = '{service}'")
+            median, slowest = (finding for finding in found.findings if finding.metric.startswith("time to first token"))
+            assert (median.metric, median.unit, median.verdict) == ("time to first token p50", "ms", Verdict.WORSE)
+            assert median.base is not None
+            assert median.new is not None
+            assert (round(median.base.value, 3), round(median.new.value, 3)) == (160, 320)
+            assert slowest.metric == "time to first token p95"
+            examples = client.search_traces(filter_string=median.examples)
+            assert {trace.info.trace_metadata["app_version"] for trace in examples} == {"2"}
+            assert len(examples) == 120 if scale is None else 0 < len(examples) <= 120
+    store.close()
+
+
+def streaming(said: str, scale: float | None) -> Iterator[Any]:
+    """Traces of a service of that name, which says so when its two answers began, 100 ms apart; those of version 2 take twice as long."""
+    for number in range(120):
+        for version in ("1", "2"):
+            trace_id, root = otlp.new_trace_id(), otlp.new_span_id()
+            start_ns = START_NS + number * 10**9
+            first = (number + 100) * (2 if version == "2" else 1)
+            spans = [otlp.span("POST /chat", trace_id=trace_id, span_id=root, start_ns=start_ns, duration_ns=10**9)]
+            for took_ms in (first - 50, first + 50):
+                attributes = {} if scale is None else {said: took_ms * scale}
+                answer = otlp.span("chat", trace_id=trace_id, parent=root, start_ns=start_ns, duration_ns=5 * 10**8, attributes=attributes)
+                if scale is None:
+                    for more_ms in (0, 40):  # an event for each chunk
+                        answer.events.add(name=said, time_unix_nano=start_ns + (took_ms + more_ms) * 10**6)
+                spans.append(answer)
+            spans.append(otlp.span("save", trace_id=trace_id, parent=root, start_ns=start_ns))
+            yield otlp.request([*spans, spans[1]], resource={"service.name": said, "app_version": version})
+
+
+def test_any_number_of_spans_and_of_the_trace_is_compared_when_it_is_asked_for() -> None:
+    store = TestStore()
+    requests = []
+    for number in range(200):
+        for version in ("1", "2"):
+            trace_id, root = otlp.new_trace_id(), otlp.new_span_id()
+            scores = {"eval-score": number % 7 / 10 + (0.1 if version == "1" else 0), "llm.note": "none", "llm.odd": float("nan")}
+            spans = [
+                otlp.span(trace_id=trace_id, span_id=root, start_ns=START_NS + number, attributes={"gen_ai.usage.output_tokens": number + 1}),
+                otlp.span("judge", trace_id=trace_id, parent=root, start_ns=START_NS + number, attributes=scores),
+            ]
+            requests.append(otlp.request(spans, resource={"app_version": version}))
+    store.ingest(*requests)
+    asked = ["span.attributes.eval-score:higher", "span.attributes.`llm.note`", "span.attributes.llm.odd", "tokens.output", "span.attributes.x' OR 1"]
+    with TraceClient(store.dsn) as client:
+        found = compared(client, "version", "1", "2", metrics=asked)
+        named = {finding.metric: finding for finding in found.findings}
+        score, tokens = named["span.attributes.`eval-score` p50"], named["tokens.output p50"]
+        assert (score.verdict, tokens.verdict) == (Verdict.WORSE, Verdict.NO_EVIDENCE)
+        assert score.base is not None
+        assert score.base.value == pytest.approx(0.4)
+        assert {trace.info.trace_metadata["app_version"] for trace in client.search_traces(filter_string=score.examples)} == {"2"}
+        assert tokens.new is not None
+        assert tokens.new.value == 101
+        assert not any("note" in name or "odd" in name or "OR 1" in name for name in named), "what has no number is not there"
+    store.close()
+
+
+def test_a_comparison_and_a_table_are_drawn(store: TestStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "--store", store.dsn, "--plot"]
+    pair, table = tmp_path / "pair.svg", tmp_path / "table.png"
+    assert main([*words, str(pair), "1", "2"]) == 0
+    assert capsys.readouterr().err == f"spanhouse: the picture is in {pair}\n"
+    drawn = pair.read_text(encoding="utf-8")
+    for text in ("2 against 1, by metadata.app_version: worse", "1 (400 traces)", "error rate, 95 % interval", "time (UTC)"):
+        assert text in drawn
+    assert main([*words, str(table)]) == 0
+    assert table.read_bytes().startswith(b"\x89PNG")
+    assert main([*words, str(tmp_path / "picture.gif")]) == 2
+    assert main([*words, str(tmp_path / "missing" / "picture.png")]) == 2
+    capsys.readouterr()
+    assert main(["compare", "--by", "nothing", "--store", store.dsn, "--plot", str(tmp_path / "nothing.png")]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pair.svg", "table.png"]
+
+
+def test_what_is_drawn_is_what_the_traces_are(client: TraceClient) -> None:
+    found = compared(client, "version", "1", "2", series=True)
+    assert found.series is not None
+    durations = [(trace.info.execution_time_ms or 0) + 0.5 for trace in client.search_traces(filter_string="metadata.app_version = '2'")]
+    of_new = [one for one in found.series.bins if one.value == "2"]
+    assert sum(one.traces for one in of_new) == TRACES
+    slowest = max(of_new, key=lambda one: one.high_ms)
+    assert slowest.low_ms - 1 <= max(durations) <= slowest.high_ms + 1
+    assert sum(period.traces for period in found.series.periods) == 2 * TRACES
+    assert sum(period.errors for period in found.series.periods if period.value == "2") == found.new.errors
+    with pytest.raises(FilterError, match="nothing to draw"):
+        plot_comparison(compared(client, "version", "1", "2"), "x.png")
+
+
+def test_values_that_look_like_markup_are_drawn_as_they_are(tmp_path: Path) -> None:
+    store = TestStore()
+    values = ("$\\frac{1}{0$ <b>&", "日本\nzwei\x07 $x^")
+    store.ingest(*(otlp.trace(resource={"app_version": value}, start_ns=START_NS + number) for number in range(40) for value in values))
+    with TraceClient(store.dsn) as client:
+        plot_comparison(compared(client, "version", *values, series=True), tmp_path / "x.svg")
+    drawn = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "$\\frac{1}{0$ &lt;b&gt;&amp; (40 traces)" in drawn
+    assert "日本 zwei $x^ (40 traces)" in drawn
     store.close()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import clickhouse_connect
 import pytest
+from tests.support.serve import Serve
 
 from spanhouse.exporter.config import ConfigError, ServeConfig
 from spanhouse.schema.embedded import Bounds
@@ -69,3 +72,13 @@ def test_a_receive_process_does_not_load_the_engine() -> None:
 def test_bounds_with_which_the_engine_could_not_work_are_refused(bounds: Bounds, option: str) -> None:
     with pytest.raises(ConfigError, match=option):
         ServeConfig(store=parse_store("chdb:///somewhere/store"), engine=bounds).validate()
+
+
+def test_the_engines_threads_come_after_those_that_acknowledge(serve: Serve) -> None:
+    clickhouse_connect.get_client(dsn=serve.dsn).close()  # has asked the engine something
+    nice = {
+        (thread / "comm").read_text().strip(): os.getpriority(os.PRIO_PROCESS, int(thread.name))
+        for thread in Path(f"/proc/{serve.process.pid}/task").iterdir()
+    }
+    engines = ("ThreadPool", "BgSchPool", "MergeMutate")  # for queries and inserts, and for what goes on beside them
+    assert {nice[name] for name in engines} == {os.getpriority(os.PRIO_PROCESS, serve.process.pid) + 10}

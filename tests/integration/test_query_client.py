@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore, connect, engine_directory
 
 from spanhouse.query import FilterError, StoreUnavailableError, TraceClient, compile_filter, search_traces
+from spanhouse.query.statement import Statement
 from spanhouse.schema.serving import FILE_NAME, Serving
 from spanhouse.schema.store import StoreError
 
@@ -141,19 +143,87 @@ def test_order_by_sorts_and_puts_missing_values_last_in_both_directions(store: T
     assert versions(["metadata.v DESC"]) == ["c", "b", "a", None]
 
 
-@pytest.mark.parametrize("format_name", ["pandas", "arrow"])
+@pytest.mark.parametrize("format_name", ["pandas", "arrow", "polars"])
 def test_a_frame_has_a_row_for_each_trace(store: TestStore, client: TraceClient, format_name: str) -> None:
     store.ingest(
-        *[otlp.trace(resource={"service.name": "svc", "service.version": str(number)}, start_ns=10**18 + number * 10**6) for number in range(3)]
+        *[otlp.trace(resource={"service.name": "svc", "service.version": str(number)}, start_ns=10**18 + number * 10**6) for number in range(3)],
+        otlp.trace(attributes={"gen_ai.usage.cost": 0.25}, start_ns=10**18 + 10**9),
     )
-    frame = client.search_frame(filter_string="metadata.app_version != '1'", order_by=["timestamp_ms"], format=format_name)
-    rows = frame.to_dict("records") if format_name == "pandas" else frame.to_pylist()
+    rows = _rows_of(client.search_frame(filter_string="metadata.app_version != '1'", order_by=["timestamp_ms"], format=format_name))
     assert [dict(row["trace_metadata"])["app_version"] for row in rows] == ["0", "2"]
     assert [row["request_time"] for row in rows] == [10**12, 10**12 + 2]
     assert rows[0]["state"] == "OK"
+    everything = client.search_frame(order_by=["cost"], format=format_name)
+    assert _rows_of(everything)[0]["cost"] == 0.25
     empty = client.search_frame(["nope"], format=format_name)
     assert len(empty) == 0
-    assert next(iter(empty.columns if format_name == "pandas" else empty.column_names)) == "trace_id"
+    assert list(_columns_of(empty)) == list(_columns_of(everything))
+
+
+def test_a_frame_of_polars_has_the_same_types_whether_or_not_it_has_rows(store: TestStore, client: TraceClient) -> None:
+    empty = client.search_frame(format="polars")
+    store.ingest(otlp.trace())
+    assert client.search_frame(format="polars").schema == empty.schema
+
+
+def _rows_of(frame: Any) -> list[dict[str, Any]]:
+    if hasattr(frame, "to_pylist"):
+        return list(frame.to_pylist())
+    rows = frame.to_dict("records") if hasattr(frame, "iloc") else frame.to_dicts()
+    return [{**row, "trace_metadata": _pairs(row["trace_metadata"])} for row in rows]
+
+
+def _pairs(found: Any) -> Any:
+    """A map as Polars has it, a list of keys and values, as a dict."""
+    return {item["key"]: item["value"] for item in found} if isinstance(found, list) else found
+
+
+def _columns_of(frame: Any) -> Any:
+    return frame.column_names if hasattr(frame, "column_names") else frame.columns
+
+
+def test_keys_and_values_are_those_that_traces_have(store: TestStore, client: TraceClient) -> None:
+    for version in ("1", "2", "2"):
+        store.ingest(otlp.trace(resource={"service.name": "svc", "service.version": version}))
+    listed = client.keys()
+    found = {key.key: (key.traces, key.values) for key in listed}
+    assert found["app_version"] == found["service.version"] == (3, 2)
+    assert client.values("app_version") == {"2": 2, "1": 1}
+    assert client.values("it's {p0:String}") == {}
+
+
+def test_a_span_tree_has_the_root_at_its_top(store: TestStore, client: TraceClient) -> None:
+    request = otlp.trace(name="chat")
+    store.ingest(request)
+    (root,) = client.get_span_tree(_id(request))
+    assert root.span.name == "chat"
+    found = client.get_trace(_id(request))
+    assert found is not None
+    assert {node.span.span_id for node in root.walk()} == {span.span_id for span in found.data.spans}
+    assert client.get_span_tree("0" * 32) == ()
+
+
+def test_an_analysis_gives_the_statements_of_a_search_with_what_they_read(store: TestStore, client: TraceClient, serve: Serve) -> None:
+    store.ingest(otlp.trace(), otlp.trace())
+    steps = client.analyze("status = 'OK'", max_results=5)
+    assert [step.cost.rows for step in steps] == [1, 1, 2]
+    assert steps[-1].statement.parameters["p0"] == "OK"
+    assert all(step.cost.read_rows > 0 and step.cost.read_bytes > 0 and step.cost.seconds > 0 for step in steps)
+    with TraceClient(serve.dsn) as far:
+        assert len(far.analyze("name = 'nobody'")) == 3
+        # What is read is told also where nothing is found.
+        rows, cost = far._connection.measure(Statement("SELECT database FROM system.tables WHERE name = 'nobody'", {}))
+        assert (rows, cost.rows) == ([], 0)
+
+
+def test_traces_are_found_by_the_prompts_that_they_used(store: TestStore, client: TraceClient) -> None:
+    used = json.dumps([{"name": "hi%", "version": "3"}, {"name": "a/b", "version": "1"}])
+    by_span = otlp.request([otlp.span(attributes={"mlflow.linkedPrompts": json.dumps(used), "mlflow.traceRequestId": '"tr-1"'})])
+    by_tag = otlp.request([otlp.span(attributes={"mlflow.traceTag.mlflow.linkedPrompts": used})])
+    store.ingest(by_span, by_tag, otlp.trace())
+    assert client.count("prompt = 'hi%/3'") == client.count("prompt = 'a/b/1'") == client.count("trace.prompt = 'hi%/3'") == 2
+    assert client.count("prompt = 'hix/3'") == client.count("prompt = 'hi%/33'") == client.count("prompt = 'hi%/1'") == 0
+    assert client.count("NOT prompt = 'hi%/3'") == 1
 
 
 def test_an_unknown_frame_format_is_the_users_mistake(client: TraceClient) -> None:

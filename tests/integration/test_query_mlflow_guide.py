@@ -9,7 +9,7 @@ import pytest
 from tests.support import otlp
 from tests.support.store import TestStore
 
-from spanhouse.query import TraceClient
+from spanhouse.query import Comparison, Table, TraceClient
 
 TRACES = 350
 VERSIONS = {"1.0.0": 33, "1.1.0": 61}
@@ -62,6 +62,11 @@ def test_error_rates_of_versions_are_exact_beyond_a_page_of_100(client: TraceCli
 
     rates = compare_version_error_rates(SERVICE, [*VERSIONS, "9.9.9"])
     assert rates == {"1.0.0": 33 / TRACES * 100, "1.1.0": 61 / TRACES * 100, "9.9.9": None}
+    where = f"metadata.`mlflow.source.type` = 'production' AND metadata.service.name = '{SERVICE}'"
+    table = client.compare("app_version", where=where)
+    assert isinstance(table, Table)
+    assert {side.value: side.error_rate.value * 100 for side in table.sides} == pytest.approx({version: rates[version] for version in VERSIONS})
+    assert {side.value: side.errors for side in table.sides} == VERSIONS
 
 
 def test_latencies_with_a_feature_flag_on_and_off_are_exact(client: TraceClient) -> None:
@@ -76,3 +81,8 @@ def test_latencies_with_a_feature_flag_on_and_off_are_exact(client: TraceClient)
 
     figures = analyze_feature_flag_performance(SERVICE, "fast_path")
     assert figures == {"avg_latency_fast_path_off": 175.0, "avg_latency_fast_path_on": 176.0}
+    compared = client.compare("feature_flag_fast_path", "false", "true", where=f"metadata.service.name = '{SERVICE}'")
+    assert isinstance(compared, Comparison)
+    sides = (compared.base, compared.new)
+    assert [side.mean_execution_time_ms for side in sides] == list(figures.values())
+    assert all(0 < side.means["latency"] - side.mean_execution_time_ms < 1 for side in sides), "ours is not cut to whole milliseconds"

@@ -83,7 +83,7 @@ def _expected(spans: Sequence[dict[str, Any]], mark: str) -> tuple[dict[tuple[st
     models: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
     for one in spans:
         at, process, trace = START + one["at"], _process(one), _of_trace(one)
-        for key, value in [*process.items(), *trace.items()]:
+        for key, value in (process | trace).items():
             if 1 <= len(value) <= 256:
                 values[key, value].append(datetime.fromtimestamp(at // 10**9, UTC).date())
         commit = (process | trace).get(COMMIT, "")

@@ -10,10 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.query import FilterError, Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_count
+from spanhouse.query.arguments import read_arguments, read_key
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compile_ import compile_, compile_count, compile_groups
+from spanhouse.query.keys import compile_values
 from spanhouse.query.order import read_order
-from spanhouse.query.resolve import read_filter
+from spanhouse.query.page import read_token, write_token
+from spanhouse.query.read import compile_spans
+from spanhouse.query.resolve import bare_trace_id, read_filter
 from spanhouse.query.search import Search
+from spanhouse.query.tags import write_tag
+from spanhouse.schema.store import StoreError, parse_store
 
 # A mark that no statement of ours has: were it ever in the SQL, a user put it there.
 MARK = "ZQX"
@@ -123,3 +130,50 @@ def test_a_quoted_value_comes_back_as_it_was(quote: str, value: str) -> None:
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=30))
 def test_a_quoted_key_comes_back_as_it_was(key: str) -> None:
     assert key in compile_filter("tag.`" + key.replace("`", "``") + "` = 'x'").parameters.values()
+
+
+@given(st.lists(st.one_of(EVIL, st.none(), st.integers(), st.floats()), max_size=4), EVIL)
+def test_what_a_page_token_says_is_in_the_parameters_or_the_token_is_refused(keys: list[Any], text: str) -> None:
+    search = Search(order=read_order(["metadata.v"]))
+    for token in (text, write_token(search, keys)):
+        try:
+            after = read_token(search, token)
+        except FilterError:
+            continue
+        _check(compile_(search.beginning(after), limit=5))
+
+
+@given(KEY, EVIL, EVIL, EVIL)
+def test_what_the_clients_methods_are_given_is_in_the_parameters(key: str, one: str, other: str, service: str) -> None:
+    search = read_arguments(experiment_ids=[service], filter_string=None, run_id=one, model_id=other, order_by=[f"tag.{key}"])
+    _check(compile_(search, limit=5))
+    _check(compile_groups(search, read_key(f"metadata.{key}"), limit=5))
+    assert compile_values(one).parameters == {"key": one}
+    _check(compile_spans([bare_trace_id(one)]))
+    question = read_question(one, one, other + "2", per=other, metrics=[one])
+    _check(compile_groups(Search(predicate=question.predicate), question.by, limit=5))
+
+
+@given(EVIL, EVIL)
+def test_an_edited_tag_is_in_the_parameters_or_refused(key: str, value: str) -> None:
+    try:
+        statement = write_tag("0" * 32, key, value)
+    except FilterError:
+        return
+    assert MARK not in statement.sql
+
+
+@given(
+    st.sampled_from(
+        ["{}", "chdb://{}", "chdb:///tmp/{}", "chdb:///tmp/x?database={}", "http://{}", "http://u:{}@h/db", "http://h:8123/{}", "https://h/?{}"]
+    ),
+    st.one_of(EVIL, st.text(max_size=8), st.text(alphabet="[]@:/?#&=%`'; x1", max_size=12)),
+)
+def test_a_dsn_names_a_database_that_is_a_plain_word_or_is_refused(form: str, text: str) -> None:
+    store, refused = None, ""
+    try:
+        store = parse_store(form.format(text))
+    except StoreError as error:
+        refused = str(error)
+    assert "\n" not in refused
+    assert refused or (store is not None and re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", store.database))

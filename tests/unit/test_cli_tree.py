@@ -8,6 +8,7 @@ import pytest
 
 from spanhouse.cli.tree import lines, show_tree
 from spanhouse.query import Span
+from spanhouse.query.tree import to_tree
 
 
 def span(
@@ -48,6 +49,13 @@ def test_a_span_whose_parent_is_not_stored_stands_at_the_margin() -> None:
 
 def test_spans_in_a_circle_are_shown_once_each() -> None:
     assert sorted(shown.span_id for _, shown in lines([span("a", "b"), span("b", "a"), span("c", "c")])) == ["a", "b", "c"]
+
+
+def test_a_tree_has_each_span_below_its_parent_and_what_has_none_at_the_top() -> None:
+    root, lost, one = to_tree([span("root"), span("lost", "nobody"), span("one", "other"), span("other", "one"), span("child", "root")])
+    assert (root.span.span_id, [child.span.span_id for child in root.children]) == ("root", ["child"])
+    assert (lost.span.span_id, lost.children) == ("lost", [])
+    assert [node.span.span_id for node in one.walk()] == ["one", "other"], "a circle is cut open at its first span"
 
 
 def test_a_very_deep_trace_is_shown_whole() -> None:

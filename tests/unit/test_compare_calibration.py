@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -77,15 +78,32 @@ def quantile_p_values(base: Group, new: Group, level: float) -> Values:
     quantiles = [(group.values.shape[1], group.quantiles()) for group in (base, new)]
     limits = np.array([threshold(level, [(count, rows[number]) for count, rows in quantiles]) for number in range(EXPERIMENTS)])
     pairs = zip(*(group.sums(group.values > limits[:, None]) for group in (base, new)), strict=True)
-    return np.array([p_value(before, after) for before, after in pairs])
+    return np.array([known_p_value(before, after) for before, after in pairs])
 
 
 def rate_p_values(base: float, new: float, count: int) -> Values:
     """P-values of error rates when so many independent traces fail with these probabilities."""
     hits = [random.binomial(count, rate, EXPERIMENTS) for rate in (base, new)]
     return np.array(
-        [p_value(*(Sums(clusters=count, n=count, k=int(k), nn=count, kk=int(k), kn=int(k)) for k in pair)) for pair in zip(*hits, strict=True)]
+        [known_p_value(*(Sums(clusters=count, n=count, k=int(k), nn=count, kk=int(k), kn=int(k)) for k in pair)) for pair in zip(*hits, strict=True)]
     )
+
+
+def session_error_pairs() -> list[tuple[Sums, Sums]]:
+    """Two versions alike, in which one session in ten fails again and again."""
+
+    def version() -> list[Sums]:
+        failing = random.random((EXPERIMENTS, SESSIONS[-1] + 1)) < 0.1
+        hits = random.random((EXPERIMENTS, len(SESSIONS))) < np.where(failing[:, SESSIONS], 0.6, 0.01)
+        return Group(hits.astype(float), SESSIONS).sums(hits)
+
+    return list(zip(version(), version(), strict=True))
+
+
+known_p_value = cache(p_value)
+"""Many experiments have the same counts."""
+LEAST_RATE = 0.6 * ALPHA
+"""Counts are whole, so that the rate is below the stated one; far below it, the tests would find too little."""
 
 
 def said(alarms: NDArray[np.bool_]) -> tuple[float, float, str]:
@@ -96,10 +114,11 @@ def said(alarms: NDArray[np.bool_]) -> tuple[float, float, str]:
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
 @pytest.mark.parametrize("draw", [lognormal, bimodal, heavy_tailed])
-def test_a_quantile_that_did_not_change_is_called_changed_in_5_of_100_cases(draw: Callable[[int], Values], level: float) -> None:
+def test_a_quantile_that_did_not_change_is_called_changed_in_at_most_5_of_100_cases(draw: Callable[[int], Values], level: float) -> None:
     low, high, text = said(quantile_p_values(Group(draw(1000)), Group(draw(1500)), level) < ALPHA)
     print(text)
-    assert low <= ALPHA <= high, text
+    assert low <= ALPHA, text
+    assert high >= LEAST_RATE, text
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
@@ -117,10 +136,11 @@ def test_sessions_that_are_taken_for_independent_traces_would_give_false_alarms(
     assert low > 2 * ALPHA, text
 
 
-def test_an_error_rate_that_did_not_change_is_called_changed_in_5_of_100_cases_and_a_rare_one_in_at_most_5() -> None:
+def test_an_error_rate_that_did_not_change_is_called_changed_in_at_most_5_of_100_cases() -> None:
     low, high, text = said(rate_p_values(0.05, 0.05, 2000) < ALPHA)
     print(text)
-    assert low <= ALPHA <= high, text
+    assert low <= ALPHA, text
+    assert high >= LEAST_RATE, text
     low, _, text = said(rate_p_values(0.002, 0.002, 1000) < ALPHA)
     print(text)
     assert low <= ALPHA, text
@@ -134,9 +154,20 @@ def test_the_correction_is_holm_s_as_statsmodels_has_it() -> None:
 
 
 def test_over_many_slices_anything_at_all_is_called_changed_in_at_most_5_of_100_cases() -> None:
-    tests = [rate_p_values(0.05, 0.05, 300) for _ in range(8)]
+    """Of 12 slices, three tests each as ``--per`` makes them: an error rate, common in some and rare in others, p50 and p95 of what has no mean."""
+    tests = []
+    for number in range(12):
+        tests.append(rate_p_values(0.05 if number % 2 else 0.005, 0.05 if number % 2 else 0.005, 300))
+        pair = Group(heavy_tailed(300)), Group(heavy_tailed(200))
+        tests += [quantile_p_values(*pair, level) for level in (0.5, 0.95)]
     alarms = np.array([min(corrected(list(row))) < ALPHA for row in np.array(tests).T])
     low, _, text = said(alarms)
+    print(text)
+    assert low <= ALPHA, text
+
+
+def test_errors_that_come_in_whole_sessions_are_called_changed_in_at_most_5_of_100_cases() -> None:
+    low, _, text = said(np.array([p_value(*pair) < ALPHA for pair in session_error_pairs()]))
     print(text)
     assert low <= ALPHA, text
 
@@ -151,18 +182,23 @@ def test_another_mix_of_endpoints_is_called_a_change_in_at_most_5_of_100_cases()
         alarms.append(found[1] < ALPHA)
     low, high, text = said(np.array(alarms))
     print(text)
-    assert low <= ALPHA <= high, text
+    assert low <= ALPHA, text
+    assert high >= LEAST_RATE, text
 
 
-def test_ten_percent_more_latency_are_found_in_80_of_100_cases_with_4000_traces_a_side() -> None:
-    """At the 95th percentile, of a lognormal latency whose p95 is 2.7 times its median, corrected as three tests are."""
-    _, high, text = said(quantile_p_values(Group(lognormal(4000)), Group(1.1 * lognormal(4000)), 0.95) < ALPHA / 3)
+MOST_TESTS = 9
+"""Error rate, p50 and p95, spans, tokens in and out, cost, p50 and p95 of the time to the first token: Holm's correction of the least p-value."""
+
+
+def test_ten_percent_more_latency_are_found_in_80_of_100_cases_with_5000_traces_a_side() -> None:
+    """At the 95th percentile, of a lognormal latency whose p95 is 2.7 times its median."""
+    _, high, text = said(quantile_p_values(Group(lognormal(5000)), Group(1.1 * lognormal(5000)), 0.95) < ALPHA / MOST_TESTS)
     print(text)
     assert high >= 0.8, text
 
 
 def test_a_doubled_error_rate_of_one_percent_is_found_in_80_of_100_cases_with_4000_traces_a_side() -> None:
-    _, high, text = said(rate_p_values(0.01, 0.02, 4000) < ALPHA / 3)
+    _, high, text = said(rate_p_values(0.01, 0.02, 4000) < ALPHA / MOST_TESTS)
     print(text)
     assert high >= 0.8, text
 

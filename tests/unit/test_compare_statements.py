@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from spanhouse.query import FilterError
-from spanhouse.query.compare.aggregate import Thresholds, compile_counts, compile_samples
+from spanhouse.query.compare.aggregate import Thresholds, compile_counts, compile_extent, compile_newest, compile_samples
 from spanhouse.query.compare.metrics import metrics_of
 from spanhouse.query.compare.question import clause, name_of, read_field, read_question
+from spanhouse.query.compare.series import compile_bins, compile_periods
+from spanhouse.query.compare.spans import compile_first_token
 from spanhouse.query.predicate import MapField
 from spanhouse.query.resolve import read_filter
 
@@ -17,19 +17,28 @@ HOSTILE = "x' OR 1=1 --`\"\\"
 
 
 def test_keys_and_values_of_the_user_s_are_parameters_of_every_statement() -> None:
-    asked = read_question(
-        f"{HOSTILE}by", f"{HOSTILE}base", f"{HOSTILE}new", "metadata.k = 'x'' OR 1=1 --'", per=f"{HOSTILE}per", metrics=[f"{HOSTILE}metric"]
+    question = read_question(
+        f"{HOSTILE}by",
+        f"{HOSTILE}base",
+        f"{HOSTILE}new",
+        "metadata.k = 'x'' OR 1=1 --'",
+        per=f"{HOSTILE}per",
+        metrics=[f"{HOSTILE}metric", f"span.attributes.{HOSTILE}"],
     )
-    metrics = metrics_of(asked.metrics)
+    metrics = metrics_of(question.metrics)
     limits: Thresholds = {("latency", 0.5): 1.5, ("latency", 0.95): {f"{HOSTILE}slice": 2.5}}
-    for question in (asked, replace(asked, several=False)):
-        for statement in (
-            compile_samples(question, metrics),
-            compile_samples(question, metrics, split=question.per),
-            compile_counts(question, metrics, limits, split=question.per),
-        ):
-            assert "OR 1=1" not in statement.sql
-            assert any("OR 1=1" in str(value) for value in statement.parameters.values())
+    for statement in (
+        compile_samples(question, metrics),
+        compile_samples(question, metrics, split=question.per),
+        compile_counts(question, metrics, limits, split=question.per),
+        compile_newest(question),
+        compile_extent(question),
+        compile_bins(question, ("x' OR 1=1",)),
+        compile_periods(question, ("x' OR 1=1",), 0, 1),
+        compile_first_token(("x' OR 1=1",), (0, 1)),
+    ):
+        assert "OR 1=1" not in statement.sql
+        assert any("OR 1=1" in str(value) for value in statement.parameters.values())
 
 
 @pytest.mark.parametrize(

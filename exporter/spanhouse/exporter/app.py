@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.gate import Gate
 from spanhouse.exporter.heaps import share_heaps
 from spanhouse.exporter.listeners import listening
+from spanhouse.exporter.priority import engine_threads
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.receivers import receivers
 from spanhouse.exporter.service import ExportService
 from spanhouse.exporter.sink import acknowledging, draining
 from spanhouse.exporter.status_line import status_line
 from spanhouse.exporter.tokens import Right, TokenFile
+from spanhouse.exporter.upkeep import Upkeep
 from spanhouse.schema import serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.serving import Serving
@@ -34,8 +37,8 @@ from spanhouse.schema.serving import Serving
 _log = logging.getLogger(__name__)
 
 
-MakeConsole = Callable[[Execute], App]
-"""Makes the console's application; it is given what runs statements on the store, in one thread at a time."""
+MakeConsole = Callable[[Execute, Upkeep], App]
+"""Makes the console's application; it is given what runs statements on the store, in one thread at a time, and what looks after it."""
 
 
 def run(config: ServeConfig, make_console: MakeConsole | None = None) -> None:
@@ -66,9 +69,10 @@ async def _serve(config: ServeConfig, make_console: MakeConsole | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
-        store = stack.enter_context(OpenStore(config.store, config.engine))
-        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens))
-        console = stack.enter_context(_console(config, store, access, make_console))
+        engine = stack.enter_context(engine_threads(1, "engine"))
+        store = stack.enter_context(await loop.run_in_executor(engine, OpenStore, config.store, config.engine))
+        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, access.tokens, engine))
+        console = stack.enter_context(_console(config, store, access, make_console, engine))
         at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, console, access=access, readiness=readiness))
         found = Serving(
             pid=os.getpid(),
@@ -113,12 +117,12 @@ async def _receiving(
 
 
 @asynccontextmanager
-async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncIterator[ClickHouseHttp | None]:
+async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Executor) -> AsyncIterator[ClickHouseHttp | None]:
     """The application of the ClickHouse-compatible endpoint; None over a ClickHouse server, which has its own."""
     if config.store.directory is None or config.clickhouse_http == OFF:
         yield None
         return
-    reader = Reader(config.store.directory, config.store.database)
+    reader = await asyncio.get_running_loop().run_in_executor(engine, Reader, config.store.directory, config.store.database)
     app = ClickHouseHttp(
         reader,
         authorize=tokens.holder(Right.READ) if config.token_file else None,
@@ -132,7 +136,7 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile) -> AsyncItera
 
 
 @contextmanager
-def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeConsole | None) -> Iterator[App | None]:
+def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeConsole | None, engine: Executor) -> Iterator[App | None]:
     """The console's application, with a connection of its own."""
     if make is None or config.console == OFF:
         yield None
@@ -140,9 +144,11 @@ def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeCo
     with store.another_client() as client:
 
         def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-            return client.query(sql, parameters=dict(parameters or {})).result_rows
+            with store.writing:
+                return engine.submit(client.query, sql, parameters=dict(parameters or {})).result().result_rows
 
-        yield Gate(make(execute), access.tokens)
+        with engine_threads(1, "upkeep") as threads:
+            yield Gate(make(execute, Upkeep(store, threads)), access.tokens)
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:

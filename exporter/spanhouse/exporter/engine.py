@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from spanhouse.exporter.backups import backups_of
 from spanhouse.exporter.directory import own
 from spanhouse.schema import embedded, migrations, serving
 from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
@@ -28,6 +30,7 @@ class OpenStore:
     Attributes:
         store: its address.
         client: a connection that may write; for one thread at a time.
+        writing: held by whoever writes spans or tags, and by a backup, beside which nobody may.
     """
 
     def __init__(self, store: Store, bounds: Bounds = DEFAULT_BOUNDS) -> None:
@@ -41,6 +44,7 @@ class OpenStore:
             StoreError: another process owns it, it can't be reached, or its tables are not this version's.
         """
         self.store = store
+        self.writing = threading.Lock()
         self._bounds = bounds
         self._lock = _lock(store.directory) if store.directory is not None else None
         if store.directory is not None:
@@ -93,11 +97,13 @@ def _connect(store: Store, bounds: Bounds) -> Client:
     try:
         if store.directory is not None and store.database != DEFAULT_DATABASE:
             # A database is chosen when connecting, so it has to be there before. Its name was checked to be an identifier.
-            admin = clickhouse_connect.get_client(**embedded.client_arguments(store.directory, DEFAULT_DATABASE, bounds=bounds))
+            backups = backups_of(store.directory)
+            admin = clickhouse_connect.get_client(**embedded.client_arguments(store.directory, DEFAULT_DATABASE, bounds=bounds, backups=backups))
             admin.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": store.database})
             admin.close()
         if store.directory is not None:
-            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, store.database, bounds=bounds))
+            backups = backups_of(store.directory)
+            return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, store.database, bounds=bounds, backups=backups))
         # The driver takes an https:// address for http on another port, unless it is told.
         return clickhouse_connect.get_client(dsn=store.dsn, interface=store.scheme, autogenerate_session_id=False)
     except ClickHouseError as error:

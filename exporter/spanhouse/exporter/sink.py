@@ -37,7 +37,7 @@ async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readin
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
     """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
     with _root(config) as root:
-        drain = Drain(root, Writer(store.client, StoredRequests(root.path), root.identity), batch_bytes=config.batch_bytes)
+        drain = Drain(root, Writer(store.client, StoredRequests(root.path), root.identity, store.writing), batch_bytes=config.batch_bytes)
         try:
             yield
         finally:
@@ -80,7 +80,7 @@ async def _seal(log: SpoolLog, readiness: Readiness) -> None:
 
 @asynccontextmanager
 async def _into_store(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
-    writer = Writer(store.client, StoredRequests(None))
+    writer = Writer(store.client, StoredRequests(None), turn=store.writing)
     batcher = Batcher(
         lambda requests: writer.insert(Batch.of(requests)),
         linger_seconds=config.batch_linger_seconds,

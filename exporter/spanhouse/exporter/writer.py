@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -80,10 +81,12 @@ class Writer:
         client: a connection that may write.
         stored: the requests that were stored lately; they are not stored again.
         mark: by which inserts of an earlier process are known; it is their ``log_comment``.
+        turn: held while it writes; None if nobody else minds.
     """
 
-    def __init__(self, client: Client, stored: StoredRequests, mark: str | None = None) -> None:
+    def __init__(self, client: Client, stored: StoredRequests, mark: str | None = None, turn: AbstractContextManager[object] | None = None) -> None:
         self._client = client
+        self._turn = turn or nullcontext()
         self._stored = stored
         self._mark = f"spanhouse {mark or os.urandom(8).hex()}"
         self._settings = {**otlp_insert_settings(), "log_comment": self._mark}
@@ -105,8 +108,9 @@ class Writer:
         RESENT_REQUESTS.inc(len(batch.bodies) - len(fresh))
         if not fresh:
             return outcomes
-        for index, outcome in zip(fresh, self._insert_fresh(batch.only(fresh)), strict=True):
-            outcomes[index] = outcome
+        with self._turn:
+            for index, outcome in zip(fresh, self._insert_fresh(batch.only(fresh)), strict=True):
+                outcomes[index] = outcome
         self._remember([batch.digests[index] for index in fresh if outcomes[index] is None])
         self._doubtful.add([batch.digests[index] for index in fresh if outcomes[index] is not None])
         return outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Final
 
 from rich.text import Text
@@ -31,7 +32,7 @@ def run(arguments: Namespace) -> int:
     words, since = (arguments.by, arguments.where), arguments.since or None
     read_question(words[0], where=words[1], since=since)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
-        found = client.bisect(*words, since=since)
+        found = client.bisect(*words, since=since, repository=arguments.repository or Path())
     if not found.versions:
         raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
     titles, rows = [column.title for column in _COLUMNS], [_cells(change) for change in found.changes]
@@ -41,7 +42,10 @@ def run(arguments: Namespace) -> int:
 
 
 def _show(found: Bisection) -> None:
-    show(safe(f"{len(found.versions)} values of {found.by}, from {short(found.versions[0])} to {short(found.versions[-1])}"))
+    order = f"the history in {found.history}" if found.history else "their first traces"
+    show(safe(f"{len(found.versions)} values of {found.by} in the order of {order}, {short(found.versions[0])} to {short(found.versions[-1])}"))
+    if found.strangers:
+        show(safe(f"not in that history, so put where they were first seen: {', '.join(map(short, found.strangers))}"))
     show_table(_COLUMNS, [[*_cells(change)[:-1], styled(change.verdict)] for change in found.changes])
     print()
     telling = [change for change in found.changes if change.verdict is not Verdict.NO_EVIDENCE]

@@ -6,7 +6,8 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -17,6 +18,7 @@ from spanhouse.cli.text import local_time, one_line
 from spanhouse.cli.traces import SHORT_COMMIT
 from spanhouse.query import Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare import text
+from spanhouse.query.compare.plot import check_plot_path, plot_comparison
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.verdict import ERROR_RATE
 
@@ -43,21 +45,38 @@ _SIDES: Final = (
     Column(title="first seen", spare=4),
 )
 _SHOWN_SLICES: Final = 20
+_ALLOWING: Final = {
+    "max-error-increase": (ERROR_RATE,),
+    "max-p50-increase": ("latency p50",),
+    "max-p95-increase": ("latency p95",),
+    "max-first-token-increase": ("time to first token p50", "time to first token p95"),
+    "max-tokens-increase": ("input tokens p50", "output tokens p50"),
+    "max-cost-increase": ("cost p50",),
+}
+"""Option -> the numbers that it lets rise."""
 _SHA: Final = re.compile("[0-9a-f]{40}")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
 
 
 def run(arguments: Namespace) -> int:
     """Print the table or the comparison; with ``--fail-on-regression`` exit with 1 if the new version is worse."""
-    allowed = {ERROR_RATE: _percent(arguments.max_error_increase, "max-error-increase")}
-    allowed["latency p95"] = _percent(arguments.max_p95_increase, "max-p95-increase")
+    allowed = {metric: _percent(getattr(arguments, option.replace("-", "_")), option) for option, metrics in _ALLOWING.items() for metric in metrics}
     if arguments.fail_on_regression and not arguments.new:
         raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
     words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
-    options = {"since": arguments.since or None, "per": arguments.per or None, "metrics": _names(arguments.metric), "stratify": arguments.stratify}
+    picture = arguments.plot and check_plot_path(arguments.plot)
+    options: dict[str, Any] = {
+        "since": arguments.since or None,
+        "per": arguments.per or None,
+        "metrics": _names(arguments.metric),
+        "stratify": arguments.stratify,
+        "series": picture is not None,
+    }
     read_question(*words, **options)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
         found = client.compare(*words, **options)
+    if picture is not None and found.series is not None:
+        _draw(found, picture)
     if isinstance(found, Table):
         if not found.complete:
             print(f"spanhouse: {len(found.sides)} values are shown, those with the most traces", file=sys.stderr)
@@ -67,13 +86,20 @@ def run(arguments: Namespace) -> int:
     return Exit.NOTHING if arguments.fail_on_regression and any(_regressed(finding, allowed) for finding in found.findings) else Exit.DONE
 
 
+def _draw(found: Table | Comparison, picture: Path) -> None:
+    try:
+        plot_comparison(found, picture)
+    except OSError as error:
+        raise CommandError(f"--plot {picture}: {error.strerror or error}") from None
+    print(f"spanhouse: the picture is in {picture}", file=sys.stderr)
+
+
 def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
     """Whether a number got worse by more than is allowed."""
     if finding.verdict is not Verdict.WORSE or finding.change is None:
         return False
-    if finding.unit == text.SHARE:
-        return finding.change.value > allowed.get(finding.metric, 0)
-    return finding.relative is None or finding.relative > allowed.get(finding.metric, 0) or finding.metric not in allowed
+    rise = finding.change.value if finding.unit == text.SHARE else finding.relative
+    return finding.metric not in allowed or rise is None or rise > allowed[finding.metric]
 
 
 def _percent(given: str, option: str) -> float:
@@ -130,7 +156,9 @@ def _print_comparison(found: Comparison, form: str) -> None:
             print_csv(titles, rows)
         case "markdown":
             print(f"### {one_line(found.new.value)} against {one_line(found.base.value)}: {found.verdict}\n")
-            print(f"{one_line(found.reason)}\n")
+            for line in _telling(found):
+                print(f"- {one_line(line)}")
+            print()
             print_markdown(titles, rows)
             if found.slices:
                 print()
@@ -148,11 +176,10 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     show(safe(f"base {base}: {found.base.traces:,} traces; new {new}: {found.new.traces:,} traces"), indent=indent)
     show_table(_FINDINGS, [[*_cells(finding)[:-1], styled(finding.verdict)] for finding in found.findings], indent=indent)
     print()
-    telling = [finding for finding in found.findings if finding.verdict is found.verdict and finding.verdict in {Verdict.WORSE, Verdict.BETTER}]
-    if telling:
+    if found.verdict in {Verdict.WORSE, Verdict.BETTER}:
         show(Text.assemble(safe(f"{new} is "), styled(found.verdict)), indent=indent)
-        for finding in telling:
-            show(safe(f"  {finding.metric}: {finding.reason}"), indent=indent)
+        for line in _telling(found):
+            show(safe(f"  {line}"), indent=indent)
     else:
         show(Text.assemble(styled(found.verdict), safe(f": {found.reason}")), indent=indent)
     if found.slices:
@@ -164,6 +191,13 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     print()
     for line in _notes(found):
         show(safe(line), indent=indent)
+
+
+def _telling(found: Comparison) -> list[str]:
+    """What the verdict rests on."""
+    if found.verdict not in {Verdict.WORSE, Verdict.BETTER}:
+        return [found.reason]
+    return [f"{finding.metric}: {finding.reason}" for finding in found.findings if finding.verdict is found.verdict]
 
 
 def _slice_titles(found: Comparison) -> Sequence[str]:
@@ -183,7 +217,8 @@ def short(value: str) -> str:
 def _notes(found: Comparison) -> Iterator[str]:
     yield from (f"note: {line}" for line in found.confounds)
     guilty = [finding for finding in found.slices if finding.verdict is Verdict.WORSE]
-    for finding in guilty or found.findings:
+    placed = {finding.metric for finding in guilty}
+    for finding in (*guilty, *(finding for finding in found.findings if finding.metric not in placed)):
         if finding.verdict is Verdict.WORSE and finding.examples:
             of = finding.metric if finding.slice is None else f"{finding.metric} of {finding.slice}"
             yield f"see ({of}): spanhouse search {quoted(finding.examples)}"

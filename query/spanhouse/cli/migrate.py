@@ -11,7 +11,7 @@ from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import show_step
-from spanhouse.cli.stores import given_store, tables
+from spanhouse.cli.stores import given_store, looked_after, tables
 from spanhouse.schema import adopt, migrations, retention, verify
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.migrations import Migration
@@ -30,6 +30,12 @@ def run(arguments: Namespace) -> int:
         raise CommandError(f"cluster {cluster!r}: not a name of a cluster")
     if arguments.verify:
         return _verify(store, cluster)
+    if days and store.embedded and not arguments.plan:
+        with looked_after(arguments.store, "retention", {"days": days}) as told:
+            if told is not None:  # by a server, whose tables are up to date
+                for event in told:
+                    _show_kept(event["keeps"], event["days"])
+                return Exit.DONE
     with tables(store, create=not arguments.plan, cluster=cluster) as execute:
         if arguments.plan or execute is None:
             pending = migrations.load() if execute is None else migrations.plan(execute)
@@ -53,10 +59,14 @@ def _say(what: Migration | str) -> None:
         print(what, file=sys.stderr, flush=True)
 
 
+def _show_kept(name: str, days: int) -> None:
+    print(f"{name} keeps {f'{days} days' if days else 'everything'}")
+
+
 def _besides(execute: Execute, arguments: Namespace, days: Mapping[str, int], cluster: str | None, *, upgraded: bool) -> None:
     for name, count in days.items():
         retention.keep(execute, name, count, cluster=cluster)
-        print(f"{name} keeps {f'{count} days' if count else 'everything'}")
+        _show_kept(name, count)
     if upgraded and int(str(execute(_SPANS_BEFORE)[0][0])):
         print("`spanhouse backfill` fills new tables for the spans that were stored before", file=sys.stderr)
     if arguments.adopt:

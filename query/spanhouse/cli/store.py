@@ -16,13 +16,16 @@ from clickhouse_connect.driver.client import Client
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step
-from spanhouse.cli.stores import execute_by, given_store, opened, readable_store
-from spanhouse.exporter.directory import make, replace, sync
+from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store
+from spanhouse.exporter.backups import finish, move
+from spanhouse.exporter.directory import make
 from spanhouse.exporter.spool import layout
-from spanhouse.schema import backup, check, migrations, parts
+from spanhouse.schema import backup, migrations, parts, upkeep
+from spanhouse.schema.execute import Execute
 from spanhouse.schema.parts import Partition, Size
 from spanhouse.schema.push import push
 from spanhouse.schema.store import Store, default_spool
+from spanhouse.schema.upkeep import Event
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
@@ -82,31 +85,36 @@ def _bytes(count: float) -> str:
 
 def _check(arguments: Namespace) -> int:
     store = given_store(arguments.store)
-    with _whole(store) as client:
-        found = 0
-        for problem in check.problems(execute_by(client)):
-            print(problem, flush=True)
-            found += 1
-    if found:
-        raise CommandError(f"{store}: {found} problems", Exit.STORE)
+    with _events(arguments, "check", upkeep.check) as events:
+        for event in events:
+            if "problem" in event:
+                print(event["problem"], flush=True)
+    if event["problems"]:
+        raise CommandError(f"{store}: {event['problems']} problems", Exit.STORE)
     print(f"{store}: every part is whole, and so is what is derived from spans; `spanhouse migrate --verify` compares the tables' definitions")
     return Exit.DONE
 
 
 def _compact(arguments: Namespace) -> int:
-    store = given_store(arguments.store)
-    with _whole(store) as client:
-        execute = execute_by(client)
-        before = sum(one.bytes for one in parts.partitions(execute))
-        count = parts.compact(execute, report=_show_compacting)
-        after = sum(one.bytes for one in parts.partitions(execute))
-    print(f"{store}: {count} partitions merged, {_bytes(before)} are {_bytes(after)} now")
+    with _events(arguments, "compact", upkeep.compact) as events:
+        for event in events:
+            if "place" in event:
+                name = event["table"] if event["partition"] == "tuple()" else f"{event['table']} {event['partition']}"
+                print(f"{event['place']}/{event['of']}  {name}: {event['parts']} parts, {_bytes(event['bytes'])}", flush=True)
+    sizes = f"{_bytes(event['bytes_before'])} are {_bytes(event['bytes_after'])} now"
+    print(f"{given_store(arguments.store)}: {event['merged']} partitions merged, {sizes}")
     return Exit.DONE
 
 
-def _show_compacting(one: Partition, place: int, of: int) -> None:
-    name = one.table if one.partition == "tuple()" else f"{one.table} {one.partition}"
-    print(f"{place}/{of}  {name}: {one.parts} parts, {_bytes(one.bytes)}", flush=True)
+@contextmanager
+def _events(arguments: Namespace, action: str, steps: Callable[[Execute], Iterator[Event]]) -> Iterator[Iterator[Event]]:
+    """The steps of what is done to a store: by the server that has it open, else here."""
+    with looked_after(arguments.store, action) as told:
+        if told is not None:
+            yield told
+            return
+    with _whole(given_store(arguments.store)) as client:
+        yield steps(execute_by(client))
 
 
 def _push(arguments: Namespace) -> int:
@@ -141,21 +149,41 @@ def _push(arguments: Namespace) -> int:
 
 def _backup(arguments: Namespace) -> int:
     store, directory = given_store(arguments.store), Path(arguments.target).absolute()
-    if not store.embedded:
-        raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise CommandError(f"store backup: {directory} is not empty; name a new directory")
+    with looked_after(arguments.store, "backup") as told:
+        if told is not None:
+            (done,) = told
+            return _take_over(done, directory)
+    if not store.embedded:
+        raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
     waiting = sum(path.stat().st_size for path in layout.sealed(default_spool(store)))
     with _whole(store, backups=directory) as client:
         make(directory)
         written = backup.backup(execute_by(client), store.database)
-    for path in directory.rglob("*"):
-        sync(path)
-    replace(directory / backup.FILE_NAME, written.to_json().encode())
+    finish(directory, written)
     if waiting:
         print(f"{waiting} bytes wait in the spool beside the store, and are not in the backup: `spanhouse serve` stores them", file=sys.stderr)
-    print(f"{store} is in {directory}, {written.spans:,} spans; `spanhouse store restore {directory} --store chdb:///new/directory` reads it")
+    _show_backup(directory, written.spans)
     return Exit.DONE
+
+
+def _take_over(done: Event, directory: Path) -> int:
+    """Put the backup that the server has written beside its store where it is wanted."""
+    written = Path(done["directory"])
+    if not written.is_dir():
+        print(f"the backup is on the server's machine, in {written}, {done['spans']:,} spans", file=sys.stderr)
+        return Exit.DONE
+    try:
+        move(written, directory)
+    except OSError as error:
+        raise CommandError(f"store backup: it is in {written}, and can't be put into {directory}: {(error.strerror or str(error)).lower()}") from None
+    _show_backup(directory, done["spans"])
+    return Exit.DONE
+
+
+def _show_backup(directory: Path, spans: int) -> None:
+    print(f"{spans:,} spans are in {directory}; `spanhouse store restore {directory} --store chdb:///new/directory` reads it")
 
 
 def _restore(arguments: Namespace) -> int:

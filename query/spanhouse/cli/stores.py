@@ -23,6 +23,7 @@ from spanhouse.query.connection import connect
 from spanhouse.schema import embedded, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
+from spanhouse.schema.upkeep import Event
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for url [^()]*\)$", re.DOTALL)
@@ -124,6 +125,22 @@ def _connect(store: Store, database: str, backups: Path | None = None) -> Client
             return clickhouse_connect.get_client(**embedded.client_arguments(store.directory, database, backups=backups))
     # Without the interface, an https DSN would be spoken to in plain HTTP.
     return clickhouse_connect.get_client(dsn=store.dsn, interface=urlsplit(store.dsn).scheme, database=database, autogenerate_session_id=False)
+
+
+@contextmanager
+def looked_after(dsn: str | None, action: str, body: object = None) -> Iterator[Iterator[Event] | None]:
+    """What the running server tells that has what ``--store`` names open, of its upkeep; None if it is open to this process.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    found = given_store(_readable(given_store(dsn).dsn))
+    if found.embedded:
+        yield None
+        return
+    with closing(connect(found.dsn)) as connection:
+        server = connection.api()
+        yield None if server is None else server[0].look_after(server[1], action, body)
 
 
 def readable_store(dsn: str | None) -> Store:

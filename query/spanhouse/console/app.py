@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from spanhouse.query.errors import FilterError
 from spanhouse.query.tags import write_tag
-from spanhouse.schema.execute import Execute
+from spanhouse.schema import retention
+from spanhouse.schema.execute import Execute, MigrationError
+from spanhouse.schema.upkeep import Event
 
 _log = logging.getLogger(__name__)
 
@@ -23,9 +25,19 @@ _MAX_BODY_BYTES: Final = 128 * 1024
 _WAITING: Final = 100
 """Edits that wait for one another; a further one is told to come again."""
 _ROOT: Final = "/api/v1/"
+_STORE: Final = b"/api/v1/store/"
+_ACTIONS: Final = frozenset({"backup", "check", "compact", "retention"})
 
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Upkeep(Protocol):
+    """Looks after the store; for one caller at a time."""
+
+    def run(self, action: str, days: Mapping[str, int]) -> AsyncIterator[Event]:
+        """Check, compact, back up, or keep tables for so many days; the last event is the outcome or has ``error``."""
+        ...
 
 
 @dataclass
@@ -38,17 +50,21 @@ class _RefusedError(Exception):
 
 
 class Console:
-    """``PUT`` and ``DELETE /api/v1/traces/{id}/tags/{key}``, described by ``GET /api/v1/openapi.json``.
+    """``PUT`` and ``DELETE /api/v1/traces/{id}/tags/{key}``, and ``POST /api/v1/store/{action}``, described by ``GET /api/v1/openapi.json``.
 
-    An edit is answered when it is on the disk. Edits run one after another, on one connection.
+    An edit is answered when it is on the disk. Edits run one after another, on one connection. What is done to the store is told step by step,
+    one line of JSON each.
 
     Args:
         execute: runs a statement on the store; no one else uses it.
+        upkeep: looks after the store.
     """
 
-    def __init__(self, execute: Execute) -> None:
+    def __init__(self, execute: Execute, upkeep: Upkeep) -> None:
         self._execute = execute
+        self._upkeep = upkeep
         self._one = asyncio.Lock()
+        self._looking_after = asyncio.Lock()
         self._waiting = 0
         self._description = (resources.files(__package__) / "openapi.json").read_bytes()
 
@@ -56,6 +72,9 @@ class Console:
         """Answer one request."""
         headers = []
         try:
+            if scope["raw_path"].startswith(_STORE):
+                await self._look_after(scope["method"], scope["raw_path"].removeprefix(_STORE).decode("ascii", "replace"), receive, send)
+                return
             status, body = await self._answer(scope["method"], scope["raw_path"], receive)
         except _RefusedError as refused:
             status, body = refused.status, _json({"error": refused.message})
@@ -78,6 +97,21 @@ class Console:
                 _only(method, "PUT", "DELETE")
                 return await self._edit(_text(trace_id), _text(key), await _read_value(receive) if method == "PUT" else None)
         raise _RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this path: GET /api/v1/openapi.json says what there is")
+
+    async def _look_after(self, method: str, action: str, receive: _Receive, send: _Send) -> None:
+        """One line of JSON for each step, at once; the answer has begun before it is known how it ends."""
+        if action not in _ACTIONS:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, f"a store has {', '.join(sorted(_ACTIONS))}: GET /api/v1/openapi.json says more")
+        _only(method, "POST")
+        days = await _read_days(receive) if action == "retention" else {}
+        if self._looking_after.locked():
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store is being looked after already: try again")
+        headers = [(b"content-type", b"application/x-ndjson"), (b"x-content-type-options", b"nosniff")]
+        async with self._looking_after:
+            await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
+            async for event in self._upkeep.run(action, days):
+                await send({"type": "http.response.body", "body": _json(event), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _edit(self, trace_id: str, key: str, value: str | None) -> tuple[HTTPStatus, bytes]:
         try:
@@ -118,6 +152,33 @@ async def _read_value(receive: _Receive) -> str:
     Raises:
         ConnectionResetError: the client has left.
     """
+    match await _read_json(receive):
+        case {"value": str(value), **rest} if not rest:
+            return value
+    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"value": "TEXT"} as JSON')
+
+
+async def _read_days(receive: _Receive) -> Mapping[str, int]:
+    """How long to keep what, in a body ``{"days": {"otel_traces": 30}}``.
+
+    Raises:
+        ConnectionResetError: the client has left.
+    """
+    match await _read_json(receive):
+        case {"days": dict(days), **rest} if not rest and all(type(count) is int for count in days.values()):
+            try:
+                return retention.parse(",".join(f"{name}={count}" for name, count in days.items()))
+            except MigrationError as error:
+                raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
+    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"days": {NAME: DAYS}} as JSON')
+
+
+async def _read_json(receive: _Receive) -> object:
+    """A request's body; None if it is not JSON.
+
+    Raises:
+        ConnectionResetError: the client has left.
+    """
     body = b""
     more = True
     while more:
@@ -129,12 +190,10 @@ async def _read_value(receive: _Receive) -> str:
         if len(body) > _MAX_BODY_BYTES:
             raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {_MAX_BODY_BYTES} bytes")
     try:
-        match json.loads(body):
-            case {"value": str(value), **rest} if not rest:
-                return value
+        found: object = json.loads(body)
     except (ValueError, RecursionError):
-        pass
-    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"value": "TEXT"} as JSON')
+        return None
+    return found
 
 
 def _json(value: object) -> bytes:

@@ -4,6 +4,7 @@ from spanhouse.query.analyze import Step
 from spanhouse.query.anonymous import anonymous
 from spanhouse.query.async_client import AsyncMatches, AsyncTraceClient
 from spanhouse.query.client import TraceClient, search_traces
+from spanhouse.query.compare.plot import plot_comparison
 from spanhouse.query.compare.report import Bisection, Change, Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare.trees import SpanPair, TraceDiff
 from spanhouse.query.compile_ import compile_filter
@@ -45,5 +46,6 @@ __all__ = [
     "Verdict",
     "anonymous",
     "compile_filter",
+    "plot_comparison",
     "search_traces",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -62,6 +63,39 @@ class Api:
         if answer.status == 400:
             raise FilterError(said)
         raise StoreUnavailableError(f"the server at {root} did not edit the tag: {said}")
+
+    def look_after(self, root: str, action: str, body: object = None) -> Iterator[Mapping[str, Any]]:
+        """Have the server look after its store; gives each step when it is done, the outcome last (see ``schema.upkeep``).
+
+        Args:
+            root: where the API is.
+            action: ``check``, ``compact``, ``backup`` or ``retention``.
+            body: of the request, as JSON has it; None for none.
+
+        Raises:
+            StoreUnavailableError: the server does not let the caller do that, fails, or ends on the way.
+        """
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
+        url = f"{root}/store/{action}"
+        sent = {
+            "body": None if body is None else json.dumps(body).encode(),
+            "headers": self._headers,
+            "timeout": Timeout(connect=_SECONDS, read=None),
+        }
+        try:
+            with closing(self._http.request("POST", url, retries=False, redirect=False, preload_content=False, **sent)) as answer:
+                if answer.status != 200:
+                    said = _error_of(answer.read()) or f"status {answer.status}"
+                    raise StoreUnavailableError(f"the server at {root} does not {action}: {said}")
+                for line in answer:
+                    event = json.loads(line)
+                    if "error" in event:
+                        raise StoreUnavailableError(f"{action}: {event['error']}")
+                    yield event
+        except (HTTPError, ValueError) as error:
+            raise StoreUnavailableError(f"the server at {root} ended on the way ({type(error).__name__}): its log says why") from None
 
     def _ask(self, method: str, url: str, body: bytes | None = None) -> Any:
         from urllib3.exceptions import HTTPError

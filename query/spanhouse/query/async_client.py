@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, update_wrapper
 from itertools import islice
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from spanhouse.query.client import TraceClient
 from spanhouse.query.models import Trace
@@ -15,7 +15,8 @@ from spanhouse.query.results import Matches, Page
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_AT_ONCE = 100
+_LOOK_AGAIN_SECONDS: Final = 0.01
+_AT_ONCE: Final = 100
 """Traces that are taken over from the thread at a time."""
 
 
@@ -94,6 +95,12 @@ class AsyncTraceClient:
             return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
             # What waits will not begin; what runs is ended, and then the thread is free again.
-            if not running.cancel() and not running.done():
-                self._client.cancel()
+            if not running.cancel():
+                await asyncio.shield(self._end(running))
             raise
+
+    async def _end(self, running: Future[Any]) -> None:
+        """End what runs, be it between two statements now."""
+        while not running.done():
+            await asyncio.to_thread(self._client.cancel)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_, compile_groups
 from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import check_patterns, count, read_extent, read_rows, spans_of, to_traces
+from spanhouse.query.fetch import any_several, check_patterns, count, read_extent, read_rows, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
 from spanhouse.query.limits import Limits
@@ -126,7 +127,8 @@ class TraceClient:
             limit: most values to give, 1 to 50000.
 
         Returns:
-            Value to number of traces, the most frequent first, then by value; None stands for traces without the key.
+            Value to number of traces, the most frequent first, then by value; None stands for traces without the key, or with an
+            empty value.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -135,7 +137,8 @@ class TraceClient:
         field = read_key(key)
         search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
         check_patterns(self._connection, filter_string)
-        rows = self._connection.run(compile_groups(search, field, limit=check_max_results(limit, "limit")))
+        most = check_max_results(limit, "limit")
+        rows = self._connection.run(compile_groups(search, field, limit=most, several=any_several(self._connection)))
         return {value: int(traces) for value, traces in rows}
 
     def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:
@@ -226,6 +229,7 @@ class TraceClient:
         per: str | None = None,
         metrics: Sequence[str] = (),
         stratify: str | None = "name",
+        series: bool = False,
     ) -> Table | Comparison:
         """Compare versions. The engine aggregates; no trace is fetched.
 
@@ -237,8 +241,10 @@ class TraceClient:
             where: filter of the traces to look at; None and '' for all.
             since: how far back to look, such as ``7d``; None for everything.
             per: a key by whose values the traces are split, to find where a change is: ``name``, ``service``, ``model``, a metadata key.
-            metrics: further metadata keys (or ``tag.K``) whose values are numbers; ``KEY:higher`` where more is better.
+            metrics: further numbers: metadata keys, ``tag.K``, ``span.attributes.K`` (the mean over a trace's spans that have it), numbers of
+                the trace such as ``tokens.total``, and ``first-token``; ``KEY:higher`` where more is better.
             stratify: like is compared with like by this; None to compare all with all.
+            series: read what ``plot_comparison`` draws besides: the spread of the latencies, and how the numbers went over time.
 
         Returns:
             A ``Comparison`` with a verdict, or without two values a ``Table``, in order of first appearance.
@@ -247,18 +253,20 @@ class TraceClient:
             FilterError: a mistake in the arguments, or a value that no trace has.
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
-        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify)
+        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series)
         check_patterns(self._connection, where)
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found
 
-    def bisect(self, by: str, where: str | None = None, *, since: str | None = None) -> Bisection:
-        """Find the version, in the order of first appearance, at which the error rate or the latency changed.
+    def bisect(self, by: str, where: str | None = None, *, since: str | None = None, repository: str | Path | None = None) -> Bisection:
+        """Find the version at which the error rate or the latency changed.
 
         Args:
             by: what tells versions apart, as in ``compare``.
             where: filter of the traces to look at; None and '' for all.
             since: how far back to look, such as ``7d``; None for everything.
+            repository: directory of a git clone whose history gives commits their order; None, or a clone that has none of them, for the order
+                of their first traces, which is that of all other keys.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -266,7 +274,7 @@ class TraceClient:
         """
         question = read_question(by, where=where, since=since)
         check_patterns(self._connection, where)
-        found: Bisection = _comparing().run_bisection(self._connection, question)
+        found: Bisection = _comparing().run_bisection(self._connection, question, None if repository is None else Path(repository))
         return found
 
     def diff(self, base: str, new: str) -> TraceDiff:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from spanhouse.query.conditions import exact, nullable
-from spanhouse.query.necessary import necessary, of_candidates
+from spanhouse.query.conditions import exact, hot_column, nullable
+from spanhouse.query.necessary import necessary, of_candidates, trace_ids
 from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import OneOf, TraceField, asks_of_spans
+from spanhouse.query.predicate import MapField, OneOf, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
@@ -45,48 +45,93 @@ def compile_filter(filter_string: str | None) -> Statement:
     return compile_(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, elsewhere: bool = True) -> Statement:
+def compile_(
+    search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, elsewhere: bool = True, several: bool = True
+) -> Statement:
     """The statement that gives matching traces, sorted, the columns ``COLUMNS`` followed by the order keys.
 
     Args:
         search: what is searched for.
         limit: most rows to give; None for all.
         offset: with ``limit``, rows to leave out first.
-        few: not many more traces than ``limit`` match, so that merging them whole costs less than doing it in two steps.
+        few: not many more traces than ``limit`` match, so that merging them costs less than telling which have to be.
         elsewhere: as ``necessary``.
+        several: as ``source``.
     """
     parameters = Parameters()
     keys = [nullable(sorting.field, parameters) for sorting in search.order]
     columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
-    where = list(conditions(search, parameters, keys, elsewhere=elsewhere))
     directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
     order = "ORDER BY " + ", ".join(directions)
-    lines = ["SELECT " + ", ".join(columns), "FROM traces"]
-    window = "" if limit is None else f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"
+    select = "SELECT " + ", ".join(columns)
+    rows = merged(search, parameters, keys, elsewhere=elsewhere) if few else source(search, parameters, keys, several=several)
     if limit is None:
-        lines += [*_where(where), order]
-    elif few:
-        lines += [*_where(where), order, window]
-    else:
-        # First the page's traces by what they are told apart and sorted by, then the columns of these few: merging them all is dear.
-        lines += ["WHERE TraceId IN (", "SELECT TraceId", "FROM traces", *_where(where), order, window, ")", order]
-    return Statement("\n".join(lines), parameters.bound())
+        return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
+    page = [order, f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"]
+    if not few:
+        # First the page's traces by what they are told apart and sorted by, then the columns of these few.
+        rows, page = "\n".join(["FROM traces_merged", "WHERE TraceId IN (", "SELECT TraceId", rows, *page, ")"]), [order]
+    return Statement("\n".join([select, rows, *page]), parameters.bound())
 
 
-def compile_count(search: Search) -> Statement:
-    """The statement that counts the matching traces; the order does not matter and ``after`` is not looked at."""
+def compile_count(search: Search, *, several: bool = True) -> Statement:
+    """The statement that counts the matching traces; the order does not matter and ``after`` is not looked at; ``several`` is as of ``source``."""
     parameters = Parameters()
-    counted = replace(search, after=None)
-    return Statement("\n".join(["SELECT count()", "FROM traces", *_where(list(conditions(counted, parameters)))]), parameters.bound())
+    return Statement(f"SELECT count()\n{source(replace(search, after=None), parameters, several=several)}", parameters.bound())
 
 
-def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statement:
-    """The statement that counts the matching traces by the value of a field, NULL where it is missing, the most frequent first."""
+def compile_groups(search: Search, field: TraceField, *, limit: int, several: bool = True) -> Statement:
+    """The statement that counts the matching traces by the value of a field, the most frequent first. A missing and an empty one is NULL."""
     parameters = Parameters()
-    value = nullable(field, parameters)
-    lines = [f"SELECT {value} AS Value, count() AS Traces", "FROM traces", *_where(list(conditions(replace(search, after=None), parameters)))]
+    value = hot_column(field) or nullable(field, parameters)
+    if isinstance(field, MapField):
+        value = f"nullIf({value}, '')"
+    lines = [f"SELECT {value} AS Value, count() AS Traces", source(replace(search, after=None), parameters, several=several)]
     lines += ["GROUP BY Value", "ORDER BY Traces DESC, Value ASC NULLS LAST", f"LIMIT {parameters.add(limit, 'UInt64')}"]
     return Statement("\n".join(lines), parameters.bound())
+
+
+def compile_several() -> Statement:
+    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited."""
+    return Statement("SELECT count() > 0 FROM trace_repeats", {})
+
+
+def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, several: bool = True) -> str:
+    """``FROM`` and what follows it: the rows of ``traces`` that match. All of them are looked at, the cheapest way.
+
+    Args:
+        search: which traces; its order is not looked at.
+        parameters: takes what is bound.
+        keys: SQL for the search's order, needed if it begins after a row.
+        several: whether there are traces of which more than one row tells, or that were edited: see ``compile_several``.
+    """
+    if next(trace_ids(search), None) is not None or any(map(asks_of_spans, search.clauses)):
+        return merged(search, parameters, keys)
+    judged = list(_judged(search, parameters, keys))
+    if not several:
+        return "\n".join(["FROM trace_rows", *_where(judged)])
+    repeats = "(SELECT Key FROM trace_repeats)"
+    rows = ["SELECT * EXCEPT (Key)", "FROM trace_rows", *_where([*judged, f"Key NOT IN {repeats}"])]
+    others = ["SELECT * EXCEPT (Key)", "FROM traces_merged", *_where([f"Key IN {repeats}", *necessary(search, parameters), *judged])]
+    return "\n".join(["FROM (", *rows, "UNION ALL", *others, ")"])
+
+
+def merged(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> str:
+    """The same for a search that names its traces, or narrows them to a few: those are merged, whether or not it takes that.
+
+    Args:
+        search: as of ``source``.
+        parameters: as of ``source``.
+        keys: as of ``source``.
+        elsewhere: as ``necessary``.
+    """
+    return "\n".join(["FROM traces_merged", *_where(list(conditions(search, parameters, keys, elsewhere=elsewhere)))])
+
+
+def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> Iterator[str]:
+    """The conditions on a row of ``traces`` that a search stands for, and those by which few traces are merged; arguments as of ``merged``."""
+    yield from _judged(search, parameters, keys, elsewhere=elsewhere)
+    yield from necessary(search, parameters, elsewhere=elsewhere)
 
 
 def _where(conditions: Sequence[str]) -> Iterator[str]:
@@ -94,8 +139,8 @@ def _where(conditions: Sequence[str]) -> Iterator[str]:
         yield f"{'  AND' if number else 'WHERE'} {condition}"
 
 
-def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> Iterator[str]:
-    """The conditions on a row of ``traces`` that a search stands for; ``keys`` are SQL for its order, needed if it begins after a row."""
+def _judged(search: Search, parameters: Parameters, keys: Sequence[str], *, elsewhere: bool = True) -> Iterator[str]:
+    """The conditions on a row of ``traces`` that a search stands for."""
     spans = of_candidates(search, parameters, elsewhere=elsewhere) if any(map(asks_of_spans, search.clauses)) else ""
     yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
     if search.services is not None:
@@ -106,7 +151,6 @@ def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (),
         yield f"Timestamp <= {parameters.nanoseconds(search.until_ns)}"
     if search.after is not None:
         yield _after(search.order, search.after, keys, parameters)
-    yield from necessary(search, parameters, elsewhere=elsewhere)
 
 
 def _after(order: Sequence[Sorting], values: Sequence[Key], keys: Sequence[str], parameters: Parameters) -> str:

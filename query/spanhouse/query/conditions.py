@@ -27,6 +27,7 @@ from spanhouse.query.predicate import (
     Version,
 )
 from spanhouse.query.statement import Parameters
+from spanhouse.schema.hot_keys import HOT_COLUMNS
 from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_ID, SENT_AS_TEXT
 
 
@@ -48,6 +49,8 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
         case SomeSpan(operand=operand):
             asked = exact(operand, parameters)
             return f"TraceId IN (SELECT TraceId FROM otel_traces WHERE {f'{spans} AND {asked}' if spans else asked})"
+        case Compare() | OneOf() if (column := hot_column(predicate.field)) and not _passes_empty(predicate):
+            return test(predicate, column, parameters)
         case Compare() | OneOf():
             value = value_of(predicate.field, parameters)
             present = _present(predicate.field, value, parameters)
@@ -58,6 +61,22 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
             return present if negated else f"NOT {present}"
         case _:
             assert_never(predicate)
+
+
+def hot_column(field: Field) -> str | None:
+    """The column of ``traces`` that holds a field which is asked for often, '' where it has no value or an empty one; None for other fields."""
+    return HOT_COLUMNS.get(field.key) if isinstance(field, MapField) and field.column is MapColumn.METADATA else None
+
+
+def _passes_empty(predicate: Compare | OneOf) -> bool:
+    """Whether an empty text may pass the test."""
+    match predicate:
+        case OneOf(values=values, negated=negated):
+            return negated or "" in values
+        case Compare(operator=operator, value=str() as wanted):
+            return operator is not Operator.EQUAL or wanted == ""
+        case _:
+            return False
 
 
 def value_of(field: Field, parameters: Parameters) -> str:

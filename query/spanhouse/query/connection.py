@@ -30,6 +30,7 @@ INVALID_PATTERN: Final = 427
 """The engine's code for a regular expression that it does not take."""
 _CONNECT_SECONDS: Final = 5
 _END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
+_CANCEL_AGAIN_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5
 """How much longer than the engine's own limit an answer is waited for."""
 _SAID: Final[Mapping[int, str]] = {
@@ -75,6 +76,9 @@ class Connection:
         self._limits = limits.settings()
         self._beside: dict[str, int] = {}
         self._one = threading.Lock()
+        self._changing = threading.Lock()
+        self._ended = threading.Event()
+        self._ended.set()
         self._cancelled = threading.Event()
         self._mark = ""
         if store.directory is not None and not store.directory.is_dir():
@@ -153,12 +157,17 @@ class Connection:
 
     def cancel(self) -> None:
         """End the statement that another thread waits for; its ``run`` raises ``QueryCancelledError``. Nothing happens if there is none."""
-        if self._one.locked():
+        with self._changing:
+            ended = self._ended
+            if ended.is_set():
+                return
             self._cancelled.set()
-            try:
+        try:
+            # It may be about to begin, so once may not be enough.
+            while not ended.wait(_CANCEL_AGAIN_SECONDS):
                 self._interrupt()
-            except self._driver_errors as error:
-                raise self._failed(error) from None
+        except self._driver_errors as error:
+            raise self._failed(error) from None
 
     def _limited(self, statement: Statement) -> Statement:
         """The statement with its limits in it: beside it the driver would not take them for a server that only reads, which may lower its own."""
@@ -167,8 +176,9 @@ class Connection:
         return replace(statement, sql=f"{statement.sql}\nSETTINGS {', '.join(f'{name} = {value}' for name, value in self._limits.items())}")
 
     def _run(self, statement: Statement, settings: Mapping[str, int] = MappingProxyType({})) -> Any:
-        self._cancelled.clear()
         self._mark = f"/* {uuid.uuid4().hex} */" if self.store.embedded else ""
+        with self._changing:
+            self._ended = threading.Event()
         try:
             sql = f"{self._mark} {statement.sql}".lstrip()
             return self._client.query(sql, parameters=_bindable(statement.parameters), settings={**self._beside, **settings})
@@ -176,6 +186,10 @@ class Connection:
             if self._cancelled.is_set():
                 raise QueryCancelledError("the query was cancelled") from None
             raise self._failed(error) from None
+        finally:
+            with self._changing:
+                self._ended.set()
+                self._cancelled.clear()
 
     def _read(self) -> list[int]:
         """Rows and bytes that the embedded engine, of which this connection is the only user, has read; nothing if it is another's."""
@@ -193,13 +207,25 @@ class Connection:
             StoreUnavailableError: the store takes no writes from here, or nobody answers.
         """
         statement = write_tag(trace_id, key, value)
-        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
-        api = None if self.store.embedded else Api(driver.http, driver.url, driver.headers)
-        if api is not None and (root := api.root()) is not None:
+        if (found := self.api()) is not None:
+            api, root = found
             api.edit_tag(root, trace_id, key, value)
         else:
             with self._one:
                 self._run(statement)
+
+    def api(self) -> tuple[Api, str] | None:
+        """The JSON API of the server that this leads to, and where it is; None for a ClickHouse server, or a store that is open here.
+
+        Raises:
+            StoreUnavailableError: nobody answers, or the server has no API.
+        """
+        if self.store.embedded:
+            return None
+        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
+        api = Api(driver.http, driver.url, driver.headers)
+        root = api.root()
+        return None if root is None else (api, root)
 
     def close(self) -> None:
         """Close it; another call does nothing."""

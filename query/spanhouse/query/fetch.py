@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from spanhouse.query.arguments import patterns
-from spanhouse.query.compile_ import compile_, compile_count
+from spanhouse.query.compile_ import compile_, compile_count, compile_several
 from spanhouse.query.connection import INVALID_PATTERN, Connection, StatementError
 from spanhouse.query.errors import FilterError
 from spanhouse.query.models import Span, Trace, TraceData
@@ -65,7 +65,7 @@ def read_rows(connection: Runs, search: Search, extent: Extent, *, limit: int, o
             rows = connection.run(compile_(window, limit=limit, offset=offset, few=True, elsewhere=elsewhere > 0))
             if len(rows) == limit or window.since_ns is None:
                 return rows
-    return connection.run(compile_(search, limit=limit, offset=offset))
+    return connection.run(compile_(search, limit=limit, offset=offset, several=any_several(connection)))
 
 
 def _windows(search: Search, extent: Extent) -> Iterator[int | None]:
@@ -94,9 +94,14 @@ def check_patterns(connection: Connection, filter_string: str | None) -> None:
             raise FilterError("not a regular expression", filter_string or "", pattern.start, pattern.end, hint) from None
 
 
-def count(connection: Connection, search: Search) -> int:
+def any_several(connection: Runs) -> bool:
+    """Whether there are traces of which more than one row tells: if not, none has to be merged."""
+    return bool(connection.run(compile_several())[0][0])
+
+
+def count(connection: Runs, search: Search) -> int:
     """How many traces match."""
-    return int(connection.run(compile_count(search))[0][0])
+    return int(connection.run(compile_count(search, several=any_several(connection)))[0][0])
 
 
 def to_traces(connection: Connection, rows: Iterable[Row], *, include_spans: bool) -> list[Trace]:

@@ -27,7 +27,8 @@ FRAME_COLUMNS: Final = (
     "output_tokens",
     "cost",
 )
-"""Columns of a frame, each an attribute of ``TraceInfo``. Metadata and tags are dicts (maps in Arrow); times are in ms."""
+"""Columns of a frame, each an attribute of ``TraceInfo``. Metadata and tags are dicts (maps in Arrow, lists of
+``key`` and ``value`` in Polars); times are in ms."""
 
 _MODULES: Final = {"pandas": "pandas", "arrow": "pyarrow", "polars": "polars"}
 
@@ -53,15 +54,14 @@ def to_frame(infos: Iterable[TraceInfo], format_name: str) -> Any:
     rows = list(infos)
     columns = {name: [getattr(info, name) for info in rows] for name in FRAME_COLUMNS}
     columns["state"] = [str(state) for state in columns["state"]]
-    module = import_module(_MODULES[format_name])
     if format_name == "pandas":
-        return module.DataFrame(columns)
-    if format_name == "polars":
-        return module.DataFrame(columns)
-    text, number = module.string(), module.int64()
-    types = dict.fromkeys(FRAME_COLUMNS, text) | dict.fromkeys(("trace_metadata", "tags"), module.map_(text, text))
+        return import_module("pandas").DataFrame(columns)
+    arrow = import_module("pyarrow")
+    text, number = arrow.string(), arrow.int64()
+    types = dict.fromkeys(FRAME_COLUMNS, text) | dict.fromkeys(("trace_metadata", "tags"), arrow.map_(text, text))
     types |= dict.fromkeys(("request_time", "execution_duration", "span_count", "error_count", "input_tokens", "output_tokens"), number)
-    types["cost"] = module.float64()
+    types["cost"] = arrow.float64()
     for name in ("trace_metadata", "tags"):
         columns[name] = [list(values.items()) for values in columns[name]]
-    return module.table({name: module.array(columns[name], type=types[name]) for name in FRAME_COLUMNS})
+    table = arrow.table({name: arrow.array(columns[name], type=types[name]) for name in FRAME_COLUMNS})
+    return table if format_name == "arrow" else import_module("polars").from_arrow(table)

@@ -86,13 +86,18 @@ def resolve_name(name: Identifier, text: str) -> Field:
     raise _error(f"unknown entity {name.entity!r}", text, name, nearest(name.entity, (*_MAPS, *_ATTRIBUTE_PREFIXES, *_OTHERS)))
 
 
+def is_prompt(name: Identifier) -> bool:
+    """Whether a name means the prompts that a trace used, which is no field: there are any number of them."""
+    return name.key == "prompt" and (name.entity is None or name.entity in _ATTRIBUTE_PREFIXES)
+
+
 def _attribute(name: Identifier, text: str) -> Field:
     if field := _NAMES.get(name.key):
         return field
     if name.entity is None and name.key in {*_MAPS, *_OTHERS}:
         raise _error(f"{name.key!r} needs a key", text, name, f"write {name.key}.KEY")
-    if name.key == "prompt":
-        raise _error("prompt is not supported: no links to prompts are stored", text, name, "filters ask for what spans carry")
+    if is_prompt(name):
+        raise _error("prompt is asked for by = alone", text, name, "write prompt = 'NAME/VERSION'")
     meant = _CALLED_OTHERWISE.get(name.key)
     raise _error(f"unknown attribute {name.key!r}", text, name, f"did you mean {meant!r}?" if meant else nearest(name.key, _NAMES))
 

@@ -186,8 +186,9 @@ def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_
             condition = test(clause, column, parameters)
             yield _Look(condition, f"bitTest(Own, {own_bit(key)}) AND {condition}")
         case MapField(column=MapColumn.METADATA, key=key):
-            process, own = (_in_row(clause, column, parameters.text(key), parameters) for column in ("ProcessMetadata", "TraceMetadata"))
-            yield _Look(f"{own} OR {process}", own)
+            named = parameters.text(key)
+            condition = _in_row(clause, "Metadata", named, parameters)
+            yield _Look(condition, f"(has(TraceKeys, {named}) AND {condition})")
         case _:
             pass
 

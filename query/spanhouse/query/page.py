@@ -1,7 +1,8 @@
 """Pages: how many rows one has, and the opaque token that says where the next one begins.
 
-A token carries the order keys of a page's last row (keyset paging), so that traces which arrive meanwhile shift nothing, and a hash of
-the search it belongs to.
+A token carries the order keys of a page's last row (keyset paging), so that traces which arrive meanwhile shift nothing, a hash of
+the search it belongs to, and one of all that, by which a token that was changed is known. Whoever makes both anew gets another place to
+begin at, and nothing that the search would not find.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def check_max_results(max_results: object, argument: str = "max_results") -> int
 
 def write_token(search: Search, keys: Sequence[Key]) -> str:
     """The token of the page that begins after the row with these order keys."""
-    text = json.dumps([_identity(search), *keys], ensure_ascii=False, separators=(",", ":"))
+    identity = _identity(search)
+    text = json.dumps([identity, _digest(identity, keys), *keys], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
@@ -50,13 +52,13 @@ def read_token(search: Search, token: str | None) -> tuple[Key, ...] | None:
     if token is None or token == "":
         return None
     try:
-        identity, *keys = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        json.dumps(keys, ensure_ascii=False).encode()
+        identity, digest, *keys = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        expected = _digest(identity, keys)
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise _invalid("it was not made by a search") from None
     if identity != _identity(search):
         raise _invalid("it belongs to a search with another filter or order")
-    if len(keys) != len(search.order) or not all(map(_fits, search.order, keys)):
+    if digest != expected or len(keys) != len(search.order) or not all(map(_fits, search.order, keys)):
         raise _invalid("it was not made by a search")
     return tuple(keys)
 
@@ -77,6 +79,10 @@ def _fits(sorting: Sorting, key: object) -> bool:
 
 def _invalid(why: str) -> FilterError:
     return FilterError(f"invalid page token: {why}", hint="pass the token of the page before, and the same filter and order as there")
+
+
+def _digest(identity: object, keys: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps([identity, *keys], ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def _identity(search: Search) -> str:

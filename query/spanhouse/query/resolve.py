@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final, assert_never
 
 from spanhouse.query import ast
 from spanhouse.query.ast import And, Comparison, Duration, Expression, Identifier, Literal, Membership, Now, NullTest, Number, Operator, Or, Text
 from spanhouse.query.errors import FilterError
-from spanhouse.query.names import GIT_COMMIT, KIND, REQUEST_ID, field_type, is_map, resolve_name
+from spanhouse.query.names import GIT_COMMIT, KIND, REQUEST_ID, field_type, is_map, is_prompt, resolve_name
 from spanhouse.query.one_span import on_one_span
 from spanhouse.query.ordered import unix_us, version_key
 from spanhouse.query.parse import parse
@@ -17,16 +18,20 @@ from spanhouse.query.predicate import (
     Either,
     Field,
     FromNow,
+    MapColumn,
+    MapField,
     Missing,
     Moment,
     Not,
     OneOf,
     Predicate,
+    SomeSpan,
+    SpanField,
     Value,
     Version,
     every,
 )
-from spanhouse.schema.trace_attributes import Type
+from spanhouse.schema.trace_attributes import LINKED_PROMPTS, Type
 
 _PATTERNS: Final = frozenset({Operator.LIKE, Operator.ILIKE, Operator.RLIKE})
 _EQUALITY: Final = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
@@ -76,7 +81,22 @@ def _meaning(expression: Expression, text: str) -> Predicate:
             assert_never(expression)
 
 
+def _prompt(comparison: Comparison, text: str) -> Predicate:
+    """That a version of a prompt was used: some span says so, or the trace's tag."""
+    name, slash, version = comparison.right.value.rpartition("/") if isinstance(comparison.right, Text) else ("", "", "")
+    if comparison.operator is not Operator.EQUAL or not (name and slash and version):
+        raise _error("prompt is asked for by its name and version", text, comparison, "write prompt = 'NAME/VERSION'")
+    link = json.dumps({"name": name, "version": version})
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", link) + "%"
+    of_span, tag = (MapField(column, LINKED_PROMPTS) for column in (MapColumn.SPAN_ATTRIBUTES, MapColumn.TAGS))
+    fields: tuple[Field, ...] = (SpanField(of_span), tag)
+    said_by_span, said_by_tag = (Compare(field=field, operator=Operator.LIKE, value=pattern) for field in fields)
+    return Either((SomeSpan(said_by_span), said_by_tag))
+
+
 def _comparison(comparison: Comparison, text: str) -> Predicate:
+    if is_prompt(comparison.left):
+        return _prompt(comparison, text)
     field, operator, name = resolve_name(comparison.left, text), comparison.operator, comparison.left
     if field_type(field) in {Type.TEXT, Type.STATE}:
         if operator not in _PATTERNS | _EQUALITY and not is_map(field):

@@ -16,7 +16,8 @@ from spanhouse.schema.execute import Execute, MigrationError, number
 
 FILE_NAME: Final = "spanhouse-backup.json"
 """Stands in a backup's directory when it is whole."""
-_ENGINES: Final = "File('engine')"
+_ENGINES: Final = "engine"
+"""Directory of what the engine writes, in a backup's own."""
 _HASHED: Final = ("otel_traces", "trace_carriers", "trace_tags FINAL")
 """What spans and users' edits are kept in. The other tables follow from them, and their parts have checksums of the engine."""
 _NOT_EMPTY: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase()"
@@ -57,16 +58,17 @@ class Backup:
             raise MigrationError(f"{directory} holds no backup that was finished: {FILE_NAME} is missing or damaged") from None
 
 
-def backup(execute: Execute, database: str) -> Backup:
+def backup(execute: Execute, database: str, *, under: str = "") -> Backup:
     """Write the database. Nobody may write into the store meanwhile.
 
     Args:
         execute: runs a statement on the embedded store.
         database: its database, an identifier.
+        under: name of the backup's directory in the one that the engine was told; '' for that one itself.
     """
     with _merges_stopped(execute):
         found = Backup(database, _contents(execute))
-        execute(f"BACKUP DATABASE {database} TO {_ENGINES}")
+        execute(f"BACKUP DATABASE {database} TO File('{f'{under}/' if under else ''}{_ENGINES}')")
     return found
 
 
@@ -83,7 +85,7 @@ def restore(execute: Execute, database: str, source: Backup) -> None:
     """
     if number(execute(_NOT_EMPTY)[0][0]):
         raise MigrationError("there are tables already: restore into a new directory, and start `spanhouse serve` with that")
-    read = f"RESTORE DATABASE {source.database} AS {database} FROM {_ENGINES} SETTINGS allow_different_database_def = 1"
+    read = f"RESTORE DATABASE {source.database} AS {database} FROM File('{_ENGINES}') SETTINGS allow_different_database_def = 1"
     # Merges would delete at once what is older than the tables keep it.
     execute(f"{read}, structure_only = 1")
     with _merges_stopped(execute):

@@ -32,11 +32,11 @@ _ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+)\s+(?P<what>.*)\Z", re.DOT
 _DROP: Final = re.compile(r"DROP (?P<kind>VIEW|TABLE) IF EXISTS (?P<name>\w+)(?P<settings> SETTINGS \w+ = \w+)?\Z")
 _SWAP: Final = re.compile(r"EXCHANGE TABLES (?P<one>\w+) AND (?P<other>\w+)\Z")
 _EMPTY: Final = re.compile(r"TRUNCATE TABLE (?P<name>\w+)\Z")
-_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|trace_tags|trace_repeats|traces_alone|traces_merged)\b")
+_SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|trace_tags|trace_repeats|trace_rows|traces_merged)\b")
 _NAMED: Final = re.compile(r"\b(name|table) = '(\w+)'")
 _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
-_PER_TRACE: Final = frozenset({"trace_repeats", "traces_alone", "traces_merged", "traces"})
+_PER_TRACE: Final = frozenset({"trace_repeats", "trace_rows", "traces_merged", "traces"})
 """Views that can be answered shard by shard, since a trace is on one."""
 _REQUESTS: Final = "otlp_requests"
 _REMEMBERED: Final = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"

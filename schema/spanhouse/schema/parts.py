@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -95,20 +95,21 @@ def partitions(execute: Execute) -> tuple[Partition, ...]:
     )
 
 
-def compact(execute: Execute, report: Callable[[Partition, int, int], None] = lambda *_: None) -> int:
-    """Merge the parts of each partition into one, and return how many partitions had several.
+def compact(execute: Execute) -> Iterator[tuple[int, int, Partition]]:
+    """Merge the parts of each partition that has several into one.
 
     Readers go on meanwhile. A partition is on the disk twice while it is merged.
 
     Args:
         execute: runs a statement on the store; must be allowed to OPTIMIZE.
-        report: called before a partition is merged, with it, its number from 1 and the number of all.
+
+    Yields:
+        Before a partition is merged its number from 1, the number of all, and what it is now.
     """
     todo = [one for one in partitions(execute) if one.parts > 1]
     for place, one in enumerate(todo, start=1):
-        report(one, place, len(todo))
+        yield place, len(todo), one
         execute(f"OPTIMIZE TABLE `{one.table}` PARTITION ID '{one.partition_id}' FINAL")
-    return len(todo)
 
 
 def _times(execute: Execute, table: str, column: str) -> dict[str, tuple[str, str]]:

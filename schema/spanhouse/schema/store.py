@@ -56,7 +56,11 @@ def parse_store(dsn: str) -> Store:
     Raises:
         StoreError: it is none of the forms in this module's description.
     """
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+        _ = parts.scheme == "chdb" or parts.port
+    except ValueError:  # what is wrong with it is not shown: it may be a part of a password
+        raise StoreError("the store's address is no URL: a password is written with %XX for what is neither letter nor digit") from None
     if parts.scheme == "chdb":
         options = parse_qs(parts.query)
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/" or parts.fragment or options.keys() - {"database"}:

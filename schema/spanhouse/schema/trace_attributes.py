@@ -70,6 +70,8 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
             Attribute(name="request_id", sql="concat('tr-', TraceId)", type=Type.TEXT),
             Attribute(name="client_request_id", sql="ClientRequestId", type=Type.TEXT, absent="''"),
             Attribute(name="tokens.total", sql="toInt64(InputTokens + OutputTokens)", type=Type.NUMBER),
+            Attribute(name="tokens.input", sql="toInt64(InputTokens)", type=Type.NUMBER),
+            Attribute(name="tokens.output", sql="toInt64(OutputTokens)", type=Type.NUMBER),
             Attribute(name="cost", sql="if(isFinite(Cost), Cost, NULL)", type=Type.NUMBER, absent="NULL"),
             Attribute(name="span.count", sql="toInt64(SpanCount)", type=Type.NUMBER),
         )
@@ -115,6 +117,39 @@ SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
 """Names that stand after ``span.``, besides ``attributes.KEY`` and ``type``, which is the attribute ``SPAN_TYPE``. ``content`` is, a line each,
 the span's name, its status message, the keys and values of its attributes, and names, keys and values of its events."""
 
+FIRST_TOKEN_SECONDS: Final = (
+    "gen_ai.response.time_to_first_chunk",  # OTel's conventions for generative AI
+    "gen_ai.response.time_to_first_token",  # Sentry
+    "gen_ai.server.time_to_first_token",  # OpenLIT, after OTel's metric of that name
+    "gen_ai.latency.time_to_first_token",  # vLLM
+)
+"""Span attributes that say in seconds when the first token of a streamed answer came, counted from the span's start; the first that is there."""
+FIRST_TOKEN_MS: Final = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
+"""The same in milliseconds: Vercel's AI SDK, now and before."""
+FIRST_TOKEN_EVENTS: Final = (
+    "First Token Stream Event",  # OpenInference
+    "gen_ai.content.completion.chunk",  # OpenLLMetry, with each chunk
+    "llm.content.completion.chunk",  # the same, before
+    "ai.stream.firstChunk",  # Vercel's AI SDK
+)
+"""Span events of which the first is when that token came; they are looked at where no attribute says it."""
+
+
+def _first_token() -> Attribute:
+    keys = [f"'{key}'" for key in (*FIRST_TOKEN_SECONDS, *FIRST_TOKEN_MS)]
+    said = [f"toFloat64OrNull(SpanAttributes['{key}']) * 1000" for key in FIRST_TOKEN_SECONDS]
+    said += [f"toFloat64OrNull(SpanAttributes['{key}'])" for key in FIRST_TOKEN_MS]
+    came = f"arrayFirstIndex(event -> event IN ({', '.join(repr(name) for name in FIRST_TOKEN_EVENTS)}), Events.Name)"
+    after = f"if({came} = 0, NULL, (toUnixTimestamp64Nano(Events.Timestamp[{came}]) - toUnixTimestamp64Nano(Timestamp)) / 1000000)"
+    attribute = f"if(hasAny(mapKeys(SpanAttributes), [{', '.join(keys)}]), coalesce({', '.join(said)}), NULL)"
+    return Attribute(name="first-token", sql=f"coalesce({attribute}, {after})", type=Type.DURATION, absent="NULL")
+
+
+FIRST_TOKEN: Final = _first_token()
+"""How long a streamed answer's first token took, in ms, of a row of ``otel_traces``."""
+
+LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""Span attribute, and tag, by which MLflow says which versions of prompts were used: a JSON list of ``{"name": "N", "version": "V"}``."""
 MLFLOW_REQUEST_ID: Final = "mlflow.traceRequestId"
 """MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
 SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
@@ -133,7 +168,7 @@ MLFLOW_JSON_KEYS: Final = frozenset(
         "mlflow.llm.cost",
         "mlflow.message.format",
         "mlflow.experimentId",
-        "mlflow.linkedPrompts",
+        LINKED_PROMPTS,
     }
 )
 """Keys that MLflow's tracer writes, always as JSON."""

@@ -1,11 +1,19 @@
--- p0: "app_version"
--- p1: "1"
--- p2: "a"
--- p3: "x"
--- p4: "b"
--- p5: "y"
+-- p0: "1"
+-- p1: "a"
+-- p2: "x"
+-- p3: "b"
+-- p4: "y"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM traces
-WHERE ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}) OR ((mapContains(Metadata, {p2:String}) AND Metadata[{p2:String}] = {p3:String}) AND (mapContains(Tags, {p4:String}) AND Tags[{p4:String}] = {p5:String})))
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (((AppVersion = {p1:String})) OR (((mapContains(TraceMetadata, {p2:String}) AND TraceMetadata[{p2:String}] = {p3:String}) OR (mapContains(ProcessMetadata, {p2:String}) AND ProcessMetadata[{p2:String}] = {p3:String})) AND ((mapContains(Tags, {p4:String}) AND Tags[{p4:String}] = {p5:String}) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p4:String} AND Value = {p5:String}))) OR ((mapContains(TraceMetadata, {p2:String}) AND TraceMetadata[{p2:String}] = {p3:String})) OR ((mapContains(Tags, {p4:String}) AND Tags[{p4:String}] = {p5:String}))))
+FROM (
+SELECT * EXCEPT (Key)
+FROM trace_rows
+WHERE (AppVersion = {p0:String} OR ((mapContains(Metadata, {p1:String}) AND Metadata[{p1:String}] = {p2:String}) AND (mapContains(Tags, {p3:String}) AND Tags[{p3:String}] = {p4:String})))
+  AND Key NOT IN (SELECT Key FROM trace_repeats)
+UNION ALL
+SELECT * EXCEPT (Key)
+FROM traces_merged
+WHERE Key IN (SELECT Key FROM trace_repeats)
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (((AppVersion = {p0:String})) OR (((mapContains(Metadata, {p1:String}) AND Metadata[{p1:String}] = {p2:String})) AND ((mapContains(Tags, {p3:String}) AND Tags[{p3:String}] = {p4:String}) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p3:String} AND Value = {p4:String}))) OR ((has(TraceKeys, {p1:String}) AND (mapContains(Metadata, {p1:String}) AND Metadata[{p1:String}] = {p2:String}))) OR ((mapContains(Tags, {p3:String}) AND Tags[{p3:String}] = {p4:String}))))
+  AND (AppVersion = {p0:String} OR ((mapContains(Metadata, {p1:String}) AND Metadata[{p1:String}] = {p2:String}) AND (mapContains(Tags, {p3:String}) AND Tags[{p3:String}] = {p4:String})))
+)
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

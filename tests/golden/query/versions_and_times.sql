@@ -1,37 +1,48 @@
--- p0: "app_version"
--- p1: "^[vV]?([0-9]{1,18}(?:\\.[0-9]{1,18}){0,15})(-[0-9A-Za-z.-]{1,40}|\\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\\.(?:dev|post)[0-9]{0,18})?|)(?:\\+.*)?$"
--- p2: "\\1 \\2"
--- p3: "(?:\\.0+)+ "
--- p4: " "
--- p5: " $"
--- p6: " 1"
--- p7: " [.-]?post"
--- p8: " 2post"
--- p9: " ([^12])"
--- p10: " 0\\1"
--- p11: "[.-]+"
--- p12: "."
--- p13: "([a-z])([0-9])"
--- p14: "\\1.\\2"
--- p15: "([0-9])([a-z])"
--- p16: "\\.$"
--- p17: ""
--- p18: "([0-9]+)"
--- p19: "0000000000000000000000000000000000000000\\1"
--- p20: "[0-9]*([0-9]{40})"
--- p21: "\\1"
--- p22: "0000000000000000000000000000000000000001.0000000000000000000000000000000000000009.0000000000000000000000000000000000000002 0000000000000000000000000000000000000001"
--- p23: "at"
--- p24: 1769817600000000
--- p25: "^(19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
--- p26: "n"
--- p27: 5.0
--- p28: [1.0, 2.0]
+-- p0: "^[vV]?([0-9]{1,18}(?:\\.[0-9]{1,18}){0,15})(-[0-9A-Za-z.-]{1,40}|\\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\\.(?:dev|post)[0-9]{0,18})?|)(?:\\+.*)?$"
+-- p1: "\\1 \\2"
+-- p2: "(?:\\.0+)+ "
+-- p3: " "
+-- p4: " $"
+-- p5: " 1"
+-- p6: " [.-]?post"
+-- p7: " 2post"
+-- p8: " ([^12])"
+-- p9: " 0\\1"
+-- p10: "[.-]+"
+-- p11: "."
+-- p12: "([a-z])([0-9])"
+-- p13: "\\1.\\2"
+-- p14: "([0-9])([a-z])"
+-- p15: "\\.$"
+-- p16: ""
+-- p17: "([0-9]+)"
+-- p18: "0000000000000000000000000000000000000000\\1"
+-- p19: "[0-9]*([0-9]{40})"
+-- p20: "\\1"
+-- p21: "0000000000000000000000000000000000000001.0000000000000000000000000000000000000009.0000000000000000000000000000000000000002 0000000000000000000000000000000000000001"
+-- p22: "at"
+-- p23: 1769817600000000
+-- p24: "^(19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+-- p25: "n"
+-- p26: 5.0
+-- p27: [1.0, 2.0]
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM traces
-WHERE (mapContains(Metadata, {p0:String}) AND (match(toLowCardinality(Metadata[{p0:String}]), {p1:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(Metadata[{p0:String}])), {p1:String}, {p2:String}), {p3:String}, {p4:String}), {p5:String}, {p6:String}), {p7:String}, {p8:String}), {p9:String}, {p10:String}), {p11:String}, {p12:String}), {p13:String}, {p14:String}), {p15:String}, {p14:String}), {p16:String}, {p17:String}), {p18:String}, {p19:String}), {p20:String}, {p21:String}) > {p22:String}))
-  AND (mapContains(Tags, {p23:String}) AND (match(Tags[{p23:String}], {p25:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p23:String}], 6, 'UTC')) < {p24:Int64}, 0)))
-  AND (mapContains(Metadata, {p26:String}) AND ifNull(toFloat64OrNull(Metadata[{p26:String}]) >= {p27:Float64}, 0))
-  AND (mapContains(Tags, {p26:String}) AND ifNull(toFloat64OrNull(Tags[{p26:String}]) IN {p28:Array(Float64)}, 0))
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE ((match(toLowCardinality(AppVersion), {p1:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p1:String}, {p2:String}), {p3:String}, {p4:String}), {p5:String}, {p6:String}), {p7:String}, {p8:String}), {p9:String}, {p10:String}), {p11:String}, {p12:String}), {p13:String}, {p14:String}), {p15:String}, {p14:String}), {p16:String}, {p17:String}), {p18:String}, {p19:String}), {p20:String}, {p21:String}) > {p22:String}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND (match(toLowCardinality(AppVersion), {p1:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p1:String}, {p2:String}), {p3:String}, {p4:String}), {p5:String}, {p6:String}), {p7:String}, {p8:String}), {p9:String}, {p10:String}), {p11:String}, {p12:String}), {p13:String}, {p14:String}), {p15:String}, {p14:String}), {p16:String}, {p17:String}), {p18:String}, {p19:String}), {p20:String}, {p21:String}) > {p22:String}))) AND ((mapContains(Tags, {p23:String}) AND (match(Tags[{p23:String}], {p25:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p23:String}], 6, 'UTC')) < {p24:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p23:String} AND (match(Value, {p25:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Value, 6, 'UTC')) < {p24:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(Tags, {p23:String}) AND (match(Tags[{p23:String}], {p25:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p23:String}], 6, 'UTC')) < {p24:Int64}, 0))))) AND ((mapContains(TraceMetadata, {p26:String}) AND ifNull(toFloat64OrNull(TraceMetadata[{p26:String}]) >= {p27:Float64}, 0)) OR (mapContains(ProcessMetadata, {p26:String}) AND ifNull(toFloat64OrNull(ProcessMetadata[{p26:String}]) >= {p27:Float64}, 0)) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(TraceMetadata, {p26:String}) AND ifNull(toFloat64OrNull(TraceMetadata[{p26:String}]) >= {p27:Float64}, 0)))) AND ((mapContains(Tags, {p26:String}) AND ifNull(toFloat64OrNull(Tags[{p26:String}]) IN {p28:Array(Float64)}, 0)) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p26:String} AND ifNull(toFloat64OrNull(Value) IN {p28:Array(Float64)}, 0)) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(Tags, {p26:String}) AND ifNull(toFloat64OrNull(Tags[{p26:String}]) IN {p28:Array(Float64)}, 0)))))
+FROM (
+SELECT * EXCEPT (Key)
+FROM trace_rows
+WHERE (match(toLowCardinality(AppVersion), {p0:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p0:String}, {p1:String}), {p2:String}, {p3:String}), {p4:String}, {p5:String}), {p6:String}, {p7:String}), {p8:String}, {p9:String}), {p10:String}, {p11:String}), {p12:String}, {p13:String}), {p14:String}, {p13:String}), {p15:String}, {p16:String}), {p17:String}, {p18:String}), {p19:String}, {p20:String}) > {p21:String})
+  AND (mapContains(Tags, {p22:String}) AND (match(Tags[{p22:String}], {p24:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p22:String}], 6, 'UTC')) < {p23:Int64}, 0)))
+  AND (mapContains(Metadata, {p25:String}) AND ifNull(toFloat64OrNull(Metadata[{p25:String}]) >= {p26:Float64}, 0))
+  AND (mapContains(Tags, {p25:String}) AND ifNull(toFloat64OrNull(Tags[{p25:String}]) IN {p27:Array(Float64)}, 0))
+  AND Key NOT IN (SELECT Key FROM trace_repeats)
+UNION ALL
+SELECT * EXCEPT (Key)
+FROM traces_merged
+WHERE Key IN (SELECT Key FROM trace_repeats)
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE ((match(toLowCardinality(AppVersion), {p0:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p0:String}, {p1:String}), {p2:String}, {p3:String}), {p4:String}, {p5:String}), {p6:String}, {p7:String}), {p8:String}, {p9:String}), {p10:String}, {p11:String}), {p12:String}, {p13:String}), {p14:String}, {p13:String}), {p15:String}, {p16:String}), {p17:String}, {p18:String}), {p19:String}, {p20:String}) > {p21:String}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND (match(toLowCardinality(AppVersion), {p0:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p0:String}, {p1:String}), {p2:String}, {p3:String}), {p4:String}, {p5:String}), {p6:String}, {p7:String}), {p8:String}, {p9:String}), {p10:String}, {p11:String}), {p12:String}, {p13:String}), {p14:String}, {p13:String}), {p15:String}, {p16:String}), {p17:String}, {p18:String}), {p19:String}, {p20:String}) > {p21:String}))) AND ((mapContains(Tags, {p22:String}) AND (match(Tags[{p22:String}], {p24:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p22:String}], 6, 'UTC')) < {p23:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p22:String} AND (match(Value, {p24:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Value, 6, 'UTC')) < {p23:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(Tags, {p22:String}) AND (match(Tags[{p22:String}], {p24:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p22:String}], 6, 'UTC')) < {p23:Int64}, 0))))) AND ((mapContains(Metadata, {p25:String}) AND ifNull(toFloat64OrNull(Metadata[{p25:String}]) >= {p26:Float64}, 0)) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p25:String}) AND (mapContains(Metadata, {p25:String}) AND ifNull(toFloat64OrNull(Metadata[{p25:String}]) >= {p26:Float64}, 0))))) AND ((mapContains(Tags, {p25:String}) AND ifNull(toFloat64OrNull(Tags[{p25:String}]) IN {p27:Array(Float64)}, 0)) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p25:String} AND ifNull(toFloat64OrNull(Value) IN {p27:Array(Float64)}, 0)) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(Tags, {p25:String}) AND ifNull(toFloat64OrNull(Tags[{p25:String}]) IN {p27:Array(Float64)}, 0)))))
+  AND (match(toLowCardinality(AppVersion), {p0:String}) AND replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(replaceRegexpAll(lower(toLowCardinality(AppVersion)), {p0:String}, {p1:String}), {p2:String}, {p3:String}), {p4:String}, {p5:String}), {p6:String}, {p7:String}), {p8:String}, {p9:String}), {p10:String}, {p11:String}), {p12:String}, {p13:String}), {p14:String}, {p13:String}), {p15:String}, {p16:String}), {p17:String}, {p18:String}), {p19:String}, {p20:String}) > {p21:String})
+  AND (mapContains(Tags, {p22:String}) AND (match(Tags[{p22:String}], {p24:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p22:String}], 6, 'UTC')) < {p23:Int64}, 0)))
+  AND (mapContains(Metadata, {p25:String}) AND ifNull(toFloat64OrNull(Metadata[{p25:String}]) >= {p26:Float64}, 0))
+  AND (mapContains(Tags, {p25:String}) AND ifNull(toFloat64OrNull(Tags[{p25:String}]) IN {p27:Array(Float64)}, 0))
+)
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

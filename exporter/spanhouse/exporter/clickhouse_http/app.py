@@ -8,7 +8,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -28,6 +27,7 @@ from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
 from spanhouse.exporter.clickhouse_http.request import MAX_BODY_BYTES, query_id, read_fields, read_request, too_large
 from spanhouse.exporter.clickhouse_http.response import Packer, Response
 from spanhouse.exporter.clickhouse_http.running import Running
+from spanhouse.exporter.priority import engine_threads
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +67,13 @@ class ClickHouseHttp:
         self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
         self._busy = 0
         self._asking: Counter[str] = Counter()
-        self._workers = ThreadPoolExecutor(self._places, thread_name_prefix="clickhouse-http")
+        self._workers = engine_threads(self._places, "clickhouse-http")
+        self._killer = engine_threads(1, "clickhouse-http-kill")
 
     def close(self) -> None:
         """Wait for queries that still run."""
         self._workers.shutdown()
+        self._killer.shutdown()
 
     async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         """Answer one request."""
@@ -154,7 +156,7 @@ class ClickHouseHttp:
         """End a query for which nobody waits; it may be about to begin, so once may not be enough."""
         running.leave()
         try:
-            await asyncio.to_thread(self._reader.kill, running)
+            await asyncio.get_running_loop().run_in_executor(self._killer, self._reader.kill, running)
         except EngineError as error:
             _log.warning("a query whose client has left could not be ended: %s", error)
         await asyncio.wait({work}, timeout=_KILL_AGAIN_SECONDS)
@@ -188,7 +190,7 @@ class ClickHouseHttp:
                 settings=request.fields,
                 running=running,
             ) as pieces:
-                return exchange.answer(pieces, Packer(request.accepts), describe, running)
+                return exchange.answer(pieces, Packer(request.accepts, in_blocks=request.in_blocks), describe, running)
         except EngineError as error:
             running.entry.code = error.code
             return self._error(error, identifier)

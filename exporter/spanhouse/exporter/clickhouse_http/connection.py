@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 from spanhouse.exporter.clickhouse_http.errors import EngineError
 
 _JSON_ROWS: Final = "JSONCompactEachRow"
+_PIECE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,28 @@ class Connection:
                     yield _result(block, output_format)
         except Exception as error:  # noqa: BLE001  # as above
             raise EngineError.of(error) from None
+
+    def through_file(self, sql: str, output_format: str, parameters: Mapping[str, str], directory: Path) -> Iterator[Result]:
+        """Run one SELECT whose result has a beginning or an end, and give it piece by piece; the first tells what it cost.
+
+        The engine formats such a result in one go, so it goes to a file without a name, which takes no memory.
+
+        Args:
+            sql: without FORMAT.
+            output_format: of the result.
+            parameters: of the statement.
+            directory: on whose disk the result is for the time being.
+
+        Raises:
+            EngineError: it failed.
+        """
+        with TemporaryFile(dir=directory) as file:
+            # Not TRUNCATE: with that, the engine writes another file and gives it this one's name.
+            done = self.run(f"{sql} INTO OUTFILE '/dev/fd/{file.fileno()}' APPEND FORMAT {output_format}", output_format, parameters)
+            file.seek(0)
+            yield replace(done, body=file.read(_PIECE_BYTES))
+            while body := file.read(_PIECE_BYTES):
+                yield Result(body=body, output_format=output_format)
 
     def kill(self, comment: str) -> None:
         """End the queries whose text begins with a comment. Only on a connection that may do more than read.

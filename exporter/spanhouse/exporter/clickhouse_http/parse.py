@@ -100,6 +100,11 @@ def hoist_settings(connection: Connection, statement: Statement) -> tuple[Statem
     return parse(connection, text), settings
 
 
+def without_format(text: str) -> str:
+    """A statement in the engine's own form, which names its format at the end, without that."""
+    return text[: text.rindex(" FORMAT ")]
+
+
 def _without_settings(tree: Node, settings: dict[str, str]) -> Node:
     tree = _without(tree, "settings_ast", settings)
     match tree:

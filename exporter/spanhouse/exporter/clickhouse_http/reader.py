@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, connect_freely, escape
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
+    MEMORY_LIMIT_EXCEEDED,
     QUERY_IS_TOO_LARGE,
     READONLY,
     SYNTAX_ERROR,
@@ -28,8 +30,9 @@ from spanhouse.exporter.clickhouse_http.errors import (
     EngineError,
     QueryRefusedError,
 )
-from spanhouse.exporter.clickhouse_http.formats import format_named, is_by_row
-from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse
+from spanhouse.exporter.clickhouse_http.execution import Query, way_of
+from spanhouse.exporter.clickhouse_http.formats import format_named
+from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse, without_format
 from spanhouse.exporter.clickhouse_http.running import Running
 from spanhouse.exporter.clickhouse_http.settings import Limits, is_requestable
 
@@ -41,9 +44,7 @@ _FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM syst
 _COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
-_TOTALS: Final = "WITH TOTALS"
 _WHOLE: Final = "wait_end_of_query"
-_AFTER_ROWS: Final = frozenset({"extremes"})
 
 
 class Reader:
@@ -70,7 +71,9 @@ class Reader:
         self.limits = limits or Limits()
         self.limits.validate()
         self._directory = os.path.realpath(directory)  # as clickhouse-connect spells it: the engine takes one spelling only
+        self._scratch = Path(self._directory) / "tmp"  # the engine's own place for what it puts on disk while a query runs
         self._slots = threading.BoundedSemaphore(self.limits.concurrent_queries)
+        self._large = threading.BoundedSemaphore(1)
         self._idle: deque[Connection] = deque()
         connection = self._connect(database, {})
         ((self.version, self.timezone),) = connection.rows(_ABOUT)
@@ -79,6 +82,7 @@ class Reader:
 
     def close(self) -> None:
         """Close all connections, waiting for queries that still run."""
+        self._large.acquire()
         for _ in range(self.limits.concurrent_queries):
             self._slots.acquire()
         while self._idle:
@@ -135,35 +139,48 @@ class Reader:
         default_format = format_named(output_format)
         current = self._catalogue.check_database(database or self._catalogue.database)
         requested = {name: value for name, value in (settings or {}).items() if is_requestable(name)}
-        with self._slot(), self._connection() as connection:
+        with ExitStack() as place:
+            place.enter_context(self._turn(self._slots))
+            connection = place.enter_context(self._connection())
             running.check()
             parsed, own = self._parse(connection, statement)
             running.entry.shape = parsed.shape
             text, named_format = self._approve(connection, parsed, current, bound)
             chosen = named_format or default_format
-            nothing = Result(body=b"", output_format=chosen)
             if parsed.tree["type"] == "UseQuery":  # would hold for a session; every request here is one of its own
-                yield iter([nothing])
+                yield iter([Result(body=b"", output_format=chosen)])
                 return
-            by_row = parsed.tree["type"] == "SelectWithUnionQuery" and not parsed.prefix and is_by_row(chosen)
-            # What follows the rows is no row, and would be lost; and what was read is known in full when all rows are there.
-            whole = (settings or {}).get(_WHOLE) in {"1", "true"}
-            streamed = by_row and not whole and _TOTALS not in text and not requested.keys() | own.keys() & _AFTER_ROWS
-
-            def pieces(connection: Connection) -> Generator[Result]:
-                running.check()
-                if streamed:
-                    yield nothing
-                    yield from map(running.count, connection.stream(running.mark(text), chosen, bound))
-                else:
-                    yield running.count(connection.run(running.mark(text), chosen, bound))
-
-            if not requested and not own and current == self._catalogue.database:
-                with closing(pieces(connection)) as found:
-                    yield found
-                return
-            with closing(self._connect(current, {**requested, **own})) as configured, closing(pieces(configured)) as found:
+            asked = {**requested, **own}
+            query = Query(
+                text=text if named_format is None else without_format(text),
+                output_format=chosen,
+                parameters=bound,
+                way=way_of(parsed, chosen, asked, whole=(settings or {}).get(_WHOLE) in {"1", "true"}),
+                database=current,
+                settings=asked,
+            )
+            if asked or current != self._catalogue.database:
+                connection = place.enter_context(closing(self._connect(current, asked)))
+            with closing(self._pieces(query, connection, running, place)) as found:
                 yield found
+
+    def _pieces(self, query: Query, connection: Connection, running: Running, place: ExitStack) -> Generator[Result]:
+        """The result in pieces, the first of them empty: of a query that gets by with little memory, or gives up its place and begins anew."""
+        yield Result(body=b"", output_format=query.output_format)
+        begun, came = time.monotonic(), False
+        try:
+            for piece in query.run(connection, running, self._scratch):
+                came = True
+                yield piece
+        except EngineError as error:
+            if came or error.code != MEMORY_LIMIT_EXCEEDED or not self.limits.wants_more_memory(query.settings):
+                raise
+        else:
+            return
+        place.close()
+        left = max(1, self.limits.query_seconds - int(time.monotonic() - begun))
+        with self._turn(self._large), closing(self._connect(query.database, query.settings, seconds=left)) as roomy:
+            yield from query.run(roomy, running, self._scratch)
 
     def kill(self, running: Running) -> None:
         """End a query, if it has begun in the engine.
@@ -174,8 +191,12 @@ class Reader:
         with closing(connect_freely(self._directory)) as connection:
             connection.kill(running.comment)
 
-    def _connect(self, database: str, requested: Mapping[str, str]) -> Connection:
-        return connect(self._directory, database, self.limits.session_settings(requested))
+    def _connect(self, database: str, requested: Mapping[str, str], *, seconds: int | None = None) -> Connection:
+        """A connection of a query that begins, or of one that has so many seconds left, and begins anew with all the memory that there is."""
+        if seconds is None:
+            return connect(self._directory, database, self.limits.session_settings(requested))
+        limits = replace(self.limits, query_seconds=seconds)
+        return connect(self._directory, database, limits.session_settings(requested, whole_memory=True))
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -223,16 +244,16 @@ class Reader:
             raise
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self.limits.wait_seconds):
-            raise EngineError(
-                TOO_MANY_SIMULTANEOUS_QUERIES,
-                f"Too many simultaneous queries: {self.limits.concurrent_queries} run and none ended in {self.limits.wait_seconds:g} s, try again",
-            )
+    def _turn(self, places: threading.Semaphore) -> Iterator[None]:
+        """One of the places for queries, or for those that need much memory. Who comes first is served first."""
+        if not places.acquire(timeout=self.limits.wait_seconds):
+            run = "one that needs much memory runs" if places is self._large else f"{self.limits.concurrent_queries} run"
+            text = f"Too many simultaneous queries: {run} and none ended in {self.limits.wait_seconds:g} s, try again"
+            raise EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, text)
         try:
             yield
         finally:
-            self._slots.release()
+            places.release()
 
 
 def joined(pieces: Sequence[Result]) -> Result:

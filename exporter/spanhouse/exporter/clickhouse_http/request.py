@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import lz4.frame
 
+from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
     CANNOT_DECOMPRESS,
@@ -63,7 +64,12 @@ class Request:
     @property
     def accepts(self) -> str:
         """The client's Accept-Encoding; '' if it does not want compression."""
-        return self.headers.get("accept-encoding", "") if self.fields.get("enable_http_compression") in {"1", "true"} else ""
+        return self.headers.get("accept-encoding", "") if _is_on(self.fields, "enable_http_compression") else ""
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the result is to be packed in ClickHouse's own blocks."""
+        return _is_on(self.fields, "compress")
 
 
 def read_fields(query_string: bytes) -> dict[str, str]:
@@ -104,10 +110,9 @@ def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: by
     Raises:
         EngineError: it can't be decoded, is too large, or asks for what is not supported.
     """
-    for name in ("compress", "decompress"):
-        if fields.get(name, "0") not in {"0", "false", ""}:
-            raise EngineError(NOT_IMPLEMENTED, f"{name}=1, ClickHouse's own block format, is not supported: use enable_http_compression=1")
     content = decompress(body, headers.get("content-encoding", ""))
+    if _is_on(fields, "decompress"):
+        content = blocks.unpack(content, MAX_BODY_BYTES, too_large)
     if headers.get("content-type", "").lower().startswith("multipart/form-data"):
         form = _read_form(headers["content-type"], content)
         fields = {**fields, **form}
@@ -137,6 +142,10 @@ def decompress(body: bytes, encoding: str) -> bytes:
     except (zlib.error, RuntimeError, EOFError):
         raise EngineError(CANNOT_DECOMPRESS, "The request's body is not in the form that its Content-Encoding names") from None
     raise EngineError(UNKNOWN_COMPRESSION_METHOD, "Unknown Content-Encoding of the request: use gzip, deflate or lz4")
+
+
+def _is_on(fields: Mapping[str, str], name: str) -> bool:
+    return fields.get(name) in {"1", "true"}
 
 
 def too_large() -> EngineError:

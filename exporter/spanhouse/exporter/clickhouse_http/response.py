@@ -10,6 +10,7 @@ from typing import Final
 
 import lz4.frame
 
+from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.connection import Result
 from spanhouse.exporter.clickhouse_http.errors import AUTHENTICATION_FAILED, TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 
@@ -51,13 +52,15 @@ class Packer:
         encoding: what Content-Encoding says; None leaves the body as it is.
     """
 
-    def __init__(self, accepts: str) -> None:
+    def __init__(self, accepts: str, *, in_blocks: bool = False) -> None:
         """Choose the cheapest encoding that the client takes.
 
         Args:
             accepts: Accept-Encoding of a client that wants compression, else ''.
+            in_blocks: pack in ClickHouse's own blocks first.
         """
         self.encoding = _encoding(accepts)
+        self._in_blocks = in_blocks
         self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
         self._lz4 = lz4.frame.LZ4FrameCompressor()
 
@@ -67,6 +70,8 @@ class Packer:
 
     def pack(self, piece: bytes) -> bytes:
         """The next bytes; may hold back what is compressed with those that follow."""
+        if self._in_blocks:
+            piece = blocks.pack(piece)
         match self.encoding:
             case "lz4":
                 return bytes(self._lz4.compress(piece))

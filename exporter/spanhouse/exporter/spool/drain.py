@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.exporter.metrics import BATCH_SPANS, LAG_SECONDS, SPOOL_AGE_SECONDS
+from spanhouse.exporter.priority import come_last
 from spanhouse.exporter.spool.aside import Aside
 from spanhouse.exporter.spool.record import Record
 from spanhouse.exporter.spool.root import SpoolRoot
@@ -59,6 +60,7 @@ class Drain:
             _log.warning("an insert is still under way; its spans stay in the spool for the next start")
 
     def _run(self) -> None:
+        come_last()
         failures = 0
         batch: Sequence[Path] = ()
         while True:

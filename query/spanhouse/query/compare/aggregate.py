@@ -7,20 +7,24 @@ that tell how independent the traces are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from spanhouse.query.compare.metrics import LATENCY, Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.rows import trace_rows
+from spanhouse.query.compare.spans import NEWEST, join_spans
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import MapColumn, MapField, OneOf, TraceField
+from spanhouse.query.predicate import MapColumn, MapField, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.trace_attributes import ATTRIBUTES
 from spanhouse.schema.vocabulary import GIT_DIRTY
 
-_CLUSTER: Final = "if(SessionId = '', cityHash64(TraceId), cityHash64(SessionId))"
+_START: Final = "toUnixTimestamp64Nano(Timestamp)"
+_WHOLE_MS: Final = f"ifNull({ATTRIBUTES['execution_time_ms'].sql}, 0)"
+_END: Final = f"toInt64({_START} + Duration)"
 MOST_VALUES: Final = 200
 """So many values are put in a table, those with the most traces."""
 MOST_SPLITS: Final = 200
@@ -55,6 +59,7 @@ class Sample:
         errors: how many failed.
         first_ms: the earliest start, in Unix milliseconds.
         last_ms: the latest.
+        whole_ms: mean of the durations in whole milliseconds, 0 for a trace without a root, as MLflow's guide computes it.
         hours: traces that began in each hour of the day (UTC).
         numbers: by metric's name; those that no trace has are missing.
         hosts: how many hosts they ran on, where two values are compared.
@@ -66,6 +71,7 @@ class Sample:
     errors: int
     first_ms: int
     last_ms: int
+    whole_ms: float
     hours: tuple[int, ...]
     numbers: Mapping[str, Numbers]
     hosts: int
@@ -92,17 +98,31 @@ Thresholds = Mapping[tuple[str, float], Limit]
 """Threshold of each metric and level."""
 
 
+def compile_newest(question: Question) -> Statement:
+    """The statement that gives a row for each of the newest traces: its id, start and end (Unix ns)."""
+    parameters = Parameters()
+    rows = trace_values(replace(question, metrics=()), (), parameters)
+    return Statement(f"SELECT TraceId, {_START}, {_END}\nFROM ({rows})\nORDER BY Timestamp DESC\nLIMIT {NEWEST}", parameters.bound())
+
+
+def compile_extent(question: Question) -> Statement:
+    """The statement that gives first and last moment of all traces (Unix ns), in one row."""
+    parameters = Parameters()
+    rows = trace_values(replace(question, metrics=()), (), parameters)
+    return Statement(f"SELECT min({_START}), max({_END})\nFROM ({rows})", parameters.bound())
+
+
 def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
     """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
-    columns += [f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
+    columns += ["avg(WholeMs)", f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
     for number, metric in enumerate(metrics):
         quantiles = f"quantilesExact({_GRID})(Number{number})" if metric is LATENCY or question.base is not None else "emptyArrayFloat64()"
         columns += [f"count(Number{number})", f"avg(Number{number})", quantiles]
     process: Mapping[str, TraceField] = {} if question.base is None or split is not None else _PROCESS
     columns += ["uniqIf(Host, Host != '')", "max(Host)", "countIf(Dirty = 'true')"] if process else ["0", "''", "0"]
-    rows = _rows(question, metrics, parameters, split, **process)
+    rows = trace_values(question, metrics, parameters, split, **process)
     lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
     lines.append(f"LIMIT {MOST_VALUES}" if split is None else f"LIMIT {MOST_SPLITS} BY Value")
     return Statement("\n".join(lines), parameters.bound())
@@ -114,14 +134,23 @@ def read_samples(rows: Sequence[Sequence[Any]], metrics: Sequence[Metric]) -> di
 
 
 def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
-    traces, errors, first_ms, last_ms, hours, *rest, hosts, host, dirty = row
+    traces, errors, first_ms, last_ms, whole_ms, hours, *rest, hosts, host, dirty = row
     numbers = {
         metric.name: Numbers(n=n, mean=mean, quantiles=tuple(map(float, quantiles)))
         for metric, n, mean, quantiles in zip(metrics, rest[::3], rest[1::3], rest[2::3], strict=True)
         if n
     }
     return Sample(
-        traces=traces, errors=errors, first_ms=first_ms, last_ms=last_ms, hours=tuple(hours), numbers=numbers, hosts=hosts, host=host, dirty=dirty
+        traces=traces,
+        errors=errors,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        whole_ms=whole_ms,
+        hours=tuple(hours),
+        numbers=numbers,
+        hosts=hosts,
+        host=host,
+        dirty=dirty,
     )
 
 
@@ -130,15 +159,19 @@ def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Th
     parameters = Parameters()
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
     names = sorted({name for name, _ in thresholds}, key=list(numbers).index)
-    inner = ["count() AS Traces", "countIf(State = 'ERROR') AS Errors"]
-    inner += [f"count({numbers[name]}) AS {numbers[name]}Traces" for name in names]
+    counted = {"Traces": "count()", "Errors": "countIf(State = 'ERROR')"} | {f"{numbers[name]}Traces": f"count({numbers[name]})" for name in names}
     columns = list(_sums("Traces", "Errors"))
     for number, ((name, _), limit) in enumerate(thresholds.items()):
-        inner.append(f"countIf({numbers[name]} > {_limit(limit, parameters)}) AS Above{number}")
+        counted[f"Above{number}"] = f"countIf({numbers[name]} > {_limit(limit, parameters)})"
         columns += _sums(f"{numbers[name]}Traces", f"Above{number}")
-    rows = _rows(question, metrics, parameters, split)
+    # Traces without a session are one row here, however many they are: each stands for itself, so sums of squares are sums.
+    cluster = "SessionId = '' AS Alone, cityHash64(SessionId) AS Session"
+    counts = ", ".join(f"{sql} AS {name}" for name, sql in counted.items())
+    rows = trace_values(question, metrics, parameters, split)
+    sessions = f"SELECT Value, Split, {cluster}, {counts}\nFROM ({rows})\nGROUP BY Value, Split, Alone, Session"
     splits = "[(0, '')]" if split is None else "[(0, ''), (1, Split)]"
-    clusters = f"SELECT Value, Part, {', '.join(inner)}\nFROM ({rows}) ARRAY JOIN {splits} AS Part\nGROUP BY Value, Part, {_CLUSTER}"
+    again = ", ".join(f"sum({name}) AS {name}" for name in counted)
+    clusters = f"SELECT Value, Part, Alone, {again}\nFROM ({sessions}) ARRAY JOIN {splits} AS Part\nGROUP BY Value, Part, Alone, Session"
     lines = [f"SELECT Value, Part, {', '.join(columns)}", f"FROM ({clusters})", "GROUP BY Value, Part", "ORDER BY sum(Traces) DESC"]
     return Statement("\n".join([*lines, f"LIMIT {MOST_SPLITS + 1} BY Value"]), parameters.bound())
 
@@ -160,7 +193,8 @@ def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[t
 
 
 def _sums(n: str, k: str) -> Iterator[str]:
-    yield from (f"countIf({n} > 0)", f"sum({n})", f"sum({k})", f"sum({n} * {n})", f"sum({k} * {k})", f"sum({k} * {n})")
+    yield from (f"sum(if(Alone, {n}, {n} > 0))", f"sum({n})", f"sum({k})")
+    yield from (f"sum(if(Alone, {once}, {one} * {other}))" for once, one, other in ((n, n, n), (k, k, k), (k, k, n)))
 
 
 def _read_sums(row: Sequence[int]) -> Sums:
@@ -168,17 +202,23 @@ def _read_sums(row: Sequence[int]) -> Sums:
     return Sums(clusters=clusters, n=n, k=k, nn=nn, kk=kk, kn=kn)
 
 
-def _rows(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None, **more: TraceField) -> str:
+def trace_values(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None = None, **more: TraceField) -> str:
     """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
-    values = {"Value": question.by, **({} if split is None else {"Split": split}), **asked, **more}
+    of_traces = {name: field for name, field in asked.items() if isinstance(field, MapField)}
+    of_spans = {name: field for name, field in asked.items() if isinstance(field, SpanField)}
+    values = {"Value": question.by, **({} if split is None else {"Split": split}), **of_traces, **more}
     among = None
     wanted = "Value != ''"
     if question.base is not None and question.new is not None:
         among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
         wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
     rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among, several=question.several)
-    numbers = ", ".join([*more, *(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics))])
-    split_sql = "'' AS Split" if split is None else "Split"
-    columns = f"Value, {split_sql}, TraceId, State, SessionId, Timestamp, toHour(Timestamp, 'UTC') AS Hour, {numbers}"
-    return f"SELECT {columns}\nFROM ({rows})\nWHERE {wanted}"
+    columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "State", "SessionId", "Timestamp", "Duration"]
+    columns += [
+        "toHour(Timestamp, 'UTC') AS Hour",
+        f"{_WHOLE_MS} AS WholeMs",
+        *more,
+        *(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics)),
+    ]
+    return f"SELECT {', '.join(columns)}\nFROM {join_spans(rows, of_spans, parameters, question.spans_ns)}\nWHERE {wanted}"

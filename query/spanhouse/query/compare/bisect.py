@@ -18,13 +18,13 @@ def changes(question: Question, versions: Sequence[Measured], limits: dict[float
 
     Args:
         question: what is asked.
-        versions: in the order of their first traces.
+        versions: in order.
         limits: threshold of the latency for each level that is looked at.
     """
     looked_at = [(ERROR_RATE, "status = 'ERROR'", [version.counts.errors for version in versions])]
     for level, limit in limits.items():
         above = [version.counts.above.get((LATENCY.name, level)) for version in versions]
-        slow = f"{LATENCY.filter_key} > {limit:.0f}"
+        slow = f"{LATENCY.filter_key} > {text.plain(limit)}"
         looked_at.append((f"traces above {text.number(limit, 'ms')} (p{level * 100:g} of all)", slow, [one for one in above if one is not None]))
     points = [(name, examples, sums, change_point(sums)) for name, examples, sums in looked_at]
     corrected = iter(statistics.corrected([point.p_value for *_, point in points if point is not None]))

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spanhouse.query.compare.question import Asked, name_of
+from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, name_of
+from spanhouse.query.compare.statistics import LEVELS
+from spanhouse.query.predicate import AttributeField, SpanField
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +19,10 @@ class Metric:
         name: what reports call it.
         sql: the expression over columns of a trace's row that gives it; NULL where a trace has none.
         unit: what it is counted in; '' for a bare number.
-        filter_key: the name that filters compare it by, in the same unit; '' if they can't.
+        filter_key: the name that filters compare it by; '' if they can't.
+        scale: what it is multiplied with to be in the unit of ``filter_key``.
         tested: the levels of its quantiles that are tested.
+        shown: those that are shown.
         higher_is_better: whether more of it is what one wants.
     """
 
@@ -26,19 +30,21 @@ class Metric:
     sql: str
     unit: str
     filter_key: str = ""
+    scale: float = 1
     tested: tuple[float, ...] = (0.5,)
+    shown: tuple[float, ...] = (0.5,)
     higher_is_better: bool = False
 
 
 LATENCY: Final = Metric(
-    name="latency", sql="if(RootSpanId = '', NULL, Duration / 1000000)", unit="ms", filter_key="execution_time_ms", tested=(0.5, 0.95)
+    name="latency", sql="if(RootSpanId = '', NULL, Duration / 1000000)", unit="ms", filter_key="execution_time_ms", tested=(0.5, 0.95), shown=LEVELS
 )
 ALWAYS: Final = (
     LATENCY,
-    Metric(name="spans", sql="toNullable(SpanCount)", unit=""),
-    Metric(name="input tokens", sql="nullIf(InputTokens, 0)", unit=""),
-    Metric(name="output tokens", sql="nullIf(OutputTokens, 0)", unit=""),
-    Metric(name="cost", sql="Cost", unit="USD"),
+    Metric(name="spans", sql="toNullable(SpanCount)", unit="", filter_key="span.count"),
+    Metric(name="input tokens", sql="nullIf(InputTokens, 0)", unit="", filter_key="tokens.input"),
+    Metric(name="output tokens", sql="nullIf(OutputTokens, 0)", unit="", filter_key="tokens.output"),
+    Metric(name="cost", sql="if(isFinite(Cost), Cost, NULL)", unit="USD", filter_key="cost"),
 )
 """What is compared whether it is asked for or not; traces that report no tokens or no cost do not count there."""
 
@@ -49,8 +55,20 @@ SLICED: Final = (LATENCY,)
 
 def metrics_of(asked: Sequence[Asked]) -> tuple[Metric, ...]:
     """All metrics of a comparison: those of every trace, then those that are asked for, whose values stand in ``Asked0``, ``Asked1``, ..."""
-    named = [
-        Metric(name=name_of(one.field), sql=f"toFloat64OrNull(Asked{number})", unit="", higher_is_better=one.higher_is_better)
-        for number, one in enumerate(asked)
-    ]
-    return (*ALWAYS, *named)
+    return (*ALWAYS, *(_asked(one, f"Asked{number}") for number, one in enumerate(asked)))
+
+
+def _asked(one: Asked, column: str) -> Metric:
+    if one.field == FIRST_TOKEN_FIELD:
+        return Metric(
+            name="time to first token", sql=column, unit="ms", filter_key=one.found_by, scale=one.scale, tested=(0.5, 0.95), shown=(0.5, 0.95)
+        )
+    name = name_of(one.field)
+    match one.field:
+        case AttributeField(attribute=attribute):
+            value = f"toFloat64({attribute.sql})"
+        case SpanField():
+            value = column
+        case _:
+            value = f"toFloat64OrNull({column})"
+    return Metric(name=name, sql=f"if(isFinite({value}), {value}, NULL)", unit="", filter_key=name, higher_is_better=one.higher_is_better)

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Final
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.names import resolve_name
+from spanhouse.query.names import field_type, resolve_name
 from spanhouse.query.order import EXPERIMENT
 from spanhouse.query.parse import parse_name
-from spanhouse.query.predicate import All, AttributeField, Compare, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
+from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
 from spanhouse.query.resolve import read_filter
-from spanhouse.schema.trace_attributes import ATTRIBUTES
+from spanhouse.schema.trace_attributes import ATTRIBUTES, FIRST_TOKEN, Type
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
 
 ROOT_NAME: Final = AttributeField(ATTRIBUTES["name"])
@@ -42,6 +42,9 @@ _SHORT: Final[Mapping[str, TraceField]] = MappingProxyType(
 _ENTITIES: Final = ("metadata.", "request_metadata.", "tag.", "tags.", "attribute.", "attributes.", "trace.")
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _SECONDS: Final[Mapping[str, int]] = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
+_ENTITY: Final[Mapping[MapColumn, str]] = MappingProxyType(
+    {MapColumn.METADATA: "metadata", MapColumn.TAGS: "tag", MapColumn.SPAN_ATTRIBUTES: "span.attributes", MapColumn.RESOURCE_ATTRIBUTES: "resource"}
+)
 _PLAIN_KEY: Final = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 
@@ -49,12 +52,27 @@ _HIGHER: Final = ":higher"
 """Ends the name of a metric of which more is better."""
 
 
+_SPAN: Final = "span.attributes."
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A number of the metadata or the tags that is compared because someone asks for it."""
+    """A number that is compared because someone asks for it: of the metadata, of a tag, of the trace itself, or the mean of its spans' values.
 
-    field: MapField
-    higher_is_better: bool
+    Attributes:
+        field: what has it.
+        higher_is_better: whether more of it is what one wants.
+        found_by: name by which filters find it, where that is not the field's own.
+        scale: what the number is multiplied with to be compared with that.
+    """
+
+    field: Field
+    higher_is_better: bool = False
+    found_by: str = ""
+    scale: float = 1
+
+
+FIRST_TOKEN_FIELD: Final = SpanField(AttributeField(FIRST_TOKEN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +89,8 @@ class Question:
         per: what splits the traces, to find where a change is; None for nothing.
         stratify: what like is compared with like by; None for nothing.
         metrics: further numbers of a trace to compare.
+        spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
+        series: whether what pictures show is wanted, too.
         several: whether the store has traces of which several rows tell.
     """
 
@@ -83,6 +103,8 @@ class Question:
     per: TraceField | None = None
     stratify: TraceField | None = ROOT_NAME
     metrics: tuple[Asked, ...] = ()
+    spans_ns: tuple[int, int] | None = None
+    series: bool = False
     several: bool = True
 
 
@@ -96,6 +118,7 @@ def read_question(
     per: str | None = None,
     metrics: Sequence[str] = (),
     stratify: str | None = "name",
+    series: bool = False,
 ) -> Question:
     """Check the arguments of ``TraceClient.compare``.
 
@@ -118,6 +141,7 @@ def read_question(
         per=None if per is None else read_field(per),
         stratify=None if stratify is None or stratify == "none" else read_field(stratify),
         metrics=tuple(_metric(name) for name in metrics),
+        series=series,
     )
 
 
@@ -140,10 +164,27 @@ def read_field(name: str) -> TraceField:
 
 
 def _metric(name: str) -> Asked:
-    field = read_field(name.removesuffix(_HIGHER))
-    if not isinstance(field, MapField):
-        raise FilterError(f"{name} is no number", name, 0, len(name), "name a metadata key whose values are numbers")
-    return Asked(field, name.endswith(_HIGHER))
+    bare = name.removesuffix(_HIGHER)
+    return Asked(_number(bare), higher_is_better=name != bare)
+
+
+def _number(name: str) -> Field:
+    """The field of a metric: ``first-token``, a number of the trace, an attribute of its spans, or as ``read_field`` reads names."""
+    if name == FIRST_TOKEN.name:
+        return FIRST_TOKEN_FIELD
+    field: Field
+    if name.startswith(_SPAN):
+        # Keys are taken as they are: those of semantic conventions have dots and dashes that need no quotes here.
+        quoted = name.removeprefix(_SPAN)
+        field = SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, quoted[1:-1] if len(quoted) > 1 and quoted[0] == quoted[-1] == "`" else quoted))
+    elif attribute := ATTRIBUTES.get(name):
+        field = AttributeField(attribute)
+    else:
+        field = read_field(name)
+    if isinstance(field, AttributeField) and field_type(field) not in {Type.NUMBER, Type.DURATION}:
+        hint = "name a metadata key, span.attributes.KEY, or one of the trace's own numbers, such as tokens.total"
+        raise FilterError(f"{name} is no number", name, 0, len(name), hint)
+    return field
 
 
 def read_since(text: str) -> int:
@@ -158,11 +199,13 @@ def read_since(text: str) -> int:
     return time.time_ns() - int(found[1]) * _SECONDS[found[2]] * 10**9
 
 
-def name_of(field: TraceField) -> str:
+def name_of(field: Field) -> str:
     """A field as filters write it."""
+    if isinstance(field, SpanField):
+        return name_of(field.of)
     if isinstance(field, AttributeField):
         return f"metadata.{SERVICE_NAME}" if field == EXPERIMENT else field.attribute.name
-    entity = "tag" if field.column is MapColumn.TAGS else "metadata"
+    entity = _ENTITY[field.column]
     quoted = field.key if _PLAIN_KEY.fullmatch(field.key) else "`" + field.key.replace("`", "``") + "`"
     return f"{entity}.{quoted}"
 

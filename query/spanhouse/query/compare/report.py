@@ -78,6 +78,7 @@ class Side:
         error_rate: their share with its interval.
         first_ms: its earliest trace's start, in Unix milliseconds.
         last_ms: its latest one's.
+        mean_execution_time_ms: mean of ``execution_time_ms``, which is cut to whole ms and 0 for a trace without a root: as MLflow's guide has it.
         means: mean of each metric that its traces have.
         quantiles: of the latency and, where two are compared, of each metric, by level, with intervals; one that too few traces tell of is missing.
     """
@@ -88,8 +89,55 @@ class Side:
     error_rate: Interval
     first_ms: int
     last_ms: int
+    mean_execution_time_ms: float
     means: Mapping[str, float]
     quantiles: Mapping[str, Mapping[float, Interval]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """How many traces of a version took between ``low_ms`` and ``high_ms``."""
+
+    value: str
+    low_ms: float
+    high_ms: float
+    traces: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What the traces of a version were that began within one period.
+
+    Attributes:
+        value: the version.
+        start_ms: when the period begins, in Unix milliseconds.
+        traces: how many began in it.
+        errors: how many of these failed.
+        p50_ms: median of their latency; None where none has a root.
+        p95_ms: its 95th percentile.
+    """
+
+    value: str
+    start_ms: int
+    traces: int
+    errors: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What pictures of a comparison show besides its figures; bins and periods without traces are missing.
+
+    Attributes:
+        width_ms: length of a period.
+        bins: of each version's latency, twenty a decade.
+        periods: of each version.
+    """
+
+    width_ms: int
+    bins: Sequence[Bin]
+    periods: Sequence[Period]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +149,14 @@ class Table:
         where: filter of the traces that were looked at.
         sides: a version each.
         complete: whether these are all; otherwise they are those with the most traces.
+        series: what a picture needs besides, if it was asked for.
     """
 
     by: str
     where: str
     sides: Sequence[Side]
     complete: bool
+    series: Series | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -127,7 +177,8 @@ class Comparison:
         reason: the verdict's, in words.
         confounds: what else differs between the two and may be behind a difference.
         per: the key that splits the traces; '' for none.
-        slices: error rate and p95 of the latency of each of its values, corrected together; what contributes most comes first.
+        slices: error rate, p50 and p95 of the latency of each of its values, corrected together; what contributes most comes first.
+        series: what a picture needs besides, if it was asked for.
     """
 
     by: str
@@ -140,6 +191,7 @@ class Comparison:
     confounds: Sequence[str]
     per: str = ""
     slices: Sequence[Finding] = ()
+    series: Series | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -186,13 +238,17 @@ class Bisection:
     Attributes:
         by: the key that tells them apart, as filters write it.
         where: filter of the traces that were looked at.
-        versions: all of them, in the order of their first traces.
+        versions: all of them, in order.
+        history: the clone whose history is that order; '' where it is that of their first traces.
+        strangers: versions that the clone does not have: they follow the one that was seen last before them.
         changes: one for each thing that is looked at and can be told apart.
     """
 
     by: str
     where: str
     versions: Sequence[str]
+    history: str
+    strangers: Sequence[str]
     changes: Sequence[Change]
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from spanhouse.query.compare.aggregate import (
     MOST_VALUES,
     Counts,
-    Numbers,
     Sample,
     Thresholds,
     compile_counts,
+    compile_extent,
+    compile_newest,
     compile_samples,
     read_counts,
     read_samples,
 )
 from spanhouse.query.compare.bisect import changes
 from spanhouse.query.compare.confounds import confounds
+from spanhouse.query.compare.history import history, in_order
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
-from spanhouse.query.compare.question import COMMIT, Question, name_of
-from spanhouse.query.compare.report import Bisection, Comparison, Finding, Table
+from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
+from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.rows import SEVERAL
-from spanhouse.query.compare.statistics import LEVELS, threshold
+from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
+from spanhouse.query.compare.spans import MARGIN_NS, compile_first_token, read_first_token
+from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import TraceField
+from spanhouse.query.predicate import SpanField, TraceField
 from spanhouse.query.statement import Statement
 
 _BEGINNING: Final = "SELECT DISTINCT GitCommit FROM trace_carriers WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
@@ -41,10 +46,9 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
-    question = _looked_up(connection, question)
+    question = _with_spans(connection, _whole_commits(connection, _looked_up(connection, question)))
     if question.base is None or question.new is None:
         return _table(connection, question)
-    question = _whole_commits(connection, question)
     base, new = str(question.base), str(question.new)
     metrics = metrics_of(question.metrics)
     samples = _samples(connection, question, metrics)
@@ -54,7 +58,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
             raise FilterError(
                 f"no trace has {name_of(question.by)} = {value!r}{looked_at}", hint="without two values, a comparison lists all there are"
             )
-    thresholds = _thresholds(samples.values())
+    thresholds = _thresholds(metrics, samples.values())
     measured = _measured(connection, question, metrics, samples, thresholds)
     found = findings(question, metrics, measured[base], measured[new], thresholds)
     verdict, reason = overall(found)
@@ -69,11 +73,17 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         confounds=list(confounds(question, measured[base], measured[new])),
         per="" if question.per is None else name_of(question.per),
         slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
+        series=_series(connection, question, [measured[base].sample, measured[new].sample], (base, new)) if question.series else None,
     )
 
 
-def run_bisection(connection: Connection, question: Question) -> Bisection:
+def run_bisection(connection: Connection, question: Question, repository: Path | None) -> Bisection:
     """Where the error rate and the latency changed in the sequence of all values.
+
+    Args:
+        connection: where to ask.
+        question: what; not of two values.
+        repository: a clone whose history gives commits their order; None for that of their first traces.
 
     Raises:
         StoreUnavailableError: the store failed.
@@ -81,23 +91,47 @@ def run_bisection(connection: Connection, question: Question) -> Bisection:
     question = _looked_up(connection, question)
     versions, thresholds = _all(connection, question, (LATENCY,))
     limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
+    seen = {version.value: version for version in versions}
+    known = [] if repository is None or question.by != COMMIT else history(tuple(seen), repository)
+    versions = [seen[value] for value in in_order(tuple(seen), known)]
     return Bisection(
         by=name_of(question.by),
         where=question.where,
         versions=[version.value for version in versions],
+        history=str(repository.resolve()) if known and repository is not None else "",
+        strangers=[value for value in seen if value not in known] if known else [],
         changes=changes(question, versions, limits),
     )
 
 
 def _table(connection: Connection, question: Question) -> Table:
     versions, _ = _all(connection, question, metrics_of(question.metrics))
-    return Table(by=name_of(question.by), where=question.where, sides=[side.side() for side in versions], complete=len(versions) < MOST_VALUES)
+    series = None
+    if question.series and versions:
+        shown = sorted(versions, key=lambda version: (-version.sample.traces, -version.sample.first_ms))[:MOST_DRAWN]
+        series = _series(connection, question, [version.sample for version in shown], [version.value for version in shown])
+    return Table(
+        by=name_of(question.by),
+        where=question.where,
+        sides=[side.side() for side in versions],
+        complete=len(versions) < MOST_VALUES,
+        series=series,
+    )
+
+
+def _series(connection: Connection, question: Question, samples: Sequence[Sample], values: Sequence[str]) -> Series:
+    """What pictures show of some versions."""
+    question = replace(question, metrics=())
+    first_ms, last_ms = min(sample.first_ms for sample in samples), max(sample.last_ms for sample in samples)
+    width_ms = width_of(first_ms, last_ms, sum(sample.traces for sample in samples), len(samples))
+    bins = connection.run(compile_bins(question, values))
+    return read_series(bins, connection.run(compile_periods(question, values, first_ms, width_ms)), first_ms, width_ms)
 
 
 def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) -> tuple[list[Measured], dict[tuple[str, float], float]]:
     """All values in the order of their first traces, and the thresholds that they were counted by."""
     samples = _samples(connection, question, metrics)
-    thresholds = _thresholds(samples.values())
+    thresholds = _thresholds(metrics, samples.values())
     measured = _measured(connection, question, metrics, samples, thresholds)
     return sorted(measured.values(), key=lambda side: (side.sample.first_ms, side.value)), thresholds
 
@@ -106,6 +140,21 @@ def _looked_up(connection: Connection, question: Question) -> Question:
     """The question with what is to be known of the store first."""
     ((several,),) = connection.run(SEVERAL)
     return replace(question, several=bool(several))
+
+
+def _with_spans(connection: Connection, question: Question) -> Question:
+    """The question with the time to the first token where spans tell of it, and with the time between which spans are to be looked at."""
+    newest = connection.run(compile_newest(question))
+    if not newest:
+        return question
+    ids, starts, ends = zip(*newest, strict=True)
+    (row,) = connection.run(compile_first_token(ids, (min(starts) - MARGIN_NS, max(ends) + MARGIN_NS)))
+    if (told := read_first_token(row)) is not None:
+        question = replace(question, metrics=(told, *(one for one in question.metrics if one.field != FIRST_TOKEN_FIELD)))
+    if not any(isinstance(one.field, SpanField) for one in question.metrics):
+        return question
+    ((first_ns, last_ns),) = connection.run(compile_extent(question))
+    return replace(question, spans_ns=(first_ns - MARGIN_NS, last_ns + MARGIN_NS))
 
 
 def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:
@@ -133,7 +182,7 @@ def _measured(
 def _slices(connection: Connection, question: Question, per: TraceField, values: tuple[str, str]) -> list[Finding]:
     samples = read_samples(connection.run(compile_samples(question, SLICED, split=per)), SLICED)
     names = [name for value, name in samples if name and value == values[1] and (values[0], name) in samples]
-    limits = {name: _thresholds([samples[value, name] for value in values]) for name in names}
+    limits = {name: _thresholds(SLICED, [samples[value, name] for value in values]) for name in names}
     thresholds: Thresholds = {
         (metric.name, level): {name: found[metric.name, level] for name, found in limits.items() if (metric.name, level) in found}
         for metric in SLICED
@@ -166,15 +215,11 @@ def _whole_commits(connection: Connection, question: Question) -> Question:
     return replace(question, base=whole[0], new=whole[1])
 
 
-def _thresholds(samples: Iterable[Sample]) -> dict[tuple[str, float], float]:
-    """For each metric and level a value that so much of all traces is below."""
-    numbers: dict[str, list[Numbers]] = {}
-    for sample in samples:
-        for name, found in sample.numbers.items():
-            if found.quantiles:
-                numbers.setdefault(name, []).append(found)
-    return {
-        (name, level): threshold(level, [(one.n, one.quantiles) for one in found])
-        for name, found in numbers.items()
-        for level in (LEVELS if name == LATENCY.name else LATENCY.tested[:1])
-    }
+def _thresholds(metrics: Sequence[Metric], samples: Collection[Sample]) -> dict[tuple[str, float], float]:
+    """For each metric and level that is shown a value that so much of all traces is below."""
+    found: dict[tuple[str, float], float] = {}
+    for metric in metrics:
+        numbers = [sample.numbers[metric.name] for sample in samples if metric.name in sample.numbers]
+        if quantiles := [(one.n, one.quantiles) for one in numbers if one.quantiles]:
+            found |= {(metric.name, level): threshold(level, quantiles) for level in metric.shown}
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from spanhouse.query.compare.report import Interval
 
 SHARE = "share"
@@ -33,7 +35,14 @@ def interval(found: Interval, unit: str) -> str:
 
 def p_text(value: float) -> str:
     """A p-value."""
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}" if value < 0.01 else f"p = {value:.2f}"
+    if value < 0.0001:
+        return "p < 0.0001"
+    return f"p = {value:.4f}" if value < 0.01 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def plain(value: float) -> str:
+    """A number of six digits as filters read it, without an exponent."""
+    return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
 def _digits(value: float) -> int:

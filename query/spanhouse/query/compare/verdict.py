@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.query.compare import statistics, text
 from spanhouse.query.compare.aggregate import Counts, Sample, Thresholds
-from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric
+from spanhouse.query.compare.metrics import SLICED, Metric
 from spanhouse.query.compare.question import Question, clause, filter_of, where_of
 from spanhouse.query.compare.report import Finding, Interval, Side, Verdict
 from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
@@ -46,6 +46,7 @@ class Measured:
             error_rate=statistics.proportion(self.counts.errors),
             first_ms=self.sample.first_ms,
             last_ms=self.sample.last_ms,
+            mean_execution_time_ms=self.sample.whole_ms,
             means={name: numbers.mean for name, numbers in self.sample.numbers.items()},
             quantiles=quantiles,
         )
@@ -58,8 +59,7 @@ def findings(
     found = [_errors(question, base, new)]
     for metric in metrics:
         if metric.name in base.sample.numbers and metric.name in new.sample.numbers:
-            levels = LEVELS if metric.name == LATENCY.name else metric.tested
-            found += [_quantile(question, metric, level, (base, new), thresholds[metric.name, level]) for level in levels]
+            found += [_quantile(question, metric, level, (base, new), thresholds[metric.name, level]) for level in metric.shown]
     return _judged(found, [f"{metric.name} p50" for metric in metrics if metric.higher_is_better])
 
 
@@ -109,19 +109,25 @@ def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Mea
     key = (metric.name, level)
     base, new = sides
     before, after = base.quantile(*key), new.quantile(*key)
-    slower = f"{metric.filter_key} > {limit:.0f}" if metric.filter_key else ""
     finding = Finding(
         metric=f"{metric.name} p{level * 100:g}",
         unit=metric.unit,
         base=before,
         new=after,
         change=None if before is None or after is None else statistics.quantile_difference(before, after),
-        examples=filter_of(where_of(question), clause(question.by, new.value), slower) if slower else "",
+        examples=filter_of(where_of(question), clause(question.by, new.value), _beyond(metric, limit)),
     )
     if level not in metric.tested:
         return finding
     pair = (base.counts.above[key], new.counts.above[key])
     return _tested(finding, pair, [(base.strata[name].above[key], new.strata[name].above[key]) for name in base.strata if name in new.strata])
+
+
+def _beyond(metric: Metric, limit: float) -> str:
+    """The filter of traces on the wrong side of a metric's threshold; '' where filters can't tell them."""
+    if not metric.filter_key:
+        return ""
+    return f"{metric.filter_key} {'<=' if metric.higher_is_better else '>'} {text.plain(limit * metric.scale)}"
 
 
 def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Sums, Sums]]) -> Finding:

@@ -2,7 +2,7 @@
 -- so a search over all traces reads columns, and merges those few traces that several rows tell of.
 -- What a span says of its process and of its trace stands in one map, merged when it comes in; TraceKeys are the keys that go for the trace.
 -- Key tells traces apart faster than their ids do; traces that share one would be merged, each for itself, like those with several rows.
--- StateAlone is the state of a trace that no other row tells of.
+-- StateAlone is the state of a trace that no other row tells of. ProcessModelId is the process' model, whatever the trace says.
 ALTER TABLE trace_carriers
     ADD COLUMN IF NOT EXISTS Key UInt64 MATERIALIZED cityHash64(TraceId) CODEC(NONE) AFTER TraceId,
     ADD COLUMN IF NOT EXISTS StateAlone LowCardinality(String) MATERIALIZED multiIf(
@@ -11,15 +11,17 @@ ALTER TABLE trace_carriers
         StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'ERROR',
         'OK') CODEC(LZ4) AFTER State,
     ADD COLUMN IF NOT EXISTS Metadata Map(LowCardinality(String), String) DEFAULT mapUpdate(ProcessMetadata, TraceMetadata) CODEC(LZ4) AFTER ResponsePreview,
+    ADD COLUMN IF NOT EXISTS ProcessModelId LowCardinality(String) DEFAULT ProcessMetadata['mlflow.modelId'] CODEC(LZ4) AFTER ResponsePreview,
     ADD COLUMN IF NOT EXISTS TraceKeys Array(LowCardinality(String)) DEFAULT mapKeys(TraceMetadata) CODEC(LZ4) AFTER Metadata;
 
 -- only if: SELECT count() = 0 FROM system.mutations WHERE database = currentDatabase() AND table = 'trace_carriers' AND command LIKE '%MATERIALIZE COLUMN Metadata%'
-ALTER TABLE trace_carriers MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
+ALTER TABLE trace_carriers MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN ProcessModelId, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
 
 ALTER TABLE otel_traces_to_trace_carriers MODIFY QUERY
 WITH
     (m, name, fallback) -> if(m[name] != '', m[name], m[fallback]) AS either,
     (m, prefix) -> mapApply((k, v) -> (substring(k, length(prefix) + 1), v), mapFilter((k, v) -> startsWith(k, prefix), m)) AS below,
+    {carrier_metadata} AS OfProcess,
     -- What the span says of its trace.
     mapUpdate(
         mapFilter((k, v) -> v != '', map(
@@ -44,7 +46,8 @@ SELECT
     carrier.attributes['mlflow.traceClientRequestId'] AS ClientRequestId,
     carrier.attributes['mlflow.traceRequestPreview'] AS RequestPreview,
     carrier.attributes['mlflow.traceResponsePreview'] AS ResponsePreview,
-    if(Rank = 3, OfTrace, mapUpdate({carrier_metadata}, OfTrace)) AS Metadata,
+    if(Rank = 3, OfTrace, mapUpdate(OfProcess, OfTrace)) AS Metadata,
+    if(Rank = 3, '', OfProcess['mlflow.modelId']) AS ProcessModelId,
     mapKeys(OfTrace) AS TraceKeys,
     below(carrier.attributes, 'mlflow.traceTag.') AS Tags,
     First,
@@ -104,26 +107,25 @@ WITH
     -- Without a commit a row says nothing of the first and the last one: it is put where it is neither.
     (if(Commit = '', toDateTime64('2262-04-11 23:47:16', 9, 'UTC'), Timestamp), Commit) AS First,
     (if(Commit = '', toDateTime64(0, 9, 'UTC'), Timestamp), Commit) AS Last,
-    -- Name and params are those of the process' model, not of one that was set for the trace.
-    NOT has(TraceKeys, 'mlflow.modelId') AS Own,
     mapFilter((k, v) -> startsWith(k, 'mlflow.model.params.'), Metadata) AS Found
 SELECT
-    Metadata['mlflow.modelId'] AS ModelId,
-    max(if(Own, Metadata['mlflow.model.name'], '')) AS Name,
-    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(Own, Found, map())), 'Map(String, String)')) AS Params,
+    arrayJoin(arrayDistinct(arrayFilter(id -> id != '', [CAST(ProcessModelId, 'String'), Metadata['mlflow.modelId']]))) AS ModelId,
+    -- Name and params are those of the process' model, not of one that was set for the trace.
+    max(if(ModelId = ProcessModelId, Metadata['mlflow.model.name'], '')) AS Name,
+    max(CAST(mapApply((k, v) -> (substring(k, 21), v), if(ModelId = ProcessModelId, Found, map())), 'Map(String, String)')) AS Params,
     min(Timestamp) AS FirstSeen,
     max(Timestamp) AS LastSeen,
     min(First) AS FirstCommit,
     max(Last) AS LastCommit
 FROM trace_carriers
-WHERE Metadata['mlflow.modelId'] != ''
+WHERE ProcessModelId != '' OR Metadata['mlflow.modelId'] != ''
 GROUP BY ModelId;
 
 ALTER TABLE trace_carriers
 {hot_columns_of_metadata};
 
 -- only if: SELECT count() FROM system.columns WHERE database = currentDatabase() AND table = 'trace_carriers' AND default_kind = 'DEFAULT'
-ALTER TABLE trace_carriers MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT;
+ALTER TABLE trace_carriers MODIFY COLUMN Metadata REMOVE DEFAULT, MODIFY COLUMN TraceKeys REMOVE DEFAULT, MODIFY COLUMN ProcessModelId REMOVE DEFAULT;
 
 ALTER TABLE trace_carriers DROP COLUMN IF EXISTS ProcessMetadata, DROP COLUMN IF EXISTS TraceMetadata SETTINGS mutations_sync = 2;
 
@@ -139,19 +141,24 @@ UNION ALL
 SELECT cityHash64(TraceId) AS Key
 FROM trace_tags;
 
--- Traces that one row tells of. A span that comes twice in one insert counts once, and one that repeats the sum of its children not at all.
-CREATE VIEW IF NOT EXISTS traces_alone AS
+-- Each row as a trace, which it is if no other row tells of it. A span that repeats the sum of its children is not counted again; one that
+-- came twice in one insert is counted once, which is dearer to work out.
+CREATE VIEW IF NOT EXISTS trace_rows AS
 WITH
-    arrayDistinct(arrayFilter(span -> NOT has(row.SpendingParents, span.1), arrayZip(
-        row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`))) AS Spent
+    length(arrayDistinct(row.`Spans.id`)) AS Spans,
+    Spans = length(row.`Spans.id`) AS Once,
+    -- Id and number of spans -> their sum.
+    (ids, numbers) -> arraySum((id, number) -> if(has(row.SpendingParents, id), 0, number), ids, numbers) AS spent,
+    arrayDistinct(arrayZip(row.`Spans.id`, row.`Spans.input_tokens`, row.`Spans.output_tokens`, row.`Spans.cost`)) AS Apart
 SELECT
+    row.Key AS Key,
     row.TraceId AS TraceId,
     row.Timestamp AS Timestamp,
     row.Duration AS Duration,
     row.Name AS Name,
     row.ServiceName AS ServiceName,
     row.StateAlone AS State,
-    length(arrayDistinct(row.`Spans.id`)) AS SpanCount,
+    Spans AS SpanCount,
     length(arrayDistinct(arrayFilter((id, error) -> error, row.`Spans.id`, row.`Spans.error`))) AS ErrorCount,
     row.SessionId AS SessionId,
     row.UserId AS UserId,
@@ -163,14 +170,13 @@ SELECT
     row.ClientRequestId AS ClientRequestId,
     row.RequestPreview AS RequestPreview,
     row.ResponsePreview AS ResponsePreview,
-    arraySum(Spent.2) AS InputTokens,
-    arraySum(Spent.3) AS OutputTokens,
-    nullIf(arraySum(Spent.4), 0) AS Cost,
+    if(Once, spent(row.`Spans.id`, row.`Spans.input_tokens`), spent(Apart.1, Apart.2)) AS InputTokens,
+    if(Once, spent(row.`Spans.id`, row.`Spans.output_tokens`), spent(Apart.1, Apart.3)) AS OutputTokens,
+    nullIf(if(Once, spent(row.`Spans.id`, row.`Spans.cost`), spent(Apart.1, Apart.4)), 0) AS Cost,
     CAST(row.Metadata, 'Map(String, String)') AS Metadata,
     mapUpdate(CAST(row.Tags, 'Map(String, String)'), CAST(if(row.Name = '', map(), map('mlflow.traceName', row.Name)), 'Map(String, String)')) AS Tags,
     if(row.Rank = 3, '', row.SpanId) AS RootSpanId
-FROM trace_carriers AS row
-WHERE row.Key NOT IN (SELECT repeat.Key FROM trace_repeats AS repeat);
+FROM trace_carriers AS row;
 
 -- All traces, each merged from all its rows: for a few traces, named by their ids. The root is the row of lowest rank, the earliest of them.
 -- What an application set for the trace is the root's, else that of the latest row that has it; over tags goes what was edited later.
@@ -247,7 +253,10 @@ LEFT ANY JOIN
 
 -- One row per trace.
 CREATE OR REPLACE VIEW traces AS
-SELECT * FROM traces_alone
+SELECT * EXCEPT (Key)
+FROM trace_rows
+WHERE Key NOT IN (SELECT repeat.Key FROM trace_repeats AS repeat)
 UNION ALL
-SELECT * EXCEPT (Key) FROM traces_merged
+SELECT * EXCEPT (Key)
+FROM traces_merged
 WHERE Key IN (SELECT repeat.Key FROM trace_repeats AS repeat);

@@ -1,0 +1,48 @@
+"""Backups on the disk: where those are written that are made while a store is served, and how one is finished."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from spanhouse.exporter.directory import make, replace, sync
+from spanhouse.schema.backup import FILE_NAME, Backup
+
+
+def backups_of(store: Path) -> Path:
+    """The directory beside a store's that the engine may write backups into, and nowhere else."""
+    return store.with_name(f"{store.name}-backups")
+
+
+def finish(directory: Path, written: Backup) -> None:
+    """Make what the engine wrote durable, then say that it is whole.
+
+    Raises:
+        OSError: the disk can't take it.
+    """
+    for path in directory.rglob("*"):
+        sync(path)
+    replace(directory / FILE_NAME, written.to_json().encode())
+
+
+def move(written: Path, directory: Path) -> None:
+    """Put a backup that is finished elsewhere, also on another disk; durable when the call returns.
+
+    Args:
+        written: where it is.
+        directory: where it is wanted; empty, or not there.
+
+    Raises:
+        OSError: the disk can't take it; the backup is still where it was.
+    """
+    make(directory.parent)
+    try:
+        written.rename(directory)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(written, directory, ignore=shutil.ignore_patterns(FILE_NAME), dirs_exist_ok=True)
+        finish(directory, Backup.read(written))
+        shutil.rmtree(written)
+    sync(directory.parent)

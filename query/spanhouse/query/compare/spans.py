@@ -1,0 +1,65 @@
+"""Numbers that spans have and not their trace: the mean over those of a trace that have it. And whether spans have a first token's time."""
+# ruff: noqa: S608  what is put together here are this package's own words and placeholders; tests hold that a user's are never among them
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, name_of
+from spanhouse.query.conditions import value_of
+from spanhouse.query.predicate import AttributeField, MapColumn, MapField, SpanField
+from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.trace_attributes import FIRST_TOKEN, FIRST_TOKEN_MS, FIRST_TOKEN_SECONDS
+
+NEWEST: Final = 500
+"""So many of the newest traces tell whether there are times of first tokens at all."""
+MARGIN_NS: Final = 3600 * 10**9
+"""So much earlier than its root, or later than its root's end, a span may begin: clocks differ, and work goes on in the background."""
+
+
+def join_spans(rows: str, fields: Mapping[str, SpanField], parameters: Parameters, spans_ns: tuple[int, int] | None) -> str:
+    """Rows of traces with a column for each field besides: the mean of its spans' numbers, a span that came twice counted once; or NULL."""
+    if not fields:
+        return f"({rows})"
+    when = "1" if spans_ns is None else " AND ".join(_between(spans_ns, parameters))
+    values = ", ".join(f"{_number(field, parameters)} AS {name}" for name, field in fields.items())
+    there = " OR ".join(f"{name} IS NOT NULL" for name in fields)
+    means = ", ".join(f"avg({name}) AS {name}" for name in fields)
+    spans = f"SELECT DISTINCT TraceId, SpanId, {values} FROM otel_traces WHERE {when} AND ({there})"
+    return f"({rows}) AS trace LEFT JOIN (SELECT TraceId, {means} FROM ({spans}) GROUP BY TraceId) AS spans USING (TraceId)"
+
+
+def _number(field: SpanField, parameters: Parameters) -> str:
+    if isinstance(field.of, AttributeField):
+        return field.of.attribute.sql
+    value = f"toFloat64OrNull({value_of(field, parameters)})"
+    return f"if(mapContains(SpanAttributes, {parameters.text(field.of.key)}) AND isFinite({value}), {value}, NULL)"
+
+
+def _between(spans_ns: tuple[int, int], parameters: Parameters) -> tuple[str, str]:
+    first_ns, last_ns = spans_ns
+    return f"Timestamp >= {parameters.nanoseconds(first_ns)}", f"Timestamp <= {parameters.nanoseconds(last_ns)}"
+
+
+def compile_first_token(trace_ids: Sequence[str], spans_ns: tuple[int, int]) -> Statement:
+    """The statement that says, in one row, how many spans of some traces tell of a first token, and how many by each of the attributes."""
+    parameters = Parameters()
+    counts = [f"countIf({FIRST_TOKEN.sql} IS NOT NULL)"]
+    counts += [f"countIf(mapContains(SpanAttributes, {parameters.text(key)}))" for key in (*FIRST_TOKEN_SECONDS, *FIRST_TOKEN_MS)]
+    when = " AND ".join(_between(spans_ns, parameters))
+    return Statement(
+        f"SELECT {', '.join(counts)} FROM otel_traces WHERE {when} AND TraceId IN {parameters.texts(tuple(trace_ids))}", parameters.bound()
+    )
+
+
+def read_first_token(row: Sequence[Any]) -> Asked | None:
+    """The time to the first token as a metric, found by the attribute that most spans have; None if no span tells of it."""
+    told, *by_key = row
+    if not told:
+        return None
+    most, key = max(zip(by_key, (*FIRST_TOKEN_SECONDS, *FIRST_TOKEN_MS), strict=True), key=lambda pair: pair[0])
+    if not most:  # events alone, which filters can't measure
+        return Asked(FIRST_TOKEN_FIELD)
+    scale = 0.001 if key in FIRST_TOKEN_SECONDS else 1
+    return Asked(FIRST_TOKEN_FIELD, found_by=name_of(MapField(MapColumn.SPAN_ATTRIBUTES, key)), scale=scale)
