@@ -1147,7 +1147,7 @@ SELECT cityHash64(TraceId) AS Key
 FROM trace_tags_local;
 
 CREATE TABLE IF NOT EXISTS trace_repeats ON CLUSTER 'main' AS trace_repeats_local
-ENGINE = Distributed('main', currentDatabase(), 'trace_repeats_local', cityHash64(TraceId));
+ENGINE = Distributed('main', currentDatabase(), 'trace_repeats_local', rand());
 
 CREATE VIEW IF NOT EXISTS trace_rows_local ON CLUSTER 'main' AS
 WITH
@@ -1272,7 +1272,7 @@ WHERE Key IN (SELECT repeat.Key FROM trace_repeats_local AS repeat);
 DROP TABLE IF EXISTS traces ON CLUSTER 'main' SYNC;
 
 CREATE TABLE IF NOT EXISTS traces ON CLUSTER 'main' AS traces_local
-ENGINE = Distributed('main', currentDatabase(), 'traces_local', rand());
+ENGINE = Distributed('main', currentDatabase(), 'traces_local', cityHash64(TraceId));
 
 ALTER TABLE otlp_requests_to_otel_traces ON CLUSTER 'main' MODIFY QUERY
 WITH

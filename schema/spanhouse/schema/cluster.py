@@ -36,7 +36,8 @@ _SOURCE: Final = re.compile(r"\bFROM (otel_traces|traces_parts|trace_carriers|tr
 _NAMED: Final = re.compile(r"\b(name|table) = '(\w+)'")
 _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
-_PER_TRACE: Final = frozenset({"trace_repeats", "trace_rows", "traces_merged", "traces"})
+_KEYS: Final = "trace_repeats"
+_PER_TRACE: Final = frozenset({_KEYS, "trace_rows", "traces_merged", "traces"})
 """Views that can be answered shard by shard, since a trace is on one."""
 _REQUESTS: Final = "otlp_requests"
 _REMEMBERED: Final = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
@@ -70,7 +71,7 @@ def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
             return (f"CREATE {found['how']} {found['name']} {where} AS\n{found['select']}",)
         local = f"CREATE {found['how']} {found['name']}_local {where} AS\n{_local(found['select'])}"
         again = () if found["how"].startswith("VIEW") else (f"DROP TABLE IF EXISTS {found['name']} {where} SYNC",)
-        return local, *again, _distributed(found["name"], where, cluster, "TraceId" in found["select"])
+        return local, *again, _distributed(found["name"], where, cluster, found["name"] != _KEYS)
     if found := _MODIFY_QUERY.match(text):
         return (f"ALTER TABLE {found['name']} {where} MODIFY QUERY\n{_local(found['select'])}",)
     if found := _ALTER.match(text):

@@ -58,7 +58,7 @@ def rollups() -> tuple[Rollup, ...]:
         for statement in migration.statements:
             if (made := _VIEW.search(statement)) and (source := _SOURCE.search(made["select"])):
                 views[made["name"]] = Rollup(source["source"], made["target"], made["select"])
-            elif changed := _CHANGE.search(statement):
+            elif (changed := _CHANGE.search(statement)) and changed["name"] in views:
                 views[changed["name"]] = replace(views[changed["name"]], select=changed["select"])
             elif gone := _DROP.search(statement):
                 views.pop(gone["name"], None)

@@ -14,7 +14,7 @@ ALTER TABLE trace_carriers
     ADD COLUMN IF NOT EXISTS ProcessModelId LowCardinality(String) DEFAULT ProcessMetadata['mlflow.modelId'] CODEC(LZ4) AFTER ResponsePreview,
     ADD COLUMN IF NOT EXISTS TraceKeys Array(LowCardinality(String)) DEFAULT mapKeys(TraceMetadata) CODEC(LZ4) AFTER Metadata;
 
--- only if: SELECT count() = 0 FROM system.mutations WHERE database = currentDatabase() AND table = 'trace_carriers' AND command LIKE '%MATERIALIZE COLUMN Metadata%'
+-- only if: SELECT count() > 0 AND (SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'trace_carriers' AND command LIKE '%MATERIALIZE COLUMN Metadata%') = 0 FROM system.columns WHERE database = currentDatabase() AND table = 'trace_carriers' AND default_kind = 'DEFAULT'
 ALTER TABLE trace_carriers MATERIALIZE COLUMN Metadata, MATERIALIZE COLUMN TraceKeys, MATERIALIZE COLUMN ProcessModelId, MATERIALIZE COLUMN Key, MATERIALIZE COLUMN StateAlone SETTINGS mutations_sync = 2;
 
 ALTER TABLE otel_traces_to_trace_carriers MODIFY QUERY
