@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_count
+from spanhouse.query.compile_ import compile_, compile_among, compile_count, compile_several
 from spanhouse.query.necessary import compile_newest
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
@@ -46,6 +46,8 @@ STATEMENTS = {
     "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
     "newest_spans": compile_newest(Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142),
     "newest_page": compile_(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=1_700_000_000_000_000_000), limit=101, few=True),
+    "some_traces": compile_among(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"], limit=101, several=False),
+    "whether_some_have_several_rows": compile_several(["0a", "0b"]),
     "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
     "next_page_by_metadata": compile_(
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11

@@ -7,23 +7,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from spanhouse.query import ast
 from spanhouse.query.analyze import Step, analyze
 from spanhouse.query.arguments import read_arguments, read_key, text_of
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.report import Bisection, Comparison, Table
 from spanhouse.query.compare.trees import TraceDiff, diff
-from spanhouse.query.compile_ import compile_, compile_groups
+from spanhouse.query.compile_ import compile_groups
 from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import any_several, check_patterns, count, read_extent, read_rows, spans_of, to_traces
+from spanhouse.query.fetch import any_several, check_patterns, count, read_among, read_extent, read_rows, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
 from spanhouse.query.limits import Limits
 from spanhouse.query.models import Trace
-from spanhouse.query.names import REQUEST_ID
 from spanhouse.query.page import check_max_results, read_token, write_token
-from spanhouse.query.predicate import Compare
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
@@ -157,8 +154,7 @@ class TraceClient:
             FilterError: it is no text.
             StoreUnavailableError: the store failed.
         """
-        wanted = Compare(field=REQUEST_ID, operator=ast.Operator.EQUAL, value=f"tr-{bare_trace_id(text_of('trace_id', trace_id))}")
-        rows = self._connection.run(compile_(Search(predicate=wanted)))
+        rows = read_among(self._connection, Search(), [bare_trace_id(text_of("trace_id", trace_id))], limit=1)
         return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
 
     def get_span_tree(self, trace_id: str) -> tuple[SpanNode, ...]:

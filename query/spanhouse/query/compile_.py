@@ -59,19 +59,49 @@ def compile_(
         several: as ``source``.
     """
     parameters = Parameters()
-    keys = [nullable(sorting.field, parameters) for sorting in search.order]
-    columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
-    directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
-    order = "ORDER BY " + ", ".join(directions)
-    select = "SELECT " + ", ".join(columns)
+    keys = _keys(search, parameters)
+    select, order = _select(search, keys)
     rows = merged(search, parameters, keys, elsewhere=elsewhere) if few else source(search, parameters, keys, several=several)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
-    page = [order, f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"]
+    page = [order, _window(limit, offset, parameters)]
     if not few:
         # First the page's traces by what they are told apart and sorted by, then the columns of these few.
         rows, page = "\n".join(["FROM traces_merged", "WHERE TraceId IN (", "SELECT TraceId", rows, *page, ")"]), [order]
     return Statement("\n".join([select, rows, *page]), parameters.bound())
+
+
+def compile_among(search: Search, trace_ids: Sequence[str], *, limit: int, offset: int = 0, several: bool) -> Statement:
+    """The same statement over some traces, given as bare ids.
+
+    Args:
+        search: as of ``compile_``.
+        trace_ids: which traces are looked at.
+        limit: as of ``compile_``.
+        offset: as of ``compile_``.
+        several: whether more than one row tells of one of them, see ``compile_several``: if so, all of them are merged.
+    """
+    parameters = Parameters()
+    keys = _keys(search, parameters)
+    select, order = _select(search, keys)
+    named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
+    rows = [f"FROM {'traces_merged' if several else 'trace_rows'}", *_where([named, *_judged(search, parameters, keys)])]
+    return Statement("\n".join([select, *rows, order, _window(limit, offset, parameters)]), parameters.bound())
+
+
+def _keys(search: Search, parameters: Parameters) -> list[str]:
+    return [nullable(sorting.field, parameters) for sorting in search.order]
+
+
+def _select(search: Search, keys: Sequence[str]) -> tuple[str, str]:
+    """``SELECT`` with its columns, and ``ORDER BY``."""
+    columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
+    directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
+    return f"SELECT {', '.join(columns)}", f"ORDER BY {', '.join(directions)}"
+
+
+def _window(limit: int, offset: int, parameters: Parameters) -> str:
+    return f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"
 
 
 def compile_count(search: Search, *, several: bool = True) -> Statement:
@@ -91,9 +121,19 @@ def compile_groups(search: Search, field: TraceField, *, limit: int, several: bo
     return Statement("\n".join(lines), parameters.bound())
 
 
-def compile_several() -> Statement:
-    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited."""
-    return Statement("SELECT count() > 0 FROM trace_repeats", {})
+def compile_several(trace_ids: Sequence[str] | None = None) -> Statement:
+    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited.
+
+    Args:
+        trace_ids: bare ids of the traces to look at; None for all.
+    """
+    if trace_ids is None:
+        return Statement("SELECT count() > 0 FROM trace_repeats", {})
+    parameters = Parameters()
+    named = f"WHERE TraceId IN {parameters.texts(tuple(trace_ids))}"
+    rows = " UNION ALL ".join(f"SELECT TraceId FROM {table} {named}" for table in ("trace_carriers", "trace_tags"))  # noqa: S608  our own words
+    several = f"SELECT TraceId FROM ({rows}) GROUP BY TraceId HAVING count() > 1"  # noqa: S608  the same
+    return Statement(f"SELECT count() > 0 FROM ({several})", parameters.bound())  # noqa: S608  the same
 
 
 def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, several: bool = True) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from spanhouse.query.arguments import patterns
-from spanhouse.query.compile_ import compile_, compile_count, compile_several
+from spanhouse.query.compile_ import compile_, compile_among, compile_count, compile_several
 from spanhouse.query.connection import INVALID_PATTERN, Connection, StatementError
 from spanhouse.query.errors import FilterError
 from spanhouse.query.models import Span, Trace, TraceData
@@ -22,6 +22,8 @@ from spanhouse.query.statement import Parameters, Statement
 _EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM trace_carriers", {})
 _WINDOW_ROWS: Final = 500_000
 """The newest traces are first looked for in the time that about so many of the newest rows take."""
+_MOST_IDS: Final = 600
+"""Traces that one statement names."""
 _SPANS_OF_TRACES: Final = 200
 """Traces whose spans are read by one statement."""
 
@@ -58,14 +60,26 @@ def read_rows(connection: Runs, search: Search, extent: Extent, *, limit: int, o
         wanted = (limit + offset) * 5 // 4 + 16
         for since_ns in _windows(search, extent):
             window = replace(search, since_ns=since_ns)
-            ((found, oldest_ms, elsewhere),) = connection.run(compile_newest(window, limit=wanted))
+            ((found, oldest_ms, elsewhere, ids),) = connection.run(compile_newest(window, limit=wanted))
+            named = elsewhere == 0 and len(ids) <= _MOST_IDS
             if found == wanted:
-                # Whole milliseconds, as the order has them: of those that start in the last one, none may be left out.
-                window = replace(search, since_ns=oldest_ms * 1_000_000)
-            rows = connection.run(compile_(window, limit=limit, offset=offset, few=True, elsewhere=elsewhere > 0))
+                # Of those that start in the oldest one's millisecond, which is all that the order looks at, some may not be among the ids.
+                window = replace(search, since_ns=(oldest_ms + named) * 1_000_000)
+            if named:
+                rows = read_among(connection, window, ids, limit=limit, offset=offset)
+            else:
+                rows = connection.run(compile_(window, limit=limit, offset=offset, few=True, elsewhere=elsewhere > 0))
             if len(rows) == limit or window.since_ns is None:
                 return rows
     return connection.run(compile_(search, limit=limit, offset=offset, several=any_several(connection)))
+
+
+def read_among(connection: Runs, search: Search, trace_ids: Sequence[str], *, limit: int, offset: int = 0) -> Sequence[Row]:
+    """At most ``limit`` rows of a search among some traces, given as bare ids; they are merged only if that changes anything."""
+    if not trace_ids:
+        return []
+    several = bool(connection.run(compile_several(trace_ids))[0][0])
+    return connection.run(compile_among(search, trace_ids, limit=limit, offset=offset, several=several))
 
 
 def _windows(search: Search, extent: Extent) -> Iterator[int | None]:

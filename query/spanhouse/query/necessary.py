@@ -76,16 +76,18 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     """The statement that looks for the newest rows that seem to match, for ``limit`` of them.
 
     Whether they do, and what else does, is for the view to judge. It gives one row: how many it found, the oldest one's start in Unix
-    milliseconds, and how many rows say something that matches of a trace whose root may not say it.
+    milliseconds, how many rows say something that matches of a trace whose root may not say it, and the ids of the traces of what it found.
     """
     parameters = Parameters()
     looks = list(_all_looks(search, parameters))
     seeming = [*_times(search, parameters), *(f"({look.root})" for look in looks)]
-    rows = _newest_spans(search, parameters, looked_for=bool(looks)) or _where("SELECT Timestamp FROM trace_carriers", seeming)
+    rows = _newest_spans(search, parameters, looked_for=bool(looks)) or _where("SELECT Timestamp, TraceId FROM trace_carriers", seeming)
     others = " OR ".join(f"({look.elsewhere})" for look in looks if look.elsewhere)
     elsewhere = f"(SELECT count() FROM trace_carriers WHERE {others})" if others else "0"
     newest = f"{rows} LIMIT {parameters.add(limit, 'UInt64')}"
-    return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}\nFROM ({newest})", parameters.bound())
+    return Statement(
+        f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}, groupUniqArray(TraceId)\nFROM ({newest})", parameters.bound()
+    )
 
 
 def _newest_spans(search: Search, parameters: Parameters, *, looked_for: bool) -> str:
@@ -97,7 +99,7 @@ def _newest_spans(search: Search, parameters: Parameters, *, looked_for: bool) -
     if not asked:
         return ""
     candidates = [f"TraceId IN ({_candidates(search, parameters, elsewhere=True)})"] if looked_for else []
-    return _where("SELECT Timestamp FROM otel_traces", [*_times(search, parameters), *candidates, asked[0]], one_of="TraceId")
+    return _where("SELECT Timestamp, TraceId FROM otel_traces", [*_times(search, parameters), *candidates, asked[0]], one_of="TraceId")
 
 
 def _where(select: str, conditions: Sequence[str], *, one_of: str = "") -> str:
