@@ -276,3 +276,28 @@ def test_scattered_late_and_repeated_parts_give_the_same_row_as_all_at_once(engi
         )
     }
     assert rows == dict(zip(ids, map(_expected, traces), strict=True))
+    whole = engine.rows(f"SELECT * FROM traces WHERE TraceId IN {ids} ORDER BY TraceId")
+    assert whole == engine.rows(f"SELECT * EXCEPT (Key) FROM traces_merged WHERE TraceId IN {ids} ORDER BY TraceId")
+
+
+def test_what_one_row_tells_of_a_trace_is_what_merging_gives(store: TestStore) -> None:
+    usage = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 3, "gen_ai.usage.cost": 0.5}
+    said = {
+        "session.id": "s-1",
+        "mlflow.traceMetadata.app_version": "2",
+        "mlflow.traceTag.team": "a",
+        "mlflow.traceState": "ERROR",
+        "mlflow.traceClientRequestId": "c",
+        "mlflow.traceRequestPreview": "hello",
+        "mlflow.traceResponsePreview": "world",
+    }
+    root = span("root", attributes=said | usage, start_ns=START)
+    child = span("child", trace_id=root.trace_id, parent=root.span_id, flags=LOCAL, attributes=usage, start_ns=START + 1, error=True)
+    lone = span("lone", start_ns=START + 2, error=True)
+    unfinished = span("child", parent=b"missing!", flags=LOCAL, start_ns=START + 3)
+    resource = {"service.name": "s", "service.version": "1", "mlflow.source.git.commit": "abc"}
+    store.ingest(request([root, child, child], resource=resource), request([lone]), request([unfinished]))
+    alone, merged = (store.rows(f"SELECT * FROM {view} ORDER BY Timestamp") for view in ("trace_rows", "traces_merged"))
+    assert alone == merged
+    assert (alone[0]["SpanCount"], alone[0]["InputTokens"], alone[0]["Cost"], alone[0]["AppVersion"]) == (2, 7, 0.5, "2")
+    assert [row["State"] for row in alone] == ["ERROR", "ERROR", "IN_PROGRESS"]

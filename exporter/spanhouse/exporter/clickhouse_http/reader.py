@@ -245,7 +245,7 @@ class Reader:
 
     @contextmanager
     def _turn(self, places: threading.Semaphore) -> Iterator[None]:
-        """One of the places for queries, or for those that need much memory. Who comes first is served first."""
+        """One of the places for queries, or for those that need much memory."""
         if not places.acquire(timeout=self.limits.wait_seconds):
             run = "one that needs much memory runs" if places is self._large else f"{self.limits.concurrent_queries} run"
             text = f"Too many simultaneous queries: {run} and none ended in {self.limits.wait_seconds:g} s, try again"
