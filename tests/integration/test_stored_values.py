@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from tests.support.otlp import any_value, key_values, request, span
@@ -175,6 +175,7 @@ def test_a_service_without_a_name_and_a_span_without_attributes_are_stored(store
         max_size=30,
     )
 )
+@example([[chr(code) for code in range(32)], ["\\u001F\x1f", "\\\x1b"], ["\x0b", 2], ["stop"]])
 def test_the_engine_prints_arrays_of_scalars_as_the_rewriting_prints_nested_ones(engine: TestStore, arrays: list[list[Any]]) -> None:
     values = [any_value(array) for array in arrays]
     store_all(engine, request([span("arrays", attributes={f"k{number:02}": value for number, value in enumerate(values)})]))
