@@ -1,6 +1,6 @@
 """Search -> conditions that every matching trace fulfils and that cost little: by them the view merges few traces.
 
-The view ``traces`` merges the rows of every trace that it is asked for, so a search first names the traces that can match at all, from
+The view ``traces_merged`` merges the rows of every trace that it is asked for, so a search first names the traces that can match at all, from
 single rows of ``trace_carriers``. That loses none: what comes from the root (name, service, start, duration) stands in the root's row,
 and each value of the merged metadata stands verbatim in the root's row or in that of another span that set it for the trace; a tag that
 was edited later stands in ``trace_tags``. The exact condition is applied to the view as well, always.

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from spanhouse.query.compile_ import compile_several, source
+from spanhouse.query.compile_ import source
 from spanhouse.query.conditions import hot_column, value_of
 from spanhouse.query.predicate import All, OneOf, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters
-
-SEVERAL: Final = compile_several()
-"""Tells whether there are traces of which several rows tell, in one row."""
 
 
 def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
@@ -24,7 +20,7 @@ def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Par
         values: columns to add, by name: '' where a trace has no value.
         parameters: takes what is bound.
         among: what the caller keeps of the rows; None for all.
-        several: whether there are traces of which several rows tell, see ``SEVERAL``.
+        several: as of ``source``.
     """
     kept = search if among is None else replace(search, predicate=All((*search.clauses, among)))
     added = [f"{hot_column(field) or value_of(field, parameters)} AS {name}" for name, field in values.items()]

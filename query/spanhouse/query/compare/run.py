@@ -25,13 +25,13 @@ from spanhouse.query.compare.history import history, in_order
 from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
 from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
-from spanhouse.query.compare.rows import SEVERAL
 from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
 from spanhouse.query.compare.spans import MARGIN_NS, compile_first_token, read_first_token
 from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
+from spanhouse.query.fetch import any_several
 from spanhouse.query.predicate import SpanField, TraceField
 from spanhouse.query.statement import Statement
 
@@ -138,8 +138,7 @@ def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) 
 
 def _looked_up(connection: Connection, question: Question) -> Question:
     """The question with what is to be known of the store first."""
-    ((several,),) = connection.run(SEVERAL)
-    return replace(question, several=bool(several))
+    return replace(question, several=any_several(connection))
 
 
 def _with_spans(connection: Connection, question: Question) -> Question:
