@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_among, compile_count, compile_several
-from spanhouse.query.necessary import compile_newest
+from spanhouse.query.compile_ import compile_, compile_count, compile_merged, compile_newest, compile_rows, compile_several
+from spanhouse.query.necessary import compile_newest_spans
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
 from spanhouse.query.resolve import read_filter
@@ -44,16 +44,22 @@ STATEMENTS = {
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
     "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
-    "newest_spans": compile_newest(Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142),
+    "newest_spans": compile_newest_spans(
+        Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142
+    ),
     "newest_page": compile_(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=1_700_000_000_000_000_000), limit=101, few=True),
-    "some_traces": compile_among(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"], limit=101, several=False),
-    "whether_some_have_several_rows": compile_several(["0a", "0b"]),
+    "rows_of_some_traces": compile_rows(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
+    "some_traces_merged": compile_merged(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
+    "which_have_several_rows": compile_several(
+        Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), ["0a", "0b"], limit=600
+    ),
     "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
     "next_page_by_metadata": compile_(
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11
     ),
     "next_page_after_a_missing_value": compile_(Search(order=read_order(["metadata.version"]), after=(None, 1_700_000_000_000, "tr-0a")), limit=11),
-    "spans_of_a_trace": compile_spans(["0af7651916cd43dd8448eb211c80319c"]),
+    "spans_of_traces": compile_spans(["0a", "0b"]),
+    "spans_of_a_trace": compile_spans(["0a"], (5, 6)),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spanhouse.query import FilterError, Statement, compile_filter
 from spanhouse.query.arguments import read_arguments, read_key
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compile_ import compile_, compile_among, compile_count, compile_groups
+from spanhouse.query.compile_ import compile_, compile_count, compile_groups, compile_merged, compile_newest, compile_rows, compile_several
 from spanhouse.query.keys import compile_values
 from spanhouse.query.order import read_order
 from spanhouse.query.page import read_token, write_token
@@ -95,7 +95,13 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     after: tuple[Any, ...] = (value, 5, value)
     search = Search(services=tuple(services), order=order, after=after, until_ns=2**62)
     _check(compile_(search, limit=limit, offset=offset, few=True))
-    _check(compile_among(search, ["0a"], limit=limit, offset=offset, several=False))
+    for statement in (
+        compile_newest(search, limit=limit),
+        compile_rows(search, ["0a"]),
+        compile_merged(search, ["0a"]),
+        compile_several(search, ["0a"], limit=limit),
+    ):
+        _check(statement)
 
 
 @given(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spanhouse.query.connection import Connection
-from spanhouse.query.fetch import read_extent, read_rows
+from spanhouse.query.fetch import read_rows
 from spanhouse.query.limits import Cost
 from spanhouse.query.read import Row
 from spanhouse.query.search import Search
@@ -37,5 +37,5 @@ class _Measured:
 def analyze(connection: Connection, search: Search, *, limit: int) -> Sequence[Step]:
     """Search for the first ``limit`` rows; gives the statements in the order in which they ran."""
     measured = _Measured(connection)
-    read_rows(measured, search, read_extent(measured), limit=limit)
+    read_rows(measured, search, limit=limit)
     return measured.steps

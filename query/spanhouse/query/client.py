@@ -15,7 +15,7 @@ from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_groups
 from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import any_several, check_patterns, count, read_among, read_extent, read_rows, spans_of, to_traces
+from spanhouse.query.fetch import any_several, check_patterns, count, read_extent, read_rows, read_trace, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
 from spanhouse.query.limits import Limits
@@ -24,7 +24,6 @@ from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
-from spanhouse.query.search import Search
 from spanhouse.query.tree import SpanNode, to_tree
 
 
@@ -90,7 +89,7 @@ class TraceClient:
         limit = check_max_results(max_results)
         search = search.beginning(read_token(search, page_token))
         check_patterns(self._connection, filter_string)
-        rows = read_rows(self._connection, search, read_extent(self._connection), limit=limit + 1)
+        rows = read_rows(self._connection, search, limit=limit + 1)
         token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
         return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
 
@@ -154,8 +153,7 @@ class TraceClient:
             FilterError: it is no text.
             StoreUnavailableError: the store failed.
         """
-        rows = read_among(self._connection, Search(), [bare_trace_id(text_of("trace_id", trace_id))], limit=1)
-        return next(iter(to_traces(self._connection, rows, include_spans=True)), None)
+        return read_trace(self._connection, bare_trace_id(text_of("trace_id", trace_id)))
 
     def get_span_tree(self, trace_id: str) -> tuple[SpanNode, ...]:
         """The spans of one trace as a tree: those without a parent that is stored, usually the root alone; () if there is no such trace.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.conditions import exact, hot_column, nullable
-from spanhouse.query.necessary import necessary, of_candidates, trace_ids
+from spanhouse.query.necessary import necessary, of_candidates, said_elsewhere, seeming, trace_ids
 from spanhouse.query.order import EXPERIMENT, Sorting
 from spanhouse.query.predicate import MapField, OneOf, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
@@ -45,9 +45,7 @@ def compile_filter(filter_string: str | None) -> Statement:
     return compile_(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(
-    search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, elsewhere: bool = True, several: bool = True
-) -> Statement:
+def compile_(search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, several: bool = True) -> Statement:
     """The statement that gives matching traces, sorted, the columns ``COLUMNS`` followed by the order keys.
 
     Args:
@@ -55,13 +53,12 @@ def compile_(
         limit: most rows to give; None for all.
         offset: with ``limit``, rows to leave out first.
         few: not many more traces than ``limit`` match, so that merging them costs less than telling which have to be.
-        elsewhere: as ``necessary``.
         several: as ``source``.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
     select, order = _select(search, keys)
-    rows = merged(search, parameters, keys, elsewhere=elsewhere) if few else source(search, parameters, keys, several=several)
+    rows = merged(search, parameters, keys) if few else source(search, parameters, keys, several=several)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
     page = [order, _window(limit, offset, parameters)]
@@ -71,22 +68,41 @@ def compile_(
     return Statement("\n".join([select, rows, *page]), parameters.bound())
 
 
-def compile_among(search: Search, trace_ids: Sequence[str], *, limit: int, offset: int = 0, several: bool) -> Statement:
-    """The same statement over some traces, given as bare ids.
+def compile_newest(search: Search, *, limit: int) -> Statement:
+    """The statement that reads the newest ``limit`` rows of ``trace_rows`` that seem to match, newest first.
 
-    Args:
-        search: as of ``compile_``.
-        trace_ids: which traces are looked at.
-        limit: as of ``compile_``.
-        offset: as of ``compile_``.
-        several: whether more than one row tells of one of them, see ``compile_several``: if so, all of them are merged.
+    Each is a trace if no other row tells of it. The columns are ``COLUMNS``, the order keys, and whether the row, taken for a trace, matches.
     """
     parameters = Parameters()
-    keys = _keys(search, parameters)
-    select, order = _select(search, keys)
+    rows = ["FROM trace_rows", *_where(seeming(search, parameters)), "ORDER BY Timestamp DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return _judging(search, parameters, rows)
+
+
+def compile_rows(search: Search, trace_ids: Sequence[str]) -> Statement:
+    """The same columns of all rows of some traces, given as bare ids.
+
+    Then follow whether the trace was edited, and between which times the spans start that the row counts, in Unix nanoseconds.
+    """
+    parameters = Parameters()
     named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
-    rows = [f"FROM {'traces_merged' if several else 'trace_rows'}", *_where([named, *_judged(search, parameters, keys)])]
-    return Statement("\n".join([select, *rows, order, _window(limit, offset, parameters)]), parameters.bound())
+    edited = f"TraceId IN (SELECT TraceId FROM trace_tags WHERE {named}) AS Edited"  # noqa: S608  our own words
+    times = (f"toUnixTimestamp64Nano({time}) AS {time}Ns" for time in ("First", "Last"))
+    return _judging(search, parameters, ["FROM trace_rows", f"WHERE {named}"], edited, *times)
+
+
+def compile_merged(search: Search, trace_ids: Sequence[str]) -> Statement:
+    """The columns of ``compile_`` of those among some traces, given as bare ids, that match, each merged from all of its rows; not sorted."""
+    parameters = Parameters()
+    keys = _keys(search, parameters)
+    named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
+    lines = [f"SELECT {', '.join(_columns(keys))}", "FROM traces_merged", *_where([named, *_judged(search, parameters, keys)])]
+    return Statement("\n".join(lines), parameters.bound())
+
+
+def _judging(search: Search, parameters: Parameters, rows: Sequence[str], *more: str) -> Statement:
+    keys = _keys(search, parameters)
+    matches = f"{' AND '.join(_judged(search, parameters, keys)) or '1'} AS Matches"
+    return Statement("\n".join([f"SELECT {', '.join([*_columns(keys), matches, *more])}", *rows]), parameters.bound())
 
 
 def _keys(search: Search, parameters: Parameters) -> list[str]:
@@ -95,9 +111,12 @@ def _keys(search: Search, parameters: Parameters) -> list[str]:
 
 def _select(search: Search, keys: Sequence[str]) -> tuple[str, str]:
     """``SELECT`` with its columns, and ``ORDER BY``."""
-    columns = [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
     directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
-    return f"SELECT {', '.join(columns)}", f"ORDER BY {', '.join(directions)}"
+    return f"SELECT {', '.join(_columns(keys))}", f"ORDER BY {', '.join(directions)}"
+
+
+def _columns(keys: Sequence[str]) -> list[str]:
+    return [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
 
 
 def _window(limit: int, offset: int, parameters: Parameters) -> str:
@@ -121,19 +140,29 @@ def compile_groups(search: Search, field: TraceField, *, limit: int, several: bo
     return Statement("\n".join(lines), parameters.bound())
 
 
-def compile_several(trace_ids: Sequence[str] | None = None) -> Statement:
-    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited.
+def compile_any_several() -> Statement:
+    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited."""
+    return Statement("SELECT count() > 0 FROM trace_repeats", {})
+
+
+def compile_several(search: Search, trace_ids: Sequence[str], *, limit: int) -> Statement:
+    """The statement that tells, in one row, which traces have to be merged to judge what ``compile_newest`` found, by their bare ids.
 
     Args:
-        trace_ids: bare ids of the traces to look at; None for all.
+        search: what is searched for.
+        trace_ids: ids of the traces that were found: those are told of which more than one row tells, or that were edited.
+        limit: of those besides whose root may not say what matches while another row does, one more than so many are told at most.
     """
-    if trace_ids is None:
-        return Statement("SELECT count() > 0 FROM trace_repeats", {})
     parameters = Parameters()
     named = f"WHERE TraceId IN {parameters.texts(tuple(trace_ids))}"
     rows = " UNION ALL ".join(f"SELECT TraceId FROM {table} {named}" for table in ("trace_carriers", "trace_tags"))  # noqa: S608  our own words
     several = f"SELECT TraceId FROM ({rows}) GROUP BY TraceId HAVING count() > 1"  # noqa: S608  the same
-    return Statement(f"SELECT count() > 0 FROM ({several})", parameters.bound())  # noqa: S608  the same
+    besides = "[]"
+    if said := said_elsewhere(search, parameters):
+        keys = f"SELECT Key FROM trace_carriers WHERE {said}"  # noqa: S608  the same
+        parted = f"SELECT TraceId FROM trace_carriers WHERE Key IN ({keys}) GROUP BY TraceId HAVING count() > 1"  # noqa: S608  the same
+        besides = f"(SELECT groupArray({limit + 1})(TraceId) FROM ({parted}))"  # noqa: S608  the same
+    return Statement(f"SELECT groupArray(TraceId), {besides}\nFROM ({several})", parameters.bound())
 
 
 def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, several: bool = True) -> str:
@@ -143,7 +172,7 @@ def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, 
         search: which traces; its order is not looked at.
         parameters: takes what is bound.
         keys: SQL for the search's order, needed if it begins after a row.
-        several: whether there are traces of which more than one row tells, or that were edited: see ``compile_several``.
+        several: whether there are traces of which more than one row tells, or that were edited: see ``compile_any_several``.
     """
     if next(trace_ids(search), None) is not None or any(map(asks_of_spans, search.clauses)):
         return merged(search, parameters, keys)
@@ -151,27 +180,26 @@ def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, 
     if not several:
         return "\n".join(["FROM trace_rows", *_where(judged)])
     repeats = "(SELECT Key FROM trace_repeats)"
-    rows = ["SELECT * EXCEPT (Key)", "FROM trace_rows", *_where([*judged, f"Key NOT IN {repeats}"])]
+    rows = ["SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)", "FROM trace_rows", *_where([*judged, f"Key NOT IN {repeats}"])]
     others = ["SELECT * EXCEPT (Key)", "FROM traces_merged", *_where([f"Key IN {repeats}", *necessary(search, parameters), *judged])]
     return "\n".join(["FROM (", *rows, "UNION ALL", *others, ")"])
 
 
-def merged(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> str:
+def merged(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> str:
     """The same for a search that names its traces, or narrows them to a few: those are merged, whether or not it takes that.
 
     Args:
         search: as of ``source``.
         parameters: as of ``source``.
         keys: as of ``source``.
-        elsewhere: as ``necessary``.
     """
-    return "\n".join(["FROM traces_merged", *_where(list(conditions(search, parameters, keys, elsewhere=elsewhere)))])
+    return "\n".join(["FROM traces_merged", *_where(list(conditions(search, parameters, keys)))])
 
 
-def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, elsewhere: bool = True) -> Iterator[str]:
+def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
     """The conditions on a row of ``traces`` that a search stands for, and those by which few traces are merged; arguments as of ``merged``."""
-    yield from _judged(search, parameters, keys, elsewhere=elsewhere)
-    yield from necessary(search, parameters, elsewhere=elsewhere)
+    yield from _judged(search, parameters, keys)
+    yield from necessary(search, parameters)
 
 
 def _where(conditions: Sequence[str]) -> Iterator[str]:
@@ -179,9 +207,9 @@ def _where(conditions: Sequence[str]) -> Iterator[str]:
         yield f"{'  AND' if number else 'WHERE'} {condition}"
 
 
-def _judged(search: Search, parameters: Parameters, keys: Sequence[str], *, elsewhere: bool = True) -> Iterator[str]:
+def _judged(search: Search, parameters: Parameters, keys: Sequence[str]) -> Iterator[str]:
     """The conditions on a row of ``traces`` that a search stands for."""
-    spans = of_candidates(search, parameters, elsewhere=elsewhere) if any(map(asks_of_spans, search.clauses)) else ""
+    spans = of_candidates(search, parameters) if any(map(asks_of_spans, search.clauses)) else ""
     yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)

@@ -9,7 +9,7 @@ was edited later stands in ``trace_tags``. The exact condition is applied to the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spanhouse.query.ast import Operator
@@ -38,20 +38,20 @@ class _Look:
         return f"({self.root} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE {self.elsewhere}))" if self.elsewhere else f"({self.root})"
 
 
-def necessary(search: Search, parameters: Parameters, *, elsewhere: bool = True) -> Iterator[str]:
-    """Conditions on TraceId and Timestamp of ``traces``. Without ``elsewhere`` no row but a root's says anything that matches."""
+def necessary(search: Search, parameters: Parameters) -> Iterator[str]:
+    """Conditions on TraceId and Timestamp of ``traces``."""
     for ids in trace_ids(search):
         yield f"TraceId IN {parameters.add(ids, 'Array(String)')}"
-    if candidates := _candidates(search, parameters, elsewhere=elsewhere):
+    if candidates := _candidates(search, parameters):
         yield f"TraceId IN ({candidates})"
 
 
-def of_candidates(search: Search, parameters: Parameters, *, elsewhere: bool = True) -> str:
+def of_candidates(search: Search, parameters: Parameters) -> str:
     """A condition on rows of ``otel_traces`` that all spans of matching traces fulfil; '' where it would not spare much."""
     conditions = [f"TraceId IN {parameters.texts(ids)}" for ids in trace_ids(search)]
     earliest_ns, latest_ns = search.start_bounds_ns()
     looked_for = next(_all_looks(search, Parameters()), None) is not None
-    if candidates := _candidates(search, parameters, elsewhere=elsewhere):
+    if candidates := _candidates(search, parameters):
         if looked_for:
             conditions.append(f"TraceId IN ({candidates})")
         times = "SELECT {} FROM trace_carriers WHERE TraceId IN ({})"
@@ -62,50 +62,43 @@ def of_candidates(search: Search, parameters: Parameters, *, elsewhere: bool = T
     return " AND ".join(conditions)
 
 
-def _candidates(search: Search, parameters: Parameters, *, elsewhere: bool) -> str:
+def _candidates(search: Search, parameters: Parameters) -> str:
     """The SELECT of the ids of the traces that can match; '' if that goes for all."""
     looks = list(_all_looks(search, parameters))
     times = list(_times(search, parameters))
     # A row elsewhere that fulfils the only condition there is names its trace itself.
     alone = len(looks) == 1 and not times
-    conditions = [*times, *(look.sql() if elsewhere and look.elsewhere and not alone else f"({look.root})" for look in looks)]
+    conditions = [*times, *(look.sql() if look.elsewhere and not alone else f"({look.root})" for look in looks)]
     return f"SELECT TraceId FROM trace_carriers WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def compile_newest(search: Search, *, limit: int) -> Statement:
-    """The statement that looks for the newest rows that seem to match, for ``limit`` of them.
+def seeming(search: Search, parameters: Parameters) -> list[str]:
+    """Conditions on a row of ``trace_rows`` that the root's row of every matching trace fulfils, unless another row says what matches."""
+    return [*_times(search, parameters), *(f"({look.root})" for look in _all_looks(search, parameters))]
 
-    Whether they do, and what else does, is for the view to judge. It gives one row: how many it found, the oldest one's start in Unix
-    milliseconds, how many rows say something that matches of a trace whose root may not say it, and the ids of the traces of what it found.
+
+def said_elsewhere(search: Search, parameters: Parameters) -> str:
+    """The condition on rows that say something that matches of their trace, whose root may not say it; '' if there can be none."""
+    clauses = [clause for clause in search.clauses if any(look.elsewhere for look in _looks(clause, Parameters()))]
+    return " OR ".join(f"({look.elsewhere})" for clause in clauses for look in _looks(clause, parameters) if look.elsewhere)
+
+
+def compile_newest_spans(search: Search, *, limit: int) -> Statement:
+    """The statement that looks for the newest spans that fulfil what is asked of one, one of each trace, for ``limit`` of them.
+
+    A span starts when its trace does, or a little later. It gives one row: how many it found, the oldest one's start in Unix milliseconds,
+    and the ids of their traces.
     """
     parameters = Parameters()
-    looks = list(_all_looks(search, parameters))
-    seeming = [*_times(search, parameters), *(f"({look.root})" for look in looks)]
-    rows = _newest_spans(search, parameters, looked_for=bool(looks)) or _where("SELECT Timestamp, TraceId FROM trace_carriers", seeming)
-    others = " OR ".join(f"({look.elsewhere})" for look in looks if look.elsewhere)
-    elsewhere = f"(SELECT count() FROM trace_carriers WHERE {others})" if others else "0"
-    newest = f"{rows} LIMIT {parameters.add(limit, 'UInt64')}"
+    asked = next(exact(clause.operand, parameters) for clause in search.clauses if isinstance(clause, SomeSpan))
+    narrowed = next(_all_looks(search, Parameters()), None) is not None
+    candidates = [f"TraceId IN ({_candidates(search, parameters)})"] if narrowed else []
+    where = " AND ".join([*_times(search, parameters), *candidates, asked])
+    newest = f"SELECT Timestamp, TraceId FROM otel_traces WHERE {where} ORDER BY Timestamp DESC LIMIT 1 BY TraceId"
     return Statement(
-        f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), {elsewhere}, groupUniqArray(TraceId)\nFROM ({newest})", parameters.bound()
+        f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), groupUniqArray(TraceId)\nFROM ({newest} LIMIT {parameters.add(limit, 'UInt64')})",
+        parameters.bound(),
     )
-
-
-def _newest_spans(search: Search, parameters: Parameters, *, looked_for: bool) -> str:
-    """The SELECT of the starts of spans that fulfil what is asked of one, one of each trace, from the newest; '' if nothing is.
-
-    A span starts when its trace does, or a little later.
-    """
-    asked = [exact(clause.operand, parameters) for clause in search.clauses if isinstance(clause, SomeSpan)]
-    if not asked:
-        return ""
-    candidates = [f"TraceId IN ({_candidates(search, parameters, elsewhere=True)})"] if looked_for else []
-    return _where("SELECT Timestamp, TraceId FROM otel_traces", [*_times(search, parameters), *candidates, asked[0]], one_of="TraceId")
-
-
-def _where(select: str, conditions: Sequence[str], *, one_of: str = "") -> str:
-    """A SELECT of rows that fulfil conditions, from the newest."""
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"{select}{where} ORDER BY Timestamp DESC{f' LIMIT 1 BY {one_of}' if one_of else ''}"
 
 
 def _all_looks(search: Search, parameters: Parameters) -> Iterator[_Look]:
@@ -176,13 +169,13 @@ def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_
         case AttributeField(attribute=attribute) if attribute.name == "client_request_id":
             yield _Look(*[test(clause, "ClientRequestId", parameters)] * 2)
         case AttributeField(attribute=attribute) if attribute.name == "status" and _values(clause) == {TraceState.ERROR}:
-            yield _Look("StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR'", "State = 'ERROR'")
+            yield _Look("StateAlone = 'ERROR'", "State = 'ERROR'")
         case MapField(column=MapColumn.TAGS, key=key) if key == TRACE_NAME_TAG:
             # What the application set as a tag yields to the name, if there is one.
-            tags = _in_row(clause, "Tags", parameters.text(key), parameters)
+            tags = _in_row(clause, "SentTags", parameters.text(key), parameters)
             yield _Look(f"{test(clause, 'Name', parameters)} OR {tags} OR {_edited(clause, key, parameters)}", tags)
         case MapField(column=MapColumn.TAGS, key=key):
-            tags = _in_row(clause, "Tags", parameters.text(key), parameters)
+            tags = _in_row(clause, "SentTags", parameters.text(key), parameters)
             yield _Look(f"{tags} OR {_edited(clause, key, parameters)}", tags)
         case MapField(column=MapColumn.METADATA, key=key) if column := HOT_COLUMNS.get(key):
             condition = test(clause, column, parameters)

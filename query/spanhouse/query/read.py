@@ -21,17 +21,24 @@ _SPAN_COLUMNS: Final = """SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnix
     Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
     Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
 FROM otel_traces"""
-_SPANS: Final = """WITH (SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {ids}) AS times
+_TIMES: Final = "(SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {ids})"
+_SPANS: Final = """WITH {times} AS times
 {columns}
 WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2
 ORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId"""
 
 
-def compile_spans(trace_ids: Sequence[str]) -> Statement:
-    """The statement that reads all spans of traces, given as bare ids, each trace's by their start, its root before what starts with it."""
+def compile_spans(trace_ids: Sequence[str], times_ns: tuple[int, int] | None = None) -> Statement:
+    """The statement that reads all spans of traces, given as bare ids, each trace's by their start, its root before what starts with it.
+
+    Args:
+        trace_ids: which traces.
+        times_ns: between when their spans start, in Unix nanoseconds, both inclusive; None to look it up.
+    """
     parameters = Parameters()
     ids = parameters.add(tuple(trace_ids), "Array(String)")
-    return Statement(_SPANS.format(columns=_SPAN_COLUMNS, ids=ids), parameters.bound())
+    times = _TIMES.format(ids=ids) if times_ns is None else f"({', '.join(map(parameters.nanoseconds, times_ns))})"
+    return Statement(_SPANS.format(times=times, columns=_SPAN_COLUMNS, ids=ids), parameters.bound())
 
 
 def read_info(row: Row) -> TraceInfo:

@@ -44,7 +44,6 @@ class Matches(Sequence[Trace]):
     def __init__(self, connection: Connection, search: Search, extent: Extent, *, include_spans: bool) -> None:
         self._connection = connection
         self._search = replace(search, until_ns=extent.latest_ns)
-        self._extent = extent
         self._include_spans = include_spans
         self._block: tuple[int, list[Trace]] = (0, [])
 
@@ -58,7 +57,7 @@ class Matches(Sequence[Trace]):
     def __iter__(self) -> Iterator[Trace]:
         search, limit = self._search, _FIRST_ROWS
         while True:
-            rows = read_rows(self._connection, search, self._extent, limit=limit)
+            rows = read_rows(self._connection, search, limit=limit)
             yield from to_traces(self._connection, rows, include_spans=self._include_spans)
             if len(rows) < limit:
                 return
@@ -87,7 +86,7 @@ class Matches(Sequence[Trace]):
         return block[position - first]
 
     def _read(self, first: int, limit: int) -> list[Trace]:
-        rows = read_rows(self._connection, self._search, self._extent, limit=limit, offset=first)
+        rows = read_rows(self._connection, self._search, limit=limit, offset=first)
         return to_traces(self._connection, rows, include_spans=self._include_spans)
 
     def __repr__(self) -> str:

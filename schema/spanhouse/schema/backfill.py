@@ -10,8 +10,9 @@ from spanhouse.schema.execute import Execute
 from spanhouse.schema.rollups import Rollup, rollups
 from spanhouse.schema.windows import AROUND_WINDOW, IN_WINDOW, Step, Window
 
-UNCOUNTED_SPAN: Final = f"""{IN_WINDOW} AND (TraceId, bitAnd(cityHash64(SpanId), 0xFFFFFFFFFFFF)) NOT IN (
-        SELECT TraceId, arrayJoin(`Spans.id`) FROM trace_carriers
+# Rows of earlier versions hold 48 bits of a span's hash, others 40.
+UNCOUNTED_SPAN: Final = f"""{IN_WINDOW} AND (TraceId, bitAnd(cityHash64(SpanId), 0xFFFFFFFFFF)) NOT IN (
+        SELECT TraceId, bitAnd(arrayJoin(`Spans.id`), 0xFFFFFFFFFF) FROM trace_carriers
         WHERE {AROUND_WINDOW} AND TraceId IN (SELECT TraceId FROM otel_traces WHERE {IN_WINDOW}))"""  # noqa: S608 our own words
 """Condition on spans of a window that trace_carriers has not counted."""
 # What is added to trace_carriers stays beside what is there: so only traces are, of which a span is not counted there yet.

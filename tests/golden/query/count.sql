@@ -3,7 +3,7 @@
 -- p2: 1700000000000000000
 SELECT count()
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE State = {p0:String}
   AND ServiceName IN {p1:Array(String)}

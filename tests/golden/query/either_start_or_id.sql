@@ -3,7 +3,7 @@
 -- p2: 4
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (toUnixTimestamp64Milli(Timestamp) >= {p0:Int64} OR (concat('tr-', TraceId) = {p1:String} AND toUnixTimestamp64Milli(Timestamp) < {p2:Int64}))
   AND Key NOT IN (SELECT Key FROM trace_repeats)

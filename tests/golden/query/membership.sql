@@ -8,7 +8,7 @@
 -- p7: 4000000
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})
   AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
@@ -19,7 +19,7 @@ UNION ALL
 SELECT * EXCEPT (Key)
 FROM traces_merged
 WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p6:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p7:Int64}) AND ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})))) AND (StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR State = 'ERROR' OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE State = 'ERROR')))
+  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p6:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p7:Int64}) AND ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})))) AND (StateAlone = 'ERROR' OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE State = 'ERROR')))
   AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})
   AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
   AND State IN {p4:Array(String)}

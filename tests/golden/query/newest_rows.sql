@@ -2,5 +2,9 @@
 -- p1: "x"
 -- p2: "1"
 -- p3: 142
-SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), (SELECT count() FROM trace_carriers WHERE ((has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}))) OR (bitTest(Own, 1) AND AppVersion = {p2:String})), groupUniqArray(TraceId)
-FROM (SELECT Timestamp, TraceId FROM trace_carriers WHERE ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})) AND (AppVersion = {p2:String}) ORDER BY Timestamp DESC LIMIT {p3:UInt64})
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1, (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}) AND AppVersion = {p2:String} AS Matches
+FROM trace_rows
+WHERE ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}))
+  AND (AppVersion = {p2:String})
+ORDER BY Timestamp DESC
+LIMIT {p3:UInt64}

@@ -8,7 +8,7 @@ FROM traces_merged
 WHERE TraceId IN (
 SELECT TraceId
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (toUnixTimestamp64Milli(Timestamp) < {p1:Int64} OR toUnixTimestamp64Milli(Timestamp) IS NULL OR (toUnixTimestamp64Milli(Timestamp) = {p1:Int64} AND (concat('tr-', TraceId) > {p0:String} OR concat('tr-', TraceId) IS NULL OR (concat('tr-', TraceId) = {p0:String} AND 0))))
   AND Key NOT IN (SELECT Key FROM trace_repeats)

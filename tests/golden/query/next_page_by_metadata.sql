@@ -10,7 +10,7 @@ FROM traces_merged
 WHERE TraceId IN (
 SELECT TraceId
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (if(mapContains(Metadata, {p0:String}), Metadata[{p0:String}], NULL) < {p4:String} OR if(mapContains(Metadata, {p0:String}), Metadata[{p0:String}], NULL) IS NULL OR (if(mapContains(Metadata, {p0:String}), Metadata[{p0:String}], NULL) = {p4:String} AND (ServiceName > {p3:String} OR ServiceName IS NULL OR (ServiceName = {p3:String} AND (toUnixTimestamp64Milli(Timestamp) < {p2:Int64} OR toUnixTimestamp64Milli(Timestamp) IS NULL OR (toUnixTimestamp64Milli(Timestamp) = {p2:Int64} AND (concat('tr-', TraceId) > {p1:String} OR concat('tr-', TraceId) IS NULL OR (concat('tr-', TraceId) = {p1:String} AND 0))))))))
   AND Key NOT IN (SELECT Key FROM trace_repeats)

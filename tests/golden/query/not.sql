@@ -4,7 +4,7 @@
 -- p3: "OK"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (NOT ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}) OR ((if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) IS NOT NULL) AND if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) > {p2:Int64})))
   AND (NOT State = {p3:String})

@@ -2,7 +2,7 @@
 -- p1: "r"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM (
-SELECT * EXCEPT (Key)
+SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
 FROM trace_rows
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND Key NOT IN (SELECT Key FROM trace_repeats)

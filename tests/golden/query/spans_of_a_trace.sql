@@ -1,5 +1,7 @@
--- p0: ["0af7651916cd43dd8448eb211c80319c"]
-WITH (SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {p0:Array(String)}) AS times
+-- p0: ["0a"]
+-- p1: 5
+-- p2: 6
+WITH (fromUnixTimestamp64Nano({p1:Int64}), fromUnixTimestamp64Nano({p2:Int64})) AS times
 SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnixTimestamp64Nano(Timestamp), toInt64(Duration), StatusCode,
     StatusMessage, SpanKind, ServiceName, ScopeName, ScopeVersion, SpanAttributes, ResourceAttributes,
     Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
