@@ -1387,6 +1387,8 @@ ALTER TABLE trace_carriers ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS SpanCountA
         span -> if(has(SpendingParents, span.1), 0, span.4), arrayDistinct(arrayZip(`Spans.id`, `Spans.input_tokens`, `Spans.output_tokens`, `Spans.cost`))) CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS SentTags Map(LowCardinality(String), String) ALIAS Tags;
 
+ALTER TABLE trace_carriers_local ON CLUSTER 'main' MODIFY SETTING min_bytes_for_wide_part = 1048576, min_rows_for_wide_part = 20000;
+
 ALTER TABLE otel_traces_to_trace_carriers ON CLUSTER 'main' MODIFY QUERY
 WITH
     (m, name, fallback) -> if(m[name] != '', m[name], m[fallback]) AS either,

@@ -286,7 +286,7 @@ VERBS: Final = (
                 metavar="NAME=DAYS,...",
                 default="",
                 shown_default="as it is; at first, nothing is ever deleted",
-                help="how long to keep otel_traces, traces, otel_traces_trace_id_ts, trace_tags, metadata, models; 0 keeps everything",
+                help="how long to keep otel_traces, traces, trace_tags, metadata, models; 0 keeps everything",
             ),
             Option(name="adopt", metavar="TABLE", default="", help="copy the spans of a table that the Collector's exporter made"),
             Option(name="from", metavar="DATABASE", default="", shown_default="the store's own", help="database of that table"),

@@ -11,7 +11,6 @@ from spanhouse.schema.execute import Execute, MigrationError, number
 TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "otel_traces": ("otel_traces", "Timestamp"),
-        "otel_traces_trace_id_ts": ("otel_traces_trace_id_ts", "End"),
         "traces": ("trace_carriers", "Timestamp"),
         "trace_tags": ("trace_tags", "EditedAt"),
         "metadata": ("metadata_parts", "Day"),
