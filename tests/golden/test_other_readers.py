@@ -107,3 +107,12 @@ def test_the_collectors_insert_fills_all_that_is_kept_of_a_trace(store: TestStor
     assert len(ask(store, "grafana_trace_by_id")) == 1
     assert store.rows("SELECT ModelId FROM logged_models") == [{"ModelId": "m-1"}]
     assert store.rows("SELECT Value FROM metadata_values WHERE Key = 'app_version'") == [{"Value": "2.0"}]
+
+
+def test_a_collector_that_makes_its_tables_finds_them_all_and_writes_on(store: TestStore) -> None:
+    times = "TraceId String, Start DateTime, End DateTime"
+    store.client.command(f"CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts ({times}) ENGINE = MergeTree ORDER BY TraceId")
+    select = "SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End FROM otel_traces WHERE TraceId != '' GROUP BY TraceId"
+    store.client.command(f"CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts AS {select}")
+    store.ingest(request(a_trace()))
+    assert len(ask(store, "grafana_trace_by_id")) == 2

@@ -50,10 +50,10 @@ def _show(statement: Statement) -> None:
 def _show_steps(steps: Sequence[Step]) -> None:
     for number, step in enumerate(steps, 1):
         _show(step.statement)
-        print(f"-- {number} of {len(steps)}: {_said(step.cost.rows, step.cost.read_rows, step.cost.read_bytes, step.cost.seconds)}\n")
-    sums = [sum(getattr(step.cost, name) for step in steps) for name in _COSTS]
-    print(f"-- all: {_said(steps[-1].cost.rows, *sums[1:])}")
+        rows, *read = (getattr(step.cost, name) for name in _COSTS)
+        print(f"-- {number} of {len(steps)}: {rows:,} rows; {_said(*read)}\n")
+    print(f"-- all: {_said(*(sum(getattr(step.cost, name) for step in steps) for name in _COSTS[1:]))}")
 
 
-def _said(rows: int, read_rows: float, read_bytes: float, seconds: float) -> str:
-    return f"{rows:,} rows; read {read_rows:,} rows, {read_bytes / 1e6:,.1f} MB, in {seconds * 1000:,.0f} ms"
+def _said(read_rows: float, read_bytes: float, seconds: float) -> str:
+    return f"read {read_rows:,} rows, {read_bytes / 1e6:,.1f} MB, in {seconds * 1000:,.0f} ms"
