@@ -36,12 +36,12 @@ class Batcher:
         write: called in a thread.
         linger_seconds: a write is begun when a request has waited this long,
         max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
-        waiting_bytes: beyond this, requests are refused.
-        admit: raises ExportError while ``write`` would refuse whatever it is given.
+        waiting_bytes: beyond this, requests are refused; what is being written counts.
+        admit: raises ExportError if ``write`` would refuse so many bytes, those that wait included; told whether the request was refused before.
     """
 
     def __init__(
-        self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int, admit: Callable[[], None] = lambda: None
+        self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int, admit: Callable[[int, bool], None] = lambda *_: None
     ) -> None:
         self._write = write
         self._admit = admit
@@ -56,8 +56,12 @@ class Batcher:
         self._closing = False
         self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
 
-    def admit(self, size: int) -> None:
+    def admit(self, size: int, *, again: bool = False) -> None:
         """Say whether a request of so many bytes would be taken now.
+
+        Args:
+            size: its bytes.
+            again: it was refused before.
 
         Raises:
             ExportError: it would not.
@@ -66,15 +70,19 @@ class Batcher:
             raise UnavailableError("the server is stopping", RETRY_SECONDS)
         if self._bytes and self._bytes + size > self._waiting_limit:
             raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
-        self._admit()
+        self._admit(self._bytes + size, again)
 
-    async def add(self, request: CheckedRequest) -> None:
+    async def add(self, request: CheckedRequest, *, again: bool = False) -> None:
         """Wait until the request is safe.
+
+        Args:
+            request: what to write.
+            again: it was refused before.
 
         Raises:
             ExportError: it was not.
         """
-        self.admit(len(request.body))
+        self.admit(len(request.body), again=again)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time(), loop.create_future())
         self._queue.append(waiting)
@@ -122,7 +130,6 @@ class Batcher:
             spans, size = spans + following.spans, size + len(following.body)
             batch.append(self._queue.popleft())
         self._spans -= spans
-        self._bytes -= size
         return batch
 
     async def _finish(self, batch: list[_Waiting]) -> None:
@@ -134,6 +141,7 @@ class Batcher:
         except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and what waits and what comes is still answered
             _log.exception("a write of %d requests failed", len(batch))
             outcomes = [UnavailableError("the server failed; its log says why", RETRY_SECONDS)] * len(batch)
+        self._bytes -= sum(len(waiting.request.body) for waiting in batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.written.cancelled():
                 continue
