@@ -35,7 +35,8 @@ def offer(send: Callable[[int], _T], *, per_second: float, seconds: float, late:
         for number in range(round(per_second * seconds)):
             time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
             answers.append(senders.submit(one, number))
-        return [answer.result() for answer in answers if late or not answer.cancel()]
+        made = [answer for answer in answers if late or not answer.cancel()]
+        return [answer.result() for answer in made]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

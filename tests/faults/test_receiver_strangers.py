@@ -270,7 +270,7 @@ class Stalled:
 
 
 def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants_it(receiver: Receiver, store: TestStore) -> None:
-    receiver._grpc._reception = Reception(2, seconds_when_others_wait=0.05)
+    receiver._grpc._reception = Reception(2**30, at_once=2, seconds_when_others_wait=0.05)
     strangers = [Stalled(receiver) for _ in range(4)]
     for number in range(3):
         receiver.export(request([span(f"honest {number}")]).SerializeToString())
@@ -283,7 +283,7 @@ def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants
 
 
 def test_a_grpc_message_that_does_not_come_ends_with_its_time(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared._grpc, "_reception", Reception(2, seconds=0.1))
+    monkeypatch.setattr(shared._grpc, "_reception", Reception(2**30, at_once=2, seconds=0.1))
     stranger = Stalled(shared)
     assert stranger.code() is grpc.StatusCode.UNAVAILABLE
     stranger.close()

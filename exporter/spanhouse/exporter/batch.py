@@ -41,7 +41,14 @@ class Batcher:
     """
 
     def __init__(
-        self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int, admit: Callable[[int, bool], None] = lambda *_: None
+        self,
+        write: Write,
+        *,
+        linger_seconds: float,
+        max_spans: int,
+        max_bytes: int,
+        waiting_bytes: int,
+        admit: Callable[[int, bool], None] = lambda *_: None,
     ) -> None:
         self._write = write
         self._admit = admit

@@ -87,7 +87,7 @@ class GrpcServer:
         self._service = service
         self._tokens = tokens
         self._budget = budget
-        self._reception = Reception()
+        self._reception = Reception(budget.limit_bytes)
         # What the service refuses it says itself; gRPC stops what is far too large.
         largest = ("grpc.max_receive_message_length", service.max_request_bytes + 1024)
         self._server = grpc.aio.server(
