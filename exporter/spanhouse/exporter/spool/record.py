@@ -7,6 +7,7 @@ one another is merged, and unknown fields are skipped (protobuf encoding, "Last 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import struct
 import zlib
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def header(body: Buffer, spans: int, received_ns: int, begin: int) -> bytes:
     return packed + struct.pack("<I", zlib.crc32(packed, begin))
 
 
-def read(data: bytes) -> tuple[list[Record], list[Damage]]:
+def read(data: bytes | mmap.mmap) -> tuple[list[Record], list[Damage]]:
     """The records of a segment whose digests are right, and what stands between and after them."""
     records: list[Record] = []
     damages: list[Damage] = []
@@ -84,7 +85,7 @@ def read(data: bytes) -> tuple[list[Record], list[Damage]]:
     return records, damages
 
 
-def _read(data: bytes) -> Iterator[Record | Damage]:
+def _read(data: bytes | mmap.mmap) -> Iterator[Record | Damage]:
     view = memoryview(data)
     at = 0
     while at < len(data):
@@ -99,7 +100,7 @@ def _read(data: bytes) -> Iterator[Record | Damage]:
         at = len(data) if following is None else following
 
 
-def _record(data: bytes, at: int) -> Record | None:
+def _record(data: bytes | mmap.mmap, at: int) -> Record | None:
     """The record whose header stands here; None if none does. Its end may lie beyond the data."""
     packed = data[at : at + HEADER_BYTES]
     if len(packed) < HEADER_BYTES or not packed.startswith(_START):
@@ -110,7 +111,7 @@ def _record(data: bytes, at: int) -> Record | None:
     return Record(at, at + HEADER_BYTES + size, spans, received_ns, found_digest)
 
 
-def _next_header(data: bytes, begin: int) -> int | None:
+def _next_header(data: bytes | mmap.mmap, begin: int) -> int | None:
     at = data.find(_START, begin)
     while at >= 0 and _record(data, at) is None:
         at = data.find(_START, at + 1)
