@@ -96,8 +96,8 @@ class Batcher:
         self._spans += request.spans
         self._bytes += len(request.body)
         self._changed.set()
-        # A client that hangs up must not take its spans out of a write that others share.
-        await asyncio.shield(waiting.written)
+        # A client that hangs up cancels this future and takes nothing out of a write that others share.
+        await waiting.written
 
     async def close(self) -> None:
         """Write what waits, then end. Later requests are refused."""

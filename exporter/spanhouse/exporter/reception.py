@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
 from typing import Final, TypeVar
 
 from spanhouse.exporter.heaps import heap_measure
@@ -50,8 +51,7 @@ class Reception:
         self._seconds = seconds
         self._seconds_when_others_wait = seconds_when_others_wait
         self._arriving: dict[asyncio.Timeout, float] = {}
-        """When each began, the oldest first; without those that are hurried."""
-        self._hurried: dict[asyncio.Timeout, None] = {}
+        """When each began, the oldest first."""
         self._waiting = 0
         self._looking: asyncio.TimerHandle | None = None
 
@@ -63,52 +63,37 @@ class Reception:
         """
         self._waiting += 1
         try:
-            if self._places.locked():
-                self._hurry()
             await self._places.acquire()
         finally:
             self._waiting -= 1
-        begun = asyncio.get_running_loop().time()
-        deadline = asyncio.timeout_at(begun + self._seconds)
+        # Ended by a look, so that a message that comes at once costs no timer.
+        message = asyncio.timeout(None)
         try:
-            async with deadline:
-                self._arriving[deadline] = begun
-                self._hurry()
-                self._watch()
+            async with message:
+                self._arriving[message] = asyncio.get_running_loop().time()
+                if self._looking is None:
+                    self._look_soon()
                 return await read()
         except TimeoutError:
             raise UnavailableError("the request did not arrive in time; try again", 1.0) from None
         finally:
-            self._arriving.pop(deadline, None)
-            self._hurried.pop(deadline, None)
+            self._arriving.pop(message, None)
             self._places.release()
 
-    def _hurry(self) -> None:
-        """For each that waits, give one message its last moment, those first that take longest."""
-        while self._arriving and len(self._hurried) < self._waiting:
-            oldest = next(iter(self._arriving))
-            begun = self._arriving.pop(oldest)
-            self._hurried[oldest] = None
-            _end(oldest, begun + self._seconds_when_others_wait)
+    def _look_soon(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
-    def _watch(self) -> None:
-        """Have a look at memory soon, if there are so many messages that it matters."""
-        if self._looking is None and self._held and len(self._arriving) + len(self._hurried) > _ALWAYS:
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, self._held)
-
-    def _look(self, held: Callable[[], int]) -> None:
-        """End the half of the messages that takes longest if too much is held; the next look sees what that gave."""
+    def _look(self) -> None:
+        """End what has taken its time; and if too much is held the half that takes longest: the next look sees what that gave."""
         self._looking = None
-        arriving = [*self._hurried, *self._arriving]
-        if len(arriving) > _ALWAYS and held() > self._memory_bytes:
-            for oldest in arriving[: min(len(arriving) // 2, len(arriving) - _ALWAYS)]:
-                self._arriving.pop(oldest, None)
-                self._hurried.pop(oldest, None)
-                _end(oldest, 0)
-        self._watch()
-
-
-def _end(message: asyncio.Timeout, at: float) -> None:
-    """Have a message end at a time of the loop's, or now if that is past."""
-    if not message.expired():
-        message.reschedule(max(at, asyncio.get_running_loop().time()))
+        now = asyncio.get_running_loop().time()
+        # For each that waits one has less time, those first that take longest.
+        patience = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
+        ended = [message for (message, begun), seconds in zip(self._arriving.items(), patience, strict=False) if now - begun >= seconds]
+        if len(self._arriving) > _ALWAYS and self._held and self._held() > self._memory_bytes:
+            ended = list(self._arriving)[: max(len(ended), min(len(self._arriving) // 2, len(self._arriving) - _ALWAYS))]
+        for message in ended:
+            del self._arriving[message]
+            message.reschedule(now)
+        if self._arriving:
+            self._look_soon()

@@ -88,8 +88,9 @@ class ExportService:
 
 
 def _response(checked: CheckedRequest) -> bytes:
+    if not checked.reason:
+        return b""
     response = ExportTraceServiceResponse()
-    if checked.reason:
-        response.partial_success.rejected_spans = checked.rejected
-        response.partial_success.error_message = checked.reason
+    response.partial_success.rejected_spans = checked.rejected
+    response.partial_success.error_message = checked.reason
     return response.SerializeToString()
