@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,7 +96,8 @@ class Batcher:
         self._queue.append(waiting)
         self._spans += request.spans
         self._bytes += len(request.body)
-        self._changed.set()
+        if len(self._queue) == 1 or self._is_enough():
+            self._changed.set()
         # A client that hangs up cancels this future and takes nothing out of a write that others share.
         await waiting.written
 
@@ -116,16 +118,15 @@ class Batcher:
 
     async def _linger(self) -> None:
         """Wait for more, as long as the oldest request may."""
-        deadline = self._queue[0].since + self._linger_seconds
-        while not self._closing and self._spans < self._max_spans and self._bytes < self._max_bytes:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                return
+        left = self._queue[0].since + self._linger_seconds - asyncio.get_running_loop().time()
+        if left <= 0 or self._closing or self._is_enough():
+            return
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), left)
+
+    def _is_enough(self) -> bool:
+        return self._spans >= self._max_spans or self._bytes >= self._max_bytes
 
     def _take(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, overload
+from typing import Final, Self, overload
 
 from spanhouse.exporter.spool.record import Damage, Record, digest, read
+
+_BUFFER_BYTES: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,8 @@ class Segment:
         Raises:
             OSError: it can't be read. A map of it would end the process where the disk fails.
         """
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if not size:
-                return cls(path, (), ())
-            # Memory that goes back to the system at once. The heap would keep it, and take it for the size of what is to come.
-            data = mmap.mmap(-1, size)
-            file.readinto(data)
-        records, damages = read(data)
+        with path.open("rb", buffering=_BUFFER_BYTES) as file:
+            records, damages = read(file)
         return cls(path, tuple(records), tuple(damages))
 
     def body(self, record: Record) -> bytes:
