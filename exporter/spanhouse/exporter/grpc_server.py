@@ -109,7 +109,8 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls and let those under way finish for so long."""
+        """Refuse new calls and let those whose message has arrived finish for so long."""
+        self._reception.stop()
         await self._server.stop(grace_seconds)
 
     async def _export(self, _: object, context: _Context) -> bytes:

@@ -80,6 +80,10 @@ class Reception:
             self._arriving.pop(message, None)
             self._places.release()
 
+    def stop(self) -> None:
+        """Wait for no message any longer that is still on its way."""
+        self._seconds = self._seconds_when_others_wait = 0
+
     def _look_soon(self) -> None:
         self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
