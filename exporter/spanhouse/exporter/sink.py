@@ -18,8 +18,6 @@ from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.writer import Batch, Writer
 
 _NO_LIMIT: Final = 2**62
-_SYNC_LINGER_SECONDS: Final = 0.002
-"""For others to share a write, its fsync and its way to a thread and back."""
 _SEAL_SECONDS: Final = 0.05
 """How often it is seen to whether the open segment is due."""
 
@@ -58,7 +56,7 @@ async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> 
     log = SpoolLog(config.spool_directory, receiver, config.spool_limits)
     batcher = Batcher(
         log.append,
-        linger_seconds=_SYNC_LINGER_SECONDS,
+        linger_seconds=0,
         max_spans=_NO_LIMIT,
         max_bytes=config.batch_bytes,
         waiting_bytes=config.waiting_bytes,
