@@ -34,11 +34,12 @@ def test_while_too_much_is_held_the_oldest_messages_end_until_two_are_left() -> 
 
         reception = Reception(10, held=look)
         messages = [asyncio.create_task(reception(senders.read)) for _ in range(7)]
-        for _ in range(2):
+        held = 20
+        for _ in range(3):
             await looks.get()
         assert senders.begun == 7
         assert not any(message.done() for message in messages)
-        held = 11
+        held = 21
         for message in messages[:5]:
             with pytest.raises(UnavailableError) as caught:
                 await message

@@ -29,7 +29,7 @@ class Reception:
     One that has taken its time goes when others wait, so those that stall can't keep the others out.
 
     Args:
-        memory_bytes: while more than this is held, the messages that take longest end, until two are left.
+        memory_bytes: while so much more is held than at the start, the messages that take longest end, until two are left.
         held: gives the bytes that are held now; by default those of the process's heap.
         at_once: how many messages; each has the size of a request at the most.
         seconds: how long a message may take.
@@ -45,8 +45,8 @@ class Reception:
         seconds: float = _SECONDS,
         seconds_when_others_wait: float = _SECONDS_WHEN_OTHERS_WAIT,
     ) -> None:
-        self._memory_bytes = memory_bytes
         self._held = held or heap_measure()
+        self._most_held = memory_bytes + (self._held() if self._held else 0)
         self._places = asyncio.Semaphore(at_once if self._held else _UNMEASURED)
         self._seconds = seconds
         self._seconds_when_others_wait = seconds_when_others_wait
@@ -94,7 +94,7 @@ class Reception:
         # For each that waits one has less time, those first that take longest.
         patience = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
         ended = [message for (message, begun), seconds in zip(self._arriving.items(), patience, strict=False) if now - begun >= seconds]
-        if len(self._arriving) > _ALWAYS and self._held and self._held() > self._memory_bytes:
+        if len(self._arriving) > _ALWAYS and self._held and self._held() > self._most_held:
             ended = list(self._arriving)[: max(len(ended), min(len(self._arriving) // 2, len(self._arriving) - _ALWAYS))]
         for message in ended:
             del self._arriving[message]
