@@ -14,8 +14,6 @@ _T = TypeVar("_T")
 
 _AT_ONCE: Final = 16
 """Messages on their way at once; the others stay with their senders, held back by HTTP/2's flow control."""
-_ALWAYS: Final = 2
-"""So many may arrive whatever is held."""
 _UNMEASURED: Final = 4
 """So many may where it is not known what is held."""
 _LOOK_SECONDS: Final = 0.02
@@ -29,7 +27,7 @@ class Reception:
     One that has taken its time goes when others wait, so those that stall can't keep the others out.
 
     Args:
-        memory_bytes: while so much more is held than at the start, the messages that take longest end, until two are left.
+        memory_bytes: while so much more is held than at the start, the messages that take longest end, until one is left.
         held: gives the bytes that are held now; by default those of the process's heap.
         at_once: how many messages; each has the size of a request at the most.
         seconds: how long a message may take.
@@ -94,8 +92,8 @@ class Reception:
         # For each that waits one has less time, those first that take longest.
         patience = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
         ended = [message for (message, begun), seconds in zip(self._arriving.items(), patience, strict=False) if now - begun >= seconds]
-        if len(self._arriving) > _ALWAYS and self._held and self._held() > self._most_held:
-            ended = list(self._arriving)[: max(len(ended), min(len(self._arriving) // 2, len(self._arriving) - _ALWAYS))]
+        if len(self._arriving) > 1 and self._held and self._held() > self._most_held:
+            ended = list(self._arriving)[: max(len(ended), len(self._arriving) // 2)]
         for message in ended:
             del self._arriving[message]
             message.reschedule(now)
