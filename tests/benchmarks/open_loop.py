@@ -12,11 +12,17 @@ _THREADS = 256
 """Requests under way at once; with more than that unanswered, one waits for its turn and its time goes on."""
 
 
-def offer(send: Callable[[int], _T], *, per_second: float, seconds: float) -> list[tuple[float, _T]]:
+def offer(send: Callable[[int], _T], *, per_second: float, seconds: float, late: bool = True) -> list[tuple[float, _T]]:
     """Call ``send`` so many times a second, with 0, 1, 2 and so on.
 
+    Args:
+        send: is given the number of the call.
+        per_second: calls.
+        seconds: for how long.
+        late: make the calls that still wait for their turn at the end.
+
     Returns:
-        For each call the seconds from when it was due until it returned, and what it gave.
+        For each call that was made the seconds from when it was due until it returned, and what it gave.
     """
     begun = time.monotonic()
 
@@ -29,7 +35,8 @@ def offer(send: Callable[[int], _T], *, per_second: float, seconds: float) -> li
         for number in range(round(per_second * seconds)):
             time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
             answers.append(senders.submit(one, number))
-        return [answer.result() for answer in answers]
+        made = [answer for answer in answers if late or not answer.cancel()]
+        return [answer.result() for answer in made]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

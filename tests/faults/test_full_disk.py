@@ -14,8 +14,8 @@ def test_a_full_disk_refuses_what_does_not_fit_until_it_does(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["before"] == [200, None]
-    assert found["http"] == [[503, "5"]] * 3
-    assert found["grpc"] == [["UNAVAILABLE", 5.0]] * 3
+    assert found["http"] == [[503, "2"]] * 3
+    assert found["grpc"] == [["UNAVAILABLE", 2.0]] * 3
     assert found["meanwhile"] == [[200, None]] * 5
     assert found["http after"] == [200, None]
     assert found["grpc after"] == ["OK", 0]

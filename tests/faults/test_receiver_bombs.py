@@ -1,20 +1,22 @@
-"""Small requests that would become large ones take the memory of what is allowed, and no more."""
+"""Small requests that would become large ones, and large ones that do not end, take the memory of what is allowed, and no more."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import json
+import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 import pytest
 import zstandard
 from tests.faults.fuzzing import anonymous_bytes
+from tests.support.half_message import HalfMessage
 from tests.support.mutation import field
 from tests.support.otlp import trace
 from tests.support.receiver import EXPORT
@@ -22,6 +24,8 @@ from tests.support.serve import Serve
 
 MEMORY_BAR = 600 * 2**20
 UNPACKED = 200 * 2**20
+LARGE, SENT = 63 * 2**20, 60 * 2**20
+STRANGERS = 24
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
@@ -106,3 +110,29 @@ def test_requests_of_countless_small_things(server: Serve, name: str) -> None:
         answers = set(strangers.map(lambda _: post(server, body, content_type=content_type), range(4)))
     # Several at once may be more than fits, which is told as something to try again.
     assert answers <= {answer, 503}
+
+
+def test_large_grpc_messages_that_stall(server: Serve) -> None:
+    strangers = [HalfMessage(server.grpc, LARGE) for _ in range(STRANGERS)]
+    with within_memory(server), ThreadPoolExecutor(STRANGERS) as senders:
+        list(senders.map(lambda stranger: stranger.send(SENT), strangers))
+        with grpc.insecure_channel(server.grpc) as channel:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EXPORT)
+            assert call(trace().SerializeToString(), timeout=60) == b""
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_large_http_bodies_that_stall(server: Serve) -> None:
+    host, port = server.http.rsplit(":", 1)
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {LARGE}\r\n\r\n".encode()
+
+    def send(stranger: socket.socket) -> None:
+        with suppress(OSError):  # as for those that do not fit
+            stranger.sendall(head + bytes(SENT))
+
+    strangers = [socket.create_connection((host, int(port)), timeout=120) for _ in range(STRANGERS)]
+    with within_memory(server), ThreadPoolExecutor(STRANGERS) as senders:
+        list(senders.map(send, strangers))
+        for stranger in strangers:
+            stranger.close()

@@ -168,6 +168,38 @@ def test_clients_that_stall_hold_no_place_of_the_clickhouse_endpoint_and_delay_n
             stranger.close()
 
 
+def test_what_is_on_its_way_when_the_server_stops_is_to_come_again(tmp_path: Path) -> None:
+    with Serve(tmp_path) as serve, connected(serve.http) as body:
+        body.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{")
+        message = Stalled(serve.grpc)
+        message.arrives()
+        assert http_status(serve.http, "/livez") == 200, "the body has arrived as well"
+        assert serve.stop(signal.SIGTERM) == 0
+        answer = body.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        assert b'{"code": 14, "message": "the request did not arrive in time; try again"' in answer
+        assert (message.code(), message.call.details()) == (grpc.StatusCode.UNAVAILABLE, "the request did not arrive in time; try again")
+        message.close()
+
+
+def http_status(address: str, path: str) -> int:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_a_body_that_is_late_is_to_come_again(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared._http._app, "_seconds", 0.1)
+    with connected(shared.http) as stranger:
+        stranger.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n\r\n1")
+        answer = stranger.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+
+
 def test_a_body_that_comes_in_one_piece_with_its_head_is_no_head(receiver: Receiver, store: TestStore) -> None:
     body = request([span("large", attributes={"text": "x" * 300_000})]).SerializeToString()
     with connected(receiver.http) as client:
@@ -249,15 +281,20 @@ def test_grpc_connections_are_bounded(any_store: TestStore) -> None:
 class Stalled:
     """A gRPC client whose message does not come."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, address: str) -> None:
         self._end = threading.Event()
-        self._channel = grpc.insecure_channel(receiver.grpc)
+        self._channel = grpc.insecure_channel(address)
         export: grpc.StreamUnaryMultiCallable[bytes, bytes] = self._channel.stream_unary(EXPORT)
         self.call: Any = export.future(self._message(), timeout=60)
 
     def _message(self) -> Iterator[bytes]:
         self._end.wait()
         yield b""
+
+    def arrives(self) -> None:
+        """Return when the server knows of the call: it has answered another one of the same connection that came after it."""
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary("/grpc.health.v1.Health/Check")
+        check(b"", timeout=30)
 
     def code(self) -> grpc.StatusCode:
         """How the server ended the call."""
@@ -270,8 +307,8 @@ class Stalled:
 
 
 def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants_it(receiver: Receiver, store: TestStore) -> None:
-    receiver._grpc._reception = Reception(2, seconds_when_others_wait=0.05)
-    strangers = [Stalled(receiver) for _ in range(4)]
+    receiver._grpc._reception = Reception(2**30, at_once=2, seconds_when_others_wait=0.05)
+    strangers = [Stalled(receiver.grpc) for _ in range(4)]
     for number in range(3):
         receiver.export(request([span(f"honest {number}")]).SerializeToString())
     assert names(store) == {"honest 0", "honest 1", "honest 2"}
@@ -283,15 +320,15 @@ def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants
 
 
 def test_a_grpc_message_that_does_not_come_ends_with_its_time(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared._grpc, "_reception", Reception(2, seconds=0.1))
-    stranger = Stalled(shared)
+    monkeypatch.setattr(shared._grpc, "_reception", Reception(2**30, at_once=2, seconds=0.1))
+    stranger = Stalled(shared.grpc)
     assert stranger.code() is grpc.StatusCode.UNAVAILABLE
     stranger.close()
 
 
 def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(any_store: TestStore) -> None:
     with Receiver(any_store, tokens=Tokens({})) as receiver:
-        stranger = Stalled(receiver)
+        stranger = Stalled(receiver.grpc)
         assert stranger.code() is grpc.StatusCode.UNAUTHENTICATED
         stranger.close()
 

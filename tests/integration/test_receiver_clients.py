@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,38 +99,51 @@ def test_the_node_sdk(receiver: Receiver, store: TestStore, protocol: str) -> No
 
 
 def test_a_collector_in_between(receiver: Receiver, store: TestStore, tmp_path: Path) -> None:
-    (agent,) = Path(interpreter("rotel", ROTEL)).parents[1].glob("lib/python*/site-packages/rotel/rotel-agent")
-    log = tmp_path / "rotel.log"
-    ports = [free_port(), free_port()]
-    command = [str(agent), "start", "--otlp-grpc-endpoint", f"127.0.0.1:{ports[0]}", "--otlp-http-endpoint", f"127.0.0.1:{ports[1]}"]
-    command += ["--exporter", "otlp", "--otlp-exporter-endpoint", f"http://{receiver.grpc}", "--otlp-exporter-protocol", "grpc"]
-    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=tmp_path) as collector:
-        try:
-            wait_until_open(ports[0])
-            send_from_python(GrpcExporter(endpoint=f"127.0.0.1:{ports[0]}", insecure=True), "through rotel")
-        finally:
-            # It sends what it holds before it ends.
-            collector.terminate()
-        assert collector.wait(30) == 0, log.read_text()
+    with rotel(receiver, tmp_path) as (collector, port):
+        send_from_python(GrpcExporter(endpoint=f"127.0.0.1:{port}", insecure=True), "through rotel")
+        # It sends what it holds before it ends.
+        collector.terminate()
+        assert collector.wait(30) == 0, (tmp_path / "rotel.log").read_text()
     assert_stored(store, "through rotel")
 
 
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+@contextmanager
+def rotel(receiver: Receiver, directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The collector, and the port of its gRPC listener. It takes no port 0, and what is free may be so no longer when it starts."""
+    (agent,) = Path(interpreter("rotel", ROTEL)).parents[1].glob("lib/python*/site-packages/rotel/rotel-agent")
+    for _ in range(5):
+        grpc_port, http_port = free_ports()
+        command = [str(agent), "start", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--otlp-http-endpoint", f"127.0.0.1:{http_port}"]
+        command += ["--exporter", "otlp", "--otlp-exporter-endpoint", f"http://{receiver.grpc}", "--otlp-exporter-protocol", "grpc"]
+        with (directory / "rotel.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=directory) as collector:
+            try:
+                if opens(collector, grpc_port):
+                    yield collector, grpc_port
+                    return
+            finally:
+                collector.terminate()
+    raise AssertionError((directory / "rotel.log").read_text())
 
 
-def wait_until_open(port: int) -> None:
+def free_ports() -> tuple[int, int]:
+    """Two different ones."""
+    with socket.socket() as first, socket.socket() as second:
+        for bound in (first, second):
+            bound.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def opens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until the port is open; False if the process ends before."""
     deadline = time.monotonic() + 30
-    while True:
+    while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             assert time.monotonic() < deadline, f"nothing listens on port {port}"
         else:
-            return
+            return True
+    return False
 
 
 FROM_MLFLOW = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -154,7 +155,7 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
             return
         for path in sorted((self.directory / "0").glob("*.*ed")) + sorted((self.directory / "0").glob(f"*{OPEN}")):
             data = path.read_bytes()
-            records, damages = read(data)
+            records, damages = read(io.BytesIO(data))
             found = [data[record.body] for record in records]
             assert set(found) <= self.offered, "a record that nobody wrote"
             written = self.acknowledged[path.stem]

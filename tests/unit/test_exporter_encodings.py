@@ -36,6 +36,7 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("deflate", raw_deflate),
     ("zstd", zstd),
     ("identity", identity),
+    ("none", identity),
     ("", identity),
     (" GZip ", gzip.compress),
 ]

@@ -175,15 +175,34 @@ def test_a_full_spool_refuses_until_it_was_drained(tmp_path: Path) -> None:
     with closing(SpoolLog(tmp_path, 0, limits(spool_bytes=2000))) as log:
         while log.append([checked("x" * 100)]) == [None]:
             pass
-        assert "full (it holds 2000 bytes)" in refused(log, "no room")
+        assert "full (it may hold 2000 bytes)" in refused(log, "x" * 100)
         log.seal(now=True)
         log._measured_at = 0  # it is measured a few times a second
-        assert "full (it holds 2000 bytes)" in refused(log, "x" * 100)
+        assert "full (it may hold 2000 bytes)" in refused(log, "x" * 100)
         for path in (tmp_path / "0").glob(f"*{SEALED}"):
             path.unlink()
         log._measured_at = 0
         log.seal()
         taken(log, "room again")
+
+
+def test_the_last_of_the_room_is_for_requests_that_come_again(tmp_path: Path) -> None:
+    with closing(SpoolLog(tmp_path, 0, limits(spool_bytes=8000))) as log:
+        log.admit(7000, again=False)
+        with pytest.raises(UnavailableError):
+            log.admit(7001, again=False)
+        log.admit(8000, again=True)
+        while log._measured + log._appended <= 7000:
+            taken(log, "x" * 100)
+        log.seal()
+        assert "full" in log.full
+        with pytest.raises(UnavailableError) as caught:
+            log.admit(1, again=False)
+        assert caught.value.retry_seconds
+        log.admit(1, again=True)
+        taken(log, "x" * 100)
+        with pytest.raises(UnavailableError):
+            log.admit(1000, again=True)
 
 
 def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +217,12 @@ def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, mon
     monkeypatch.setattr(os, "statvfs", statvfs)
     with closing(SpoolLog(tmp_path, 0, limits(free_bytes=8000))) as log:
         taken(log, "room")
+        free = 8999
+        log.seal()
+        with pytest.raises(UnavailableError):
+            log.admit(1, again=False)
+        log.admit(1, again=True)
+        taken(log, "room for those that come again")
         free = 7999
         log.seal()
         assert "keeps 8000 bytes free" in refused(log, "no room")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.otlp import request, span
 
-from spanhouse.exporter.spool.record import HEADER_BYTES, Damage, digest, header, read
+from spanhouse.exporter.spool import record as record_module
+from spanhouse.exporter.spool.record import HEADER_BYTES, Damage, Record, digest, header
 
 BODIES = [request([span(f"span {number}", attributes={"key": "value" * number})]).SerializeToString() for number in range(5)]
 
 
-def run(bodies: list[bytes]) -> bytes:
+def run(bodies: list[bytes], begin: int = 0) -> bytes:
     data = b""
     for number, body in enumerate(bodies):
-        data += header(body, spans=number, received_ns=1_700_000_000_000_000_000 + number, begin=len(data)) + body
+        data += header(body, spans=number, received_ns=1_700_000_000_000_000_000 + number, begin=begin + len(data)) + body
     return data
+
+
+def read(data: bytes) -> tuple[list[Record], list[Damage]]:
+    return record_module.read(io.BytesIO(data))
 
 
 def read_bodies(data: bytes) -> list[bytes]:
@@ -51,6 +58,15 @@ def test_a_flipped_byte_costs_its_record_alone_wherever_it_is(mask: int) -> None
         hit = next(number for number, record in enumerate(read(whole)[0]) if record.begin <= at < record.end)
         assert [bytes(data)[record.body] for record in records] == BODIES[:hit] + BODIES[hit + 1 :]
         assert [(damage.begin, damage.end) for damage in damages] == [(read(whole)[0][hit].begin, read(whole)[0][hit].end)]
+
+
+@pytest.mark.parametrize("window", range(HEADER_BYTES, 3 * HEADER_BYTES, 5))
+def test_records_after_damage_are_found_wherever_the_windows_of_the_search_end(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_module, "_WINDOW_BYTES", window)
+    for damaged in range(1, 3 * HEADER_BYTES):
+        data = bytes(damaged) + run(BODIES, begin=damaged)
+        assert read_bodies(data) == BODIES
+        assert read(data)[1] == [Damage(0, damaged, torn=False)]
 
 
 def test_a_file_cut_off_anywhere_keeps_the_records_before_and_names_its_torn_end() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,12 +37,19 @@ class Batcher:
         write: called in a thread.
         linger_seconds: a write is begun when a request has waited this long,
         max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
-        waiting_bytes: beyond this, requests are refused.
-        admit: raises ExportError while ``write`` would refuse whatever it is given.
+        waiting_bytes: beyond this, requests are refused; what is being written counts.
+        admit: raises ExportError if ``write`` would refuse so many bytes, those that wait included; told whether the request was refused before.
     """
 
     def __init__(
-        self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int, waiting_bytes: int, admit: Callable[[], None] = lambda: None
+        self,
+        write: Write,
+        *,
+        linger_seconds: float,
+        max_spans: int,
+        max_bytes: int,
+        waiting_bytes: int,
+        admit: Callable[[int, bool], None] = lambda *_: None,
     ) -> None:
         self._write = write
         self._admit = admit
@@ -56,8 +64,12 @@ class Batcher:
         self._closing = False
         self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
 
-    def admit(self, size: int) -> None:
+    def admit(self, size: int, *, again: bool = False) -> None:
         """Say whether a request of so many bytes would be taken now.
+
+        Args:
+            size: its bytes.
+            again: it was refused before.
 
         Raises:
             ExportError: it would not.
@@ -66,23 +78,28 @@ class Batcher:
             raise UnavailableError("the server is stopping", RETRY_SECONDS)
         if self._bytes and self._bytes + size > self._waiting_limit:
             raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
-        self._admit()
+        self._admit(self._bytes + size, again)
 
-    async def add(self, request: CheckedRequest) -> None:
+    async def add(self, request: CheckedRequest, *, again: bool = False) -> None:
         """Wait until the request is safe.
+
+        Args:
+            request: what to write.
+            again: it was refused before.
 
         Raises:
             ExportError: it was not.
         """
-        self.admit(len(request.body))
+        self.admit(len(request.body), again=again)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time(), loop.create_future())
         self._queue.append(waiting)
         self._spans += request.spans
         self._bytes += len(request.body)
-        self._changed.set()
-        # A client that hangs up must not take its spans out of a write that others share.
-        await asyncio.shield(waiting.written)
+        if len(self._queue) == 1 or self._is_enough():
+            self._changed.set()
+        # A client that hangs up cancels this future and takes nothing out of a write that others share.
+        await waiting.written
 
     async def close(self) -> None:
         """Write what waits, then end. Later requests are refused."""
@@ -101,16 +118,15 @@ class Batcher:
 
     async def _linger(self) -> None:
         """Wait for more, as long as the oldest request may."""
-        deadline = self._queue[0].since + self._linger_seconds
-        while not self._closing and self._spans < self._max_spans and self._bytes < self._max_bytes:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                return
+        left = self._queue[0].since + self._linger_seconds - asyncio.get_running_loop().time()
+        if left <= 0 or self._closing or self._is_enough():
+            return
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), left)
+
+    def _is_enough(self) -> bool:
+        return self._spans >= self._max_spans or self._bytes >= self._max_bytes
 
     def _take(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]
@@ -122,7 +138,6 @@ class Batcher:
             spans, size = spans + following.spans, size + len(following.body)
             batch.append(self._queue.popleft())
         self._spans -= spans
-        self._bytes -= size
         return batch
 
     async def _finish(self, batch: list[_Waiting]) -> None:
@@ -134,6 +149,7 @@ class Batcher:
         except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and what waits and what comes is still answered
             _log.exception("a write of %d requests failed", len(batch))
             outcomes = [UnavailableError("the server failed; its log says why", RETRY_SECONDS)] * len(batch)
+        self._bytes -= sum(len(waiting.request.body) for waiting in batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.written.cancelled():
                 continue

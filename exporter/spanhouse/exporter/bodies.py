@@ -15,14 +15,16 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 _TOO_SLOW: Final = b"the request did not arrive in time\n"
-_GONE: Final = {"type": "http.disconnect"}
+LATE: Final = {"type": "http.disconnect", "late": True}
+"""What an application receives instead of a body that does not come. One that knows nothing of it takes the client for gone."""
+_CLOSE: Final = (b"connection", b"close")
 
 
 class TimedBodies:
-    """An ASGI application around another: a request whose body has not arrived in time is answered 408.
+    """An ASGI application around another: a request whose body has not arrived in time is answered 408, if the other has no answer to it.
 
     Args:
-        app: the other; for it, such a client has left.
+        app: the other; it receives ``LATE``.
         seconds: how long a body may take.
     """
 
@@ -40,7 +42,7 @@ class TimedBodies:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         ends = asyncio.get_running_loop().time() + self._seconds
-        late = complete = False
+        late = complete = answered = False
 
         async def timed_receive() -> dict[str, Any]:
             nonlocal late, complete
@@ -53,17 +55,25 @@ class TimedBodies:
                     message = await receive()
             except TimeoutError:
                 late = True
-                return _GONE
+                return LATE
             finally:
                 self._arriving.discard(deadline)
             complete = not message.get("more_body", False)
             return message
 
-        await self._app(scope, timed_receive, send)
-        if late:
-            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_TOO_SLOW)), (b"connection", b"close")]
-            await send({"type": "http.response.start", "status": 408, "headers": headers})
-            await send({"type": "http.response.body", "body": _TOO_SLOW})
+        async def closing_send(message: dict[str, Any]) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                if late:
+                    message = {**message, "headers": [*message["headers"], _CLOSE]}
+            await send(message)
+
+        await self._app(scope, timed_receive, closing_send)
+        if late and not answered:
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_TOO_SLOW))]
+            await closing_send({"type": "http.response.start", "status": 408, "headers": headers})
+            await closing_send({"type": "http.response.body", "body": _TOO_SLOW})
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class Unpacker:
     def __init__(self, coding: str) -> None:
         self._coding = coding.strip().lower()
         self._new_part = _CODINGS.get(self._coding)
-        if self._new_part is None and self._coding not in {"", "identity"}:
+        if self._new_part is None and self._coding not in {"", "identity", "none"}:
             raise UnsupportedMediaTypeError(f"content-encoding {coding[:60]!r} is not supported: send one of gzip, deflate, zstd, or none")
         self._part: _Part | None = None
         self.complete = True

@@ -87,7 +87,7 @@ class GrpcServer:
         self._service = service
         self._tokens = tokens
         self._budget = budget
-        self._reception = Reception()
+        self._reception = Reception(budget.limit_bytes)
         # What the service refuses it says itself; gRPC stops what is far too large.
         largest = ("grpc.max_receive_message_length", service.max_request_bytes + 1024)
         self._server = grpc.aio.server(
@@ -109,7 +109,8 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls and let those under way finish for so long."""
+        """Refuse new calls and let those whose message has arrived finish for so long."""
+        self._reception.stop()
         await self._server.stop(grace_seconds)
 
     async def _export(self, _: object, context: _Context) -> bytes:

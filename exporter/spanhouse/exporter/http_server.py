@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from spanhouse.exporter import metrics
 from spanhouse.exporter.answers import JSON, PROTOBUF, answer_error, answer_message, encoding_of
-from spanhouse.exporter.bodies import Budget, Receive, Send
+from spanhouse.exporter.bodies import LATE, Budget, Receive, Send
 from spanhouse.exporter.encodings import Unpacker
 from spanhouse.exporter.otlp_json import to_protobuf
 from spanhouse.exporter.service import Acknowledgement, ExportService
@@ -90,7 +90,7 @@ class OtlpHttp:
         """The decompressed body; None if the client is gone.
 
         Raises:
-            ExportError: it is too large, or not what its content encoding says.
+            ExportError: it is too large, not what its content encoding says, or late.
         """
         unpacker = Unpacker(headers.get("content-encoding", ""))
         limit = self._service.max_request_bytes
@@ -101,6 +101,9 @@ class OtlpHttp:
         more = True
         while more:
             message = await receive()
+            if message == LATE:
+                # Retryable, other than 408: the client may not be to blame, as when the server stops.
+                raise UnavailableError("the request did not arrive in time; try again", 1.0)
             if message["type"] == "http.disconnect":
                 return None
             piece = message.get("body", b"")

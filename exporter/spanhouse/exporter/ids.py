@@ -10,9 +10,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _HEAD: Final = np.dtype(
     {
-        "names": ["trace_id_tag", "trace_id", "span_id_tag", "span_id", "next_tag", "next_length"],
-        "formats": ["<u2", ("<u8", 2), "<u2", "<u8", "u1", "u1"],
-        "offsets": [0, 2, 18, 20, 28, 29],
+        "names": ["trace_id_tag", "trace_id_begin", "trace_id_end", "span_id_tag", "span_id", "next_tag", "next_length"],
+        "formats": ["<u2", "<u8", "<u8", "<u2", "<u8", "u1", "u1"],
+        "offsets": [0, 2, 10, 18, 20, 28, 29],
         "itemsize": 30,
     }
 )
@@ -38,7 +38,10 @@ def ids_are_good(spans: Sequence[bytes]) -> bool:
         return not any(id_problem(Span.FromString(span)) for span in spans)
     head = np.frombuffer(heads, _HEAD)
     next_tag = head["next_tag"]
-    good = (head["trace_id_tag"] == _TRACE_ID_TAG) & head["trace_id"].any(axis=1) & (head["span_id_tag"] == _SPAN_ID_TAG) & (head["span_id"] != 0)
+    good = (head["trace_id_tag"] == _TRACE_ID_TAG) & (head["trace_id_begin"] | head["trace_id_end"] != 0)
+    good &= (head["span_id_tag"] == _SPAN_ID_TAG) & (head["span_id"] != 0)
     good &= (next_tag > _PARENT_TAG) | ((next_tag == _PARENT_TAG) & (head["next_length"] == 8))
+    if good.all():
+        return True
     # The others may only have a trace state, which stands before the parent.
     return not any(id_problem(Span.FromString(spans[index])) for index in np.flatnonzero(~good).tolist())

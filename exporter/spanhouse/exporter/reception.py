@@ -1,38 +1,57 @@
-"""What gRPC messages may take while they arrive. gRPC collects each whole before it hands it over, so they are bounded by number."""
+"""What gRPC messages may take while they arrive. gRPC collects each whole before it hands it over, and tells nobody how much it has of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
 from typing import Final, TypeVar
 
+from spanhouse.exporter.heaps import heap_measure
 from spanhouse.exporter.status import UnavailableError
 
 _T = TypeVar("_T")
 
-AT_ONCE: Final = 16
+_AT_ONCE: Final = 16
 """Messages on their way at once; the others stay with their senders, held back by HTTP/2's flow control."""
+_UNMEASURED: Final = 4
+"""So many may where it is not known what is held."""
+_LOOK_SECONDS: Final = 0.02
 _SECONDS: Final = 30.0
 _SECONDS_WHEN_OTHERS_WAIT: Final = 1.0
 
 
 class Reception:
-    """Takes so many messages at once. One that has taken its time goes when others wait, so those that stall can't keep the others out.
+    """Takes so many messages at once, fewer while memory is short.
+
+    One that has taken its time goes when others wait, so those that stall can't keep the others out.
 
     Args:
-        at_once: how many; each has the size of a request at the most.
+        memory_bytes: while so much more is held than at the start, the messages that take longest end, until one is left.
+        held: gives the bytes that are held now; by default those of the process's heap.
+        at_once: how many messages; each has the size of a request at the most.
         seconds: how long a message may take.
         seconds_when_others_wait: how long it may if others wait for its place.
     """
 
-    def __init__(self, at_once: int = AT_ONCE, *, seconds: float = _SECONDS, seconds_when_others_wait: float = _SECONDS_WHEN_OTHERS_WAIT) -> None:
-        self._places = asyncio.Semaphore(at_once)
+    def __init__(
+        self,
+        memory_bytes: int,
+        *,
+        held: Callable[[], int] | None = None,
+        at_once: int = _AT_ONCE,
+        seconds: float = _SECONDS,
+        seconds_when_others_wait: float = _SECONDS_WHEN_OTHERS_WAIT,
+    ) -> None:
+        self._held = held or heap_measure()
+        self._most_held = memory_bytes + (self._held() if self._held else 0)
+        self._places = asyncio.Semaphore(at_once if self._held else _UNMEASURED)
         self._seconds = seconds
         self._seconds_when_others_wait = seconds_when_others_wait
         self._arriving: dict[asyncio.Timeout, float] = {}
-        """When each began, the oldest first; without those that are hurried."""
-        self._hurried: set[asyncio.Timeout] = set()
+        """When each began, the oldest first."""
         self._waiting = 0
+        self._looking: asyncio.TimerHandle | None = None
 
     async def __call__(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Wait for a place, then for the message.
@@ -42,29 +61,41 @@ class Reception:
         """
         self._waiting += 1
         try:
-            if self._places.locked():
-                self._hurry()
             await self._places.acquire()
         finally:
             self._waiting -= 1
-        begun = asyncio.get_running_loop().time()
-        deadline = asyncio.timeout_at(begun + self._seconds)
+        # Ended by a look, so that a message that comes at once costs no timer.
+        message = asyncio.timeout(None)
         try:
-            async with deadline:
-                self._arriving[deadline] = begun
-                self._hurry()
+            async with message:
+                self._arriving[message] = asyncio.get_running_loop().time()
+                if self._looking is None:
+                    self._look_soon()
                 return await read()
         except TimeoutError:
             raise UnavailableError("the request did not arrive in time; try again", 1.0) from None
         finally:
-            self._arriving.pop(deadline, None)
-            self._hurried.discard(deadline)
+            self._arriving.pop(message, None)
             self._places.release()
 
-    def _hurry(self) -> None:
-        """For each that waits, give one message its last moment, those first that take longest."""
-        while self._arriving and len(self._hurried) < self._waiting:
-            oldest = next(iter(self._arriving))
-            now = asyncio.get_running_loop().time()
-            oldest.reschedule(max(now, self._arriving.pop(oldest) + self._seconds_when_others_wait))
-            self._hurried.add(oldest)
+    def stop(self) -> None:
+        """Wait for no message any longer that is still on its way."""
+        self._seconds = self._seconds_when_others_wait = 0
+
+    def _look_soon(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """End what has taken its time; and if too much is held the half that takes longest: the next look sees what that gave."""
+        self._looking = None
+        now = asyncio.get_running_loop().time()
+        # For each that waits one has less time, those first that take longest.
+        patience = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
+        ended = [message for (message, begun), seconds in zip(self._arriving.items(), patience, strict=False) if now - begun >= seconds]
+        if len(self._arriving) > 1 and self._held and self._held() > self._most_held:
+            ended = list(self._arriving)[: max(len(ended), len(self._arriving) // 2)]
+        for message in ended:
+            del self._arriving[message]
+            message.reschedule(now)
+        if self._arriving:
+            self._look_soon()

@@ -61,8 +61,8 @@ def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
         outlined = _outlined(body)
         frame = Frame.FromString(outlined)
         spans = _count(frame)
-        rewrite = _Rewrite(limits)
         if spans > limits.spans:
+            rewrite = _Rewrite(limits)
             rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
             return rewrite(_known(_first_spans(frame, limits.spans)))
         if is_plain(outlined, frame, limits):
@@ -71,7 +71,7 @@ def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
         written = request.SerializeToString()
         if written != outlined and is_plain(written, frame := Frame.FromString(written), limits):
             return CheckedRequest(written, _count(frame))
-        return rewrite(request)
+        return _Rewrite(limits)(request)
 
 
 def canonical(body: bytes) -> bytes:
@@ -111,7 +111,7 @@ def _outlined(body: bytes) -> bytes:
 
 
 def _count(request: Any) -> int:
-    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+    return sum([len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans])
 
 
 def _first_spans(frame: Any, number: int) -> bytes:

@@ -53,7 +53,7 @@ class Aside:
         Raises:
             OSError: the disk can't take it.
         """
-        data = memoryview(segment.data)[damage.begin : damage.end]
+        data = segment.read(damage.begin, damage.end)
         place = "-".join(segment.path.relative_to(self._directory).with_suffix("").parts)
         # Numbers of segments come again; the hash tells what is kept from what was kept before.
         name = f"{place}-{damage.begin}-{hashlib.sha256(data).hexdigest()[:8]}"

@@ -14,7 +14,7 @@ from spanhouse.exporter.priority import come_last
 from spanhouse.exporter.spool.aside import Aside
 from spanhouse.exporter.spool.record import Record
 from spanhouse.exporter.spool.root import SpoolRoot
-from spanhouse.exporter.spool.segment import Segment
+from spanhouse.exporter.spool.segment import Bodies, Segment
 from spanhouse.exporter.status import InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
 
@@ -129,10 +129,10 @@ class Drain:
         return ""
 
     def _batch(self, segments: Sequence[Segment], records: Sequence[tuple[Segment, Record]]) -> Batch:
-        bodies = [segment.body(record) for segment, record in records]
         digests = [record.digest for _, record in records]
         whole = len(segments) == 1 and not segments[0].damages
-        return Batch(bodies=bodies, digests=digests, file=segments[0].path if whole else None, doubtful=self._root.doubtful(segments[0].path))
+        first = segments[0].path
+        return Batch(bodies=Bodies(records), digests=digests, file=first if whole else None, doubtful=self._root.doubtful(first))
 
 
 def _seconds_since(at_ns: int) -> float:

@@ -26,7 +26,10 @@ _ENDING_SECONDS: Final = 15.0
 _MEASURE_SECONDS: Final = 0.25
 _VECTORS: Final = 512
 """Records in one system call, which takes up to 1024 buffers (IOV_MAX)."""
-_RETRY_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 2.0
+"""SDKs try for 10 seconds, whatever they are told: this gives them five tries."""
+_RESERVE: Final = 8
+"""The last eighth of the room is for requests that were refused before. At the same time it takes what was let in before the spool was full."""
 
 # Not on every platform.
 _sync_data = getattr(os, "fdatasync", os.fsync)
@@ -38,7 +41,7 @@ class SpoolLimits:
 
     Attributes:
         spool_bytes: requests are refused when the whole spool holds this much, dead letters included.
-        free_bytes: or when the disk has no more than this left.
+        free_bytes: or when the disk has no more than this left. Those that come for the first time are refused an eighth before.
         segment_spans, segment_bytes: a segment is sealed when it holds this much; a single larger request makes one of its own.
         linger_seconds: or, if the drain has nothing else to do, when its first request has waited this long,
         pause_seconds: and the last segment was sealed this long ago: an insert costs tens of milliseconds before its first span.
@@ -61,7 +64,7 @@ class SpoolLog:
         limits: bounds of the whole spool and of a segment.
 
     Attributes:
-        full: why requests are refused; '' if there is room.
+        full: why requests that come for the first time are refused; '' if there is room.
 
     Raises:
         OSError: the folder can't be made, or another process owns it.
@@ -75,19 +78,25 @@ class SpoolLog:
         self._owner = own(self._directory, wait_seconds=_ENDING_SECONDS)
         self._segment: _OpenSegment | None = None
         self._sealed_at = 0.0
-        self.full = ""
-        self._measured_at = self._measured = self._appended = 0.0
+        self.full = self._without_reserve = ""
+        self._measured_at = 0.0
+        self._measured = self._appended = 0
         self._seal_left()  # by a receive process that was killed
         self._number = max((int(path.stem) for path in self._sealed()), default=0)
 
-    def admit(self) -> None:
+    def admit(self, size: int, again: bool) -> None:
         """Say without a look at the disk whether there is room, as of the last look.
+
+        Args:
+            size: bytes of a request and of those that wait to be appended.
+            again: the request was refused before.
 
         Raises:
             UnavailableError: there was none.
         """
-        if self.full:
-            raise UnavailableError(f"{self.full}; try again", _RETRY_SECONDS)
+        refusal = self._without_reserve if again else self.full
+        if refusal := refusal or self._spool_refusal(self._measured + self._appended + size, 0 if again else _RESERVE):
+            raise UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)
 
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
         """Write the requests and wait until the disk has them.
@@ -98,7 +107,7 @@ class SpoolLog:
         try:
             with self._lock:
                 self._look()
-                if refusal := self.full or self._refusal(sum(len(request.body) for request in requests)):
+                if refusal := self._refusal(sum(len(request.body) for request in requests)):
                     return [UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)] * len(requests)
                 self._append(requests)
         except OSError as error:
@@ -182,21 +191,27 @@ class SpoolLog:
             _log.error("segment %s can't be sealed; it is tried again: %s", segment.path, error.strerror)
 
     def _look(self) -> None:
-        """See whether there is room. Once there was none, a sixteenth has to be free before there is some again."""
-        full = self._refusal(0, margin=16 if self.full else 0)
+        """See whether there is room."""
+        self._without_reserve = self._refusal(0)
+        full = self._without_reserve or self._refusal(0, reserve=_RESERVE)
         if full != self.full:
             _log.warning("requests are refused: %s", full) if full else _log.warning("requests are taken again: the spool has room")
-            self.full = full
+        self.full = full
 
-    def _refusal(self, size: int, margin: int = 0) -> str:
-        """Why so many bytes can't be taken, '' if they can."""
-        most, least = self._limits.spool_bytes, self._limits.free_bytes
+    def _refusal(self, size: int, reserve: int = 0) -> str:
+        """Why so many bytes can't be taken, '' if they can; with a reserve one part in so many of the room is left."""
+        if refusal := self._spool_refusal(self._bytes() + size, reserve):
+            return refusal
+        least = self._limits.free_bytes
         disk = os.statvfs(self._root)
-        if self._bytes() + size > most - (most // margin if margin else 0):
-            return f"the spool is full (it holds {most} bytes)"
-        if disk.f_bavail * disk.f_frsize - size < least + (least // margin if margin else 0):
+        if disk.f_bavail * disk.f_frsize - size < least + (least // reserve if reserve else 0):
             return f"the spool's disk is full (it keeps {least} bytes free)"
         return ""
+
+    def _spool_refusal(self, size: int, reserve: int) -> str:
+        """Why the spool can't hold so many bytes."""
+        most = self._limits.spool_bytes
+        return f"the spool is full (it may hold {most} bytes)" if size > most - (most // reserve if reserve else 0) else ""
 
     def _bytes(self) -> int:
         """Bytes in the spool: what the files were at the last look, and what was appended since."""
@@ -205,7 +220,7 @@ class SpoolLog:
             self._measured_at, self._appended = now, 0
             self._measured = sum(_size(Path(folder) / name) for folder, _, names in os.walk(self._root) for name in names)
             SPOOL_BYTES.set(self._measured)
-        return int(self._measured + self._appended)
+        return self._measured + self._appended
 
 
 @dataclass(slots=True)

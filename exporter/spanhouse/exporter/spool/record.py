@@ -7,11 +7,12 @@ one another is merged, and unknown fields are skipped (protobuf encoding, "Last 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
 from spanhouse.exporter.directory import Buffer
 
@@ -23,6 +24,8 @@ _MAGIC: Final = b"spn1"
 _START: Final = _TAG + _MAGIC
 
 HEADER_BYTES: Final = _HEADER.size
+_WINDOW_BYTES: Final = 2**20
+"""In which the next header is looked for after damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,11 @@ def header(body: Buffer, spans: int, received_ns: int, begin: int) -> bytes:
     return packed + struct.pack("<I", zlib.crc32(packed, begin))
 
 
-def read(data: bytes) -> tuple[list[Record], list[Damage]]:
-    """The records of a segment whose digests are right, and what stands between and after them."""
+def read(file: BinaryIO) -> tuple[list[Record], list[Damage]]:
+    """The records of a segment whose digests are right, and what stands between and after them. One record is in memory at a time."""
     records: list[Record] = []
     damages: list[Damage] = []
-    for found in _read(data):
+    for found in _read(file, file.seek(0, os.SEEK_END)):
         if isinstance(found, Record):
             records.append(found)
         else:
@@ -84,24 +87,23 @@ def read(data: bytes) -> tuple[list[Record], list[Damage]]:
     return records, damages
 
 
-def _read(data: bytes) -> Iterator[Record | Damage]:
-    view = memoryview(data)
+def _read(file: BinaryIO, size: int) -> Iterator[Record | Damage]:
     at = 0
-    while at < len(data):
-        record = _record(data, at)
-        if record is not None and record.end <= len(data):
-            whole = digest(view[record.body]) == record.digest
+    while at < size:
+        file.seek(at)
+        record = _record(file.read(HEADER_BYTES), at)
+        if record is not None and record.end <= size:
+            whole = digest(file.read(record.end - record.body.start)) == record.digest
             yield record if whole else Damage(at, record.end, torn=False)
             at = record.end
             continue
-        following = _next_header(data, at + 1)
-        yield Damage(at, len(data) if following is None else following, torn=following is None)
-        at = len(data) if following is None else following
+        following = _next_header(file, at + 1)
+        yield Damage(at, size if following is None else following, torn=following is None)
+        at = size if following is None else following
 
 
-def _record(data: bytes, at: int) -> Record | None:
-    """The record whose header stands here; None if none does. Its end may lie beyond the data."""
-    packed = data[at : at + HEADER_BYTES]
+def _record(packed: bytes, at: int) -> Record | None:
+    """The record whose header these bytes are; None if they are none. Its end may lie beyond the file's."""
     if len(packed) < HEADER_BYTES or not packed.startswith(_START):
         return None
     _, _, size, spans, received_ns, found_digest, checksum = _HEADER.unpack(packed)
@@ -110,8 +112,15 @@ def _record(data: bytes, at: int) -> Record | None:
     return Record(at, at + HEADER_BYTES + size, spans, received_ns, found_digest)
 
 
-def _next_header(data: bytes, begin: int) -> int | None:
-    at = data.find(_START, begin)
-    while at >= 0 and _record(data, at) is None:
-        at = data.find(_START, at + 1)
-    return at if at >= 0 else None
+def _next_header(file: BinaryIO, begin: int) -> int | None:
+    while True:
+        file.seek(begin)
+        window = file.read(_WINDOW_BYTES)
+        at = window.find(_START)
+        while 0 <= at <= len(window) - HEADER_BYTES:
+            if _record(window[at : at + HEADER_BYTES], begin + at) is not None:
+                return begin + at
+            at = window.find(_START, at + 1)
+        if len(window) < _WINDOW_BYTES:
+            return None
+        begin += len(window) - HEADER_BYTES + 1

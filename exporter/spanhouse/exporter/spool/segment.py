@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self, overload
 
-from spanhouse.exporter.spool.record import Damage, Record, read
+from spanhouse.exporter.spool.record import Damage, Record, digest, read
+
+_BUFFER_BYTES: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment's bytes and what they are.
+    """What the bytes of a segment are. They themselves stay in the file: while the engine works on them, memory is short anyway.
 
     Attributes:
         records: those whose checksums are right, in their order.
@@ -19,7 +22,6 @@ class Segment:
     """
 
     path: Path
-    data: bytes
     records: tuple[Record, ...]
     damages: tuple[Damage, ...]
 
@@ -30,10 +32,53 @@ class Segment:
         Raises:
             OSError: it can't be read. A map of it would end the process where the disk fails.
         """
-        data = path.read_bytes()
-        records, damages = read(data)
-        return cls(path, data, tuple(records), tuple(damages))
+        with path.open("rb", buffering=_BUFFER_BYTES) as file:
+            records, damages = read(file)
+        return cls(path, tuple(records), tuple(damages))
 
-    def body(self, record: Record) -> memoryview:
-        """A record's request, serialised."""
-        return memoryview(self.data)[record.body]
+    def body(self, record: Record) -> bytes:
+        """A record's request, serialised.
+
+        Raises:
+            OSError: it can't be read any more as it was when the segment was opened.
+        """
+        body = self.read(record.body.start, record.body.stop)
+        if digest(body) != record.digest:
+            raise OSError(f"{self.path} changed while it was read")
+        return body
+
+    def read(self, begin: int, end: int) -> bytes:
+        """Some of the file.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            return file.read(end - begin)
+
+
+class Bodies(Sequence[bytes]):
+    """Requests of segments, each read when it is asked for.
+
+    Args:
+        records: where they are.
+    """
+
+    def __init__(self, records: Sequence[tuple[Segment, Record]]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Bodies: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Bodies:
+        if isinstance(index, slice):
+            return Bodies(self._records[index])
+        segment, record = self._records[index]
+        return segment.body(record)

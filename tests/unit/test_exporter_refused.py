@@ -1,0 +1,68 @@
+"""A request that was refused is known when it comes again, and let in before others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.support.otlp import request, span
+
+from spanhouse.exporter.refused import RefusedLately
+from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.service import ExportService
+from spanhouse.exporter.status import UnavailableError
+
+
+class Sink:
+    """Full until it is told otherwise; notes which requests it was told come again."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.asked: list[bool] = []
+        self.added: list[bool] = []
+
+    def admit(self, _: int, *, again: bool) -> None:
+        self.asked.append(again)
+        if self.full:
+            raise UnavailableError("full", 2)
+
+    async def add(self, _: CheckedRequest, *, again: bool) -> None:
+        self.added.append(again)
+
+
+def body(name: str) -> bytes:
+    return request([span(name)]).SerializeToString()
+
+
+def test_a_refused_request_comes_again_until_it_is_taken() -> None:
+    sink = Sink()
+    service = ExportService(sink, 10**6)
+
+    bodies = {name: body(name) for name in ("first", "other")}
+
+    async def send(name: str) -> None:
+        await service.export(bodies[name])
+
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            asyncio.run(send("first"))
+    sink.full = False
+    asyncio.run(send("first"))
+    asyncio.run(send("other"))
+    asyncio.run(send("first"))
+    assert sink.asked == [False, True, True, False, False]
+    assert sink.added == [True, False, False]
+
+
+def test_the_oldest_refusals_are_forgotten_and_a_repeated_one_is_young() -> None:
+    refused = RefusedLately(2)
+    for name in (b"a", b"b", b"a", b"c"):
+        refused.add(name)
+    assert [name in refused for name in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_requests_that_begin_alike_are_told_apart_by_their_ends() -> None:
+    refused = RefusedLately()
+    refused.add(b"x" * 10_000 + b"1")
+    assert b"x" * 10_000 + b"2" not in refused
+    assert b"x" * 10_001 + b"1" not in refused
