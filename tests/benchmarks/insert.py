@@ -1,9 +1,10 @@
-"""CPU of inserts of the standard load into the real tables, merges included, and what each view, index and setting of them costs.
+"""CPU of inserts of the standard load into the real tables, and what each view, index, column and setting of them costs.
 
-Variants take turns in one process, each on a database of its own, so that they meet the same neighbours; what counts is the least of
-each. CPU time is that of the process with all threads of the engine.
+Variants take turns with the same bodies in one process, each on a database of its own, so that they meet the same neighbours. What counts
+is the median of the differences to the tables as they are; of these there are two, whose difference is the noise. CPU time is that of the
+process with all threads of the engine; merges are stopped meanwhile, and then all parts of a table are merged into one.
 
-Usage: python -m tests.benchmarks.insert [--spans N] [--inserts N] [--rounds N]
+Usage: python -m tests.benchmarks.insert [--spans N] [--inserts N]
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import argparse
 import hashlib
 import os
 import resource
+import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,29 +26,43 @@ from clickhouse_connect.driver.client import Client
 from tests.support.standard_load import standard_request
 
 from spanhouse.schema import migrations
+from spanhouse.schema.hot_keys import HOT_COLUMNS
 
 _REQUEST_SPANS: Final = 512
 _INTERVAL_NS: Final = 20_000_000
 """Between the starts of two requests: 25,600 spans a second."""
 
+AS_IT_IS: Final = "as it is"
+
+
+def _without(table: str, *columns: str) -> tuple[str, ...]:
+    return tuple(f"ALTER TABLE {table} DROP COLUMN {column}" for column in columns)
+
+
 VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "as it is": (),
+    AS_IT_IS: (),
+    "the same again": (),
     "parsing alone": ("DROP VIEW otlp_requests_to_otel_traces",),
-    "without trace_carriers": ("DROP VIEW otel_traces_to_trace_carriers",),
-    "without idx_trace_id": ("ALTER TABLE otel_traces DROP INDEX idx_trace_id",),
-    "without idx_duration": ("ALTER TABLE otel_traces DROP INDEX idx_duration",),
-    "without idx_trace_id of trace_carriers": ("ALTER TABLE trace_carriers DROP INDEX idx_trace_id",),
-    "without columns of hot keys": tuple(
-        f"ALTER TABLE trace_carriers DROP COLUMN {column}"
-        for column in ("SourceType", "AppVersion", "GitCommit", "GitBranch", "ModelId", "SessionId", "UserId", "Own")
+    "without trace_carriers and what follows from it": ("DROP VIEW otel_traces_to_trace_carriers",),
+    "without metadata_parts": ("DROP VIEW trace_carriers_to_metadata",),
+    "without logged_models_parts": ("DROP VIEW trace_carriers_to_models",),
+    "otel_traces without idx_trace_id": ("ALTER TABLE otel_traces DROP INDEX idx_trace_id",),
+    "otel_traces without idx_duration": ("ALTER TABLE otel_traces DROP INDEX idx_duration",),
+    "otel_traces without dropped counts, schema URLs, scope attributes": _without(
+        "otel_traces",
+        *("DroppedAttributesCount", "DroppedEventsCount", "DroppedLinksCount"),
+        *("ScopeAttributes", "ResourceSchemaUrl", "ScopeSchemaUrl"),
     ),
-    "without fsync": (
-        "ALTER TABLE otel_traces MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0",
-        "ALTER TABLE trace_carriers MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0",
+    "trace_carriers without idx_trace_id": ("ALTER TABLE trace_carriers DROP INDEX idx_trace_id",),
+    "trace_carriers without the columns of hot keys": _without("trace_carriers", *HOT_COLUMNS.values(), "Own"),
+    "trace_carriers without Key": _without("trace_carriers", "Key"),
+    "trace_carriers without StateAlone": _without("trace_carriers", "StateAlone"),
+    "trace_carriers without sums": _without(
+        "trace_carriers", "SpanCountAlone", "ErrorCountAlone", "InputTokensAlone", "OutputTokensAlone", "CostAlone"
     ),
-    "wide parts": (
-        "ALTER TABLE otel_traces MODIFY SETTING min_bytes_for_wide_part = 0",
-        "ALTER TABLE trace_carriers MODIFY SETTING min_bytes_for_wide_part = 0",
+    "without fsync": tuple(
+        f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0"
+        for table in ("otel_traces", "trace_carriers", "metadata_parts", "logged_models_parts")
     ),
 }
 
@@ -58,11 +74,11 @@ def cpu() -> float:
 
 @dataclass
 class Measured:
-    """CPU of single inserts and of one merge of all of a round's parts, µs a span; of an insert of one span, ms; bytes on disk."""
+    """CPU of single inserts, µs a span, and of one of one span after each, ms; of one merge of all parts, µs a span; bytes on disk."""
 
     inserts: list[float] = field(default_factory=list)
-    merges: list[float] = field(default_factory=list)
     fixed: list[float] = field(default_factory=list)
+    merge: float = 0
     span_bytes: float = 0
     trace_bytes: float = 0
 
@@ -103,21 +119,29 @@ class Tables:
         self.client.close()
 
 
-def measure(store: Path, bodies: list[bytes], tiny: list[bytes], spans: int, rounds: int) -> dict[str, Measured]:
+def measure(store: Path, bodies: list[bytes], tiny: list[bytes], spans: int) -> dict[str, Measured]:
+    every = {name: Tables(store, f"variant_{place}", changes) for place, (name, changes) in enumerate(VARIANTS.items())}
     found = {name: Measured() for name in VARIANTS}
-    for number in range(rounds):
-        for place, (name, changes) in enumerate(VARIANTS.items()):
-            tables, measured = Tables(store, f"r{number}_{place}", changes), found[name]
-            tables.client.command("SYSTEM STOP MERGES")
-            tables.insert(tiny[0])
-            measured.fixed += [tables.insert(body) * 1e3 for body in tiny[1:]]
-            measured.inserts += [tables.insert(body) / spans * 1e6 for body in bodies]
-            measured.trace_bytes = tables.bytes_a_row_of("trace_carriers", "uniqExact(TraceId)")
-            measured.span_bytes = tables.bytes_a_row_of("otel_traces", "count()")
-            tables.client.command("SYSTEM START MERGES")
-            measured.merges.append(tables.merge() / spans / len(bodies) * 1e6)
-            tables.drop()
+    for tables in every.values():
+        tables.client.command("SYSTEM STOP MERGES")
+        tables.insert(tiny[0])
+    for number, (body, one) in enumerate(zip(bodies, tiny[1:], strict=True)):
+        turn = list(every)[:: 1 if number % 2 else -1]
+        for name in turn:
+            found[name].inserts.append(every[name].insert(body) / spans * 1e6)
+        for name in turn:
+            found[name].fixed.append(every[name].insert(one) * 1e3)
+    for name, tables in every.items():
+        tables.client.command("SYSTEM START MERGES")
+        found[name].merge = tables.merge() / spans / len(bodies) * 1e6
+        found[name].trace_bytes = tables.bytes_a_row_of("trace_carriers", "uniqExact(TraceId)")
+        found[name].span_bytes = tables.bytes_a_row_of("otel_traces", "count()")
+        tables.drop()
     return found
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(one - other for one, other in zip(values, others, strict=True))
 
 
 def running(store: Path, bodies: list[bytes], spans: int) -> float:
@@ -141,26 +165,27 @@ def running(store: Path, bodies: list[bytes], spans: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spans", type=int, default=20_480, help="spans of an insert")
-    parser.add_argument("--inserts", type=int, default=5, help="inserts of a variant in a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--inserts", type=int, default=9, help="inserts of a variant")
     wanted = parser.parse_args()
     requests = wanted.spans // _REQUEST_SPANS
     now_ns = time.time_ns()
     every = [standard_request(_REQUEST_SPANS, seed, now_ns=now_ns + seed * _INTERVAL_NS) for seed in range(requests * wanted.inserts)]
     bodies = [b"".join(every[begin : begin + requests]) for begin in range(0, len(every), requests)]
-    tiny = [standard_request(1, 10**6 + number) for number in range(4)]
+    tiny = [standard_request(1, 10**6 + number) for number in range(wanted.inserts + 1)]
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
         store = Path(directory) / "store"
         spans = requests * _REQUEST_SPANS
         total = running(store, bodies, spans)
-        print(f"{spans} spans an insert, {len(bodies)} inserts, least of {wanted.rounds} rounds; with merges as they come: {total:.1f} µs a span")
-        print("| tables | insert, µs/span | one merge, µs/span | insert of 1 span, ms | bytes/span | bytes/trace |")
-        print("| --- | --- | --- | --- | --- | --- |")
-        for name, it in measure(store, bodies, tiny, spans, wanted.rounds).items():
+        print(f"{spans} spans an insert, {len(bodies)} inserts; with merges as they come: {total:.1f} µs a span")
+        print("| tables | insert, least, µs/span | paired | insert of 1 span, least, ms | paired | one merge, µs/span | bytes/span | bytes/trace |")
+        print("| --- " * 8 + "|")
+        found = measure(store, bodies, tiny, spans)
+        base = found[AS_IT_IS]
+        for name, it in found.items():
             print(
-                f"| {name} | {min(it.inserts):.1f} | {min(it.merges):.1f} | {min(it.fixed):.0f} | {it.span_bytes:.0f} | {it.trace_bytes:.0f} |",
-                flush=True,
+                f"| {name} | {min(it.inserts):.1f} | {paired(it.inserts, base.inserts):+.2f} | {min(it.fixed):.0f} |"
+                f" {paired(it.fixed, base.fixed):+.1f} | {it.merge:.1f} | {it.span_bytes:.1f} | {it.trace_bytes:.1f} |"
             )
 
 

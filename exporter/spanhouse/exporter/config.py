@@ -118,7 +118,7 @@ class ServeConfig:
     spool: Path | None = None
     spool_bytes: int = 16 * 2**30
     spool_free_bytes: int = 2**30
-    batch_spans: int = 40_000
+    batch_spans: int = 30_000
     batch_bytes: int = 32 * 2**20
     batch_linger_seconds: float = 0.2
     waiting_bytes: int = 128 * 2**20
