@@ -129,6 +129,23 @@ def test_queries_run_in_the_order_in_which_they_came(store: TestStore) -> None:
     assert times == sorted(times)
 
 
+def test_a_query_that_the_engine_does_not_end_in_time_does_not_keep_others_out(store: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanhouse.exporter.clickhouse_http.reader._GRACE_SECONDS", 0.0)
+    arrivals: SimpleQueue[str] = SimpleQueue()
+
+    def authorize(_: Mapping[str, str]) -> str:
+        arrivals.put("one")
+        return "anybody"
+
+    limits = Limits(concurrent_queries=1, query_seconds=1, wait_seconds=60)
+    with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(1) as threads:
+        # One call of a function, within which the engine does not look at the time.
+        long = threads.submit(endpoint.ask, "SELECT hasAll(arrayConcat(range(300000), [0]), range(300000))")
+        arrivals.get()
+        assert endpoint.ask("SELECT 1").body == b"1\n"
+        assert not long.done()
+
+
 def test_a_limit_can_not_be_lifted_from_the_url_or_the_text(narrow: Endpoint) -> None:
     assert narrow.ask(ENDLESS, fields={"max_execution_time": "3600"}).code == 159
     assert narrow.ask(ENDLESS + " SETTINGS max_execution_time = 3600").code == 159

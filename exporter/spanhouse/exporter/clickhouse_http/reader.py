@@ -40,6 +40,8 @@ DEFAULT_FORMAT: Final = "TabSeparated"
 
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
+_GRACE_SECONDS: Final = 5.0
+"""What a query may take beyond its time, to end and to send its last rows, before it loses its places to others."""
 _WHOLE: Final = "wait_end_of_query"
 
 
@@ -68,7 +70,7 @@ class Reader:
         self.limits.validate()
         self._directory = os.path.realpath(directory)  # as clickhouse-connect spells it: the engine takes one spelling only
         self._scratch = Path(self._directory) / "tmp"  # the engine's own place for what it puts on disk while a query runs
-        self._places = Places(self.limits.concurrent_queries)
+        self._places = Places(self.limits.concurrent_queries, keep_seconds=self.limits.query_seconds + _GRACE_SECONDS)
         self._idle: deque[Connection] = deque()
         connection = self._connect(database, {})
         ((self.version, self.timezone),) = connection.rows(_ABOUT)
@@ -175,12 +177,12 @@ class Reader:
                 came = True
                 yield piece
         except EngineError as error:
-            if came or error.code != MEMORY_LIMIT_EXCEEDED or not self.limits.wants_all_memory(query.settings):
+            left = self.limits.query_seconds - int(time.monotonic() - begun)
+            if came or left <= 0 or error.code != MEMORY_LIMIT_EXCEEDED or not self.limits.wants_all_memory(query.settings):
                 raise
         else:
             return
         opened.close()
-        left = max(1, self.limits.query_seconds - int(time.monotonic() - begun))
         running.turn.want_all()
         self._await(running)
         with closing(self._connect(query.database, query.settings, seconds=left)) as alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
@@ -82,7 +83,7 @@ class Limits:
         remedy = "narrow it to less time, fewer columns or fewer groups"
         if self.memory_bytes < self.query_memory_bytes:
             remedy += f", or start serve with a larger --query-memory-bytes than {self.memory_bytes}"
-        return EngineError(error.code, f"{error.message.removesuffix(_NAME)} More a query may not have here: {remedy}")
+        return EngineError(error.code, f"{error.message.replace(_NAME, '').rstrip('.')}. More a query may not have here: {remedy}")
 
     def session_settings(self, requested: Mapping[str, str], *, alone: bool = False) -> dict[str, str]:
         """All settings of a query's connection: these limits, and what the client asks for within them.
@@ -100,13 +101,14 @@ class Limits:
         }
         applied = {name: value for name, value in requested.items() if name in APPLIED}
         for name, value in requested.items():
-            if name in LOWERED and value.isascii() and value.isdigit() and int(value) > 0:
+            if name in LOWERED and _NUMBER.match(value) and int(value) > 0:
                 limits[name] = str(min(int(value), int(limits.get(name, value))))
         spilling = dict.fromkeys(_SPILLING, str(self.spill_bytes))
         return {"max_block_size": _BLOCK_ROWS, **applied, **limits, **spilling, "max_query_size": str(self.statement_bytes), **_FIXED}
 
 
 _NAME: Final = " (MEMORY_LIMIT_EXCEEDED)"
+_NUMBER: Final = re.compile(r"[0-9]{1,20}\Z")
 _OF_QUERY: Final = "Query memory limit exceeded"
 """What the engine says of the query's memory; of its own memory it says something else."""
 
