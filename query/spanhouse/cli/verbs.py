@@ -76,7 +76,7 @@ SERVE: Final = Verb(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
         Option(
-            name="query-memory-bytes", kind=int, metavar="N", default=2**27, help="memory that all queries there take together, of one 1 GiB at most"
+            name="query-memory-bytes", kind=int, metavar="N", default=96 * 2**20, help="memory of all queries there together; one has up to 1 GiB"
         ),
         Option(
             name="query-log",

@@ -9,7 +9,7 @@ from typing import Final
 
 from spanhouse.exporter.clickhouse_http.errors import MEMORY_LIMIT_EXCEEDED, EngineError
 
-DEFAULT_MEMORY_BYTES: Final = 128 << 20
+DEFAULT_MEMORY_BYTES: Final = 96 << 20
 """With what ingest takes at half of what gets stored, this keeps the process within 600 MB."""
 
 
