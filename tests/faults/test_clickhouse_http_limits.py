@@ -6,7 +6,8 @@ import gzip
 import http.client
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import pytest
 from tests.support import otlp
@@ -64,7 +65,7 @@ LARGE_STATE = "SELECT length(groupArray(number)) FROM numbers(4000000)"
 
 
 def test_a_query_that_needs_more_than_it_begins_with_begins_anew_with_all_the_memory(store: TestStore) -> None:
-    with listening(store.database, limits=Limits(first_memory_bytes=16 << 20, query_memory_bytes=256 << 20)) as endpoint:
+    with listening(store.database, limits=Limits(memory_bytes=256 << 20, concurrent_queries=8)) as endpoint:
         for output_format in ("TSV", "JSONCompactColumns"):  # block by block, and through a file
             answer = endpoint.ask(f"{LARGE_STATE} FORMAT {output_format}")
             assert (answer.status, b"4000000" in answer.body) == (200, True), answer.body
@@ -77,17 +78,72 @@ def test_a_query_that_needs_more_than_it_begins_with_begins_anew_with_all_the_me
 )
 def test_what_is_grouped_sorted_or_made_distinct_goes_to_the_disk_beyond_a_part_of_the_memory(store: TestStore, clause: str) -> None:
     statement = f"WITH n AS (SELECT number FROM numbers(4000000)) SELECT count(), uniqCombined(cityHash64(k)) > 0 FROM (SELECT {clause})"
-    with listening(store.database, limits=Limits(query_memory_bytes=72 << 20, spill_bytes=16 << 20)) as endpoint:
+    with listening(store.database, limits=Limits(memory_bytes=128 << 20)) as endpoint:
         assert endpoint.ask(statement).body == b"4000000\t1\n"
 
 
-def test_queries_that_need_much_memory_run_one_after_another_and_leave_room_for_others(store: TestStore) -> None:
-    limits = Limits(first_memory_bytes=16 << 20, query_memory_bytes=256 << 20, query_seconds=3, concurrent_queries=1, wait_seconds=0.5)
+def test_a_query_that_needs_all_the_memory_runs_alone(store: TestStore) -> None:
+    limits = Limits(memory_bytes=128 << 20, concurrent_queries=8, query_seconds=3, wait_seconds=0.5)
     endless = "SELECT length(groupArray(number)), sleepless FROM (SELECT number, 1 AS sleepless FROM numbers(4000000)) GROUP BY sleepless"
     slow = f"{endless} UNION ALL SELECT count(), 1 FROM system.numbers WHERE NOT ignore(sipHash64(number))"
     with listening(store.database, limits=limits) as endpoint, ThreadPoolExecutor(2) as threads:
         answers = [future.result().code for future in [threads.submit(endpoint.ask, slow) for _ in range(2)]]
     assert sorted(code or 0 for code in answers) == [159, 202]
+
+
+def test_a_query_that_wants_more_than_all_queries_may_have_is_told_what_to_do(store: TestStore) -> None:
+    want = "SELECT length(groupArray(number)) FROM numbers(100000000)"
+    with listening(store.database, limits=Limits(memory_bytes=64 << 20)) as endpoint:
+        answer = endpoint.ask(want)
+        assert (answer.status, answer.code) == (500, 241)
+        assert b"maximum: 64.00 MiB" in answer.body
+        assert b"narrow it" in answer.body
+        assert b"a larger --query-memory-bytes than 67108864 (MEMORY_LIMIT_EXCEEDED)" in answer.body
+        assert answer.body.count(b"\n") == 1
+        own = endpoint.ask(want, fields={"max_memory_usage": str(16 << 20)})
+        assert (own.code, b"--query-memory-bytes" in own.body) == (241, False)
+    with listening(store.database, limits=Limits(memory_bytes=64 << 20, query_memory_bytes=64 << 20)) as endpoint:
+        answer = endpoint.ask(want)
+        assert (answer.code, b"narrow it" in answer.body, b"--query-memory-bytes" in answer.body) == (241, True, False)
+
+
+def test_queries_run_in_the_order_in_which_they_came(store: TestStore) -> None:
+    arrivals: SimpleQueue[str] = SimpleQueue()
+
+    def authorize(headers: Mapping[str, str]) -> str:
+        arrivals.put(headers["x-clickhouse-key"])
+        return headers["x-clickhouse-key"]
+
+    limits = Limits(concurrent_queries=1, query_seconds=2, wait_seconds=60)
+    with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(13) as threads:
+
+        def ask(statement: str, token: str) -> Future[Answer]:
+            asked = threads.submit(endpoint.ask, method="GET", fields={"query": statement}, headers={"X-ClickHouse-Key": token})
+            assert arrivals.get() == token
+            return asked
+
+        holding = ask(ENDLESS, "a")
+        begun = [ask("SELECT toUnixTimestamp64Nano(now64(9))", token) for token in "aababcabcaaa"]
+        assert holding.result().code == 159
+        times = [int(one.result().body) for one in begun]
+    assert times == sorted(times)
+
+
+def test_a_query_that_the_engine_does_not_end_in_time_does_not_keep_others_out(store: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanhouse.exporter.clickhouse_http.reader._GRACE_SECONDS", 0.0)
+    arrivals: SimpleQueue[str] = SimpleQueue()
+
+    def authorize(_: Mapping[str, str]) -> str:
+        arrivals.put("one")
+        return "anybody"
+
+    limits = Limits(concurrent_queries=1, query_seconds=1, wait_seconds=60)
+    with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(1) as threads:
+        # One call of a function, within which the engine does not look at the time.
+        long = threads.submit(endpoint.ask, "SELECT hasAll(arrayConcat(range(300000), [0]), range(300000))")
+        arrivals.get()
+        assert endpoint.ask("SELECT 1").body == b"1\n"
+        assert not long.done()
 
 
 def test_a_limit_can_not_be_lifted_from_the_url_or_the_text(narrow: Endpoint) -> None:

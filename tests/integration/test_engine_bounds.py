@@ -74,6 +74,17 @@ def test_bounds_with_which_the_engine_could_not_work_are_refused(bounds: Bounds,
         ServeConfig(store=parse_store("chdb:///somewhere/store"), engine=bounds).validate()
 
 
+@pytest.mark.parametrize("query_memory_bytes", [2**26 - 1, 2**30 + 1], ids=["too little", "more than half"])
+def test_memory_for_queries_that_leaves_too_little_for_something_is_refused(query_memory_bytes: int) -> None:
+    with pytest.raises(ConfigError, match="--query-memory-bytes"):
+        ServeConfig(store=parse_store("chdb:///somewhere/store"), query_memory_bytes=query_memory_bytes).validate()
+
+
+def test_each_of_two_queries_begins_with_half_of_the_memory_for_queries(tmp_path: Path) -> None:
+    with Serve(tmp_path, env={"SPANHOUSE_QUERY_MEMORY_BYTES": str(2**28)}) as serve, clickhouse_connect.get_client(dsn=serve.dsn) as client:
+        assert client.query("SELECT getSetting('max_memory_usage')").result_rows == [(2**27,)]
+
+
 def test_the_engines_threads_come_after_those_that_acknowledge(serve: Serve) -> None:
     clickhouse_connect.get_client(dsn=serve.dsn).close()  # has asked the engine something
     nice = {

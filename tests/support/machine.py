@@ -39,6 +39,7 @@ _NEEDS: Final[dict[str, tuple[Callable[[], bool], str]]] = {
     "deploy/test_systemd.py": (partial(_has, "systemd-analyze"), "the systemd units (needs systemd-analyze)"),
     "deploy/test_tls.py": (partial(_has, "openssl"), "the script that makes certificates (needs openssl)"),
     "faults/test_full_disk.py": (_mounts, "a server on a full disk (needs mounts in a namespace of one's own)"),
+    "integration/test_store_backup_elsewhere.py": (_mounts, "backups put on another file system (needs mounts in a namespace of one's own)"),
     "faults/test_sync_before_ack.py": (_traces_others, "the order of system calls before an acknowledgement (needs strace)"),
 }
 """File below tests/ -> whether this machine can run it, and what it tests."""

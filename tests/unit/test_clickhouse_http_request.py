@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from urllib.parse import urlencode
 
+import lz4.frame
 import pytest
+import zstandard
 
 from spanhouse.exporter.clickhouse_http import EngineError, Limits, Result
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
@@ -168,3 +173,55 @@ def test_what_a_client_asks_for_is_taken_within_the_limits_only() -> None:
     assert "readonly" not in settings
     for name in ("max_memory_usage", "max_threads", "max_result_bytes"):
         assert settings[name] == usual[name]
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+
+
+FIELD = b'Content-Disposition: form-data; name="a"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (form(*[FIELD + b"1"] * 2001), 36),
+        (b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" * 300_000, 36),
+        (form(b"X: " + b"y" * 2**20 + b"\r\n\r\n1"), 48),
+        (form(b'Content-Disposition: form-data; name="a"; filename="a"\r\n\r\n1'), 48),
+        (form(b"1"), 48),
+        (b"before" + form(FIELD + b"1"), 36),
+    ],
+    ids=["fields", "nested", "long header", "file", "no header", "text before"],
+)
+def test_a_form_that_would_take_long_or_is_not_one_of_fields_is_an_error(body: bytes, code: int) -> None:
+    with pytest.raises(EngineError) as caught:
+        read_request({}, {"content-type": "multipart/form-data; boundary=b"}, body)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\xe9"])
+def test_a_form_without_a_boundary_is_an_error(content_type: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        read_request({}, {"content-type": content_type}, form(FIELD + b"1"))
+    assert caught.value.code == 36
+
+
+def test_a_body_of_very_many_gzip_members_is_read() -> None:
+    packed = gzip.compress(b"") * 500_000 + gzip.compress(b"SELECT 1")
+    assert read_request({}, {"content-encoding": "gzip"}, packed).statement == b"SELECT 1"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, zstandard.compress, lz4.frame.compress], ids=["gzip", "deflate", "zstd", "lz4"])
+def test_a_packed_body_is_unpacked_and_one_that_is_cut_off_is_an_error(pack: Callable[[bytes], bytes], request: pytest.FixtureRequest) -> None:
+    coding = request.node.callspec.id
+    packed = pack(b"SELECT 1")
+    assert read_request({}, {"content-encoding": coding}, packed).statement == b"SELECT 1"
+    with pytest.raises(EngineError) as caught:
+        read_request({}, {"content-encoding": coding}, packed[:-3])
+    assert caught.value.code == 271
+
+
+@pytest.mark.parametrize("asked", ["9" * 5000, "-1", "1.5", "0", "", "\u0661"])
+def test_a_limit_that_is_no_usual_number_leaves_ours(asked: str) -> None:
+    assert Limits().session_settings({"max_execution_time": asked})["max_execution_time"] == "30"

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import uvloop
 
 from spanhouse.exporter.access import Access
 from spanhouse.exporter.bodies import App
-from spanhouse.exporter.clickhouse_http import ClickHouseHttp, QueryLog, Reader
+from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Limits, QueryLog, Reader
 from spanhouse.exporter.config import OFF, Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.gate import Gate
@@ -122,7 +123,8 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Execu
     if config.store.directory is None or config.clickhouse_http == OFF:
         yield None
         return
-    reader = await asyncio.get_running_loop().run_in_executor(engine, Reader, config.store.directory, config.store.database)
+    opening = partial(Reader, config.store.directory, config.store.database, limits=Limits(memory_bytes=config.query_memory_bytes))
+    reader = await asyncio.get_running_loop().run_in_executor(engine, opening)
     app = ClickHouseHttp(
         reader,
         authorize=tokens.holder(Right.READ) if config.token_file else None,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import shutil
 from pathlib import Path
+from typing import Final
 
 from spanhouse.exporter.directory import make, replace, sync
 from spanhouse.schema.backup import FILE_NAME, Backup
+
+_NOT_BY_NAME: Final = (errno.EXDEV, errno.EBUSY)
+"""A directory can't be renamed to another disk, nor to where a disk is mounted."""
 
 
 def backups_of(store: Path) -> Path:
@@ -40,9 +44,25 @@ def move(written: Path, directory: Path) -> None:
     try:
         written.rename(directory)
     except OSError as error:
-        if error.errno != errno.EXDEV:
+        if error.errno not in _NOT_BY_NAME:
             raise
-        shutil.copytree(written, directory, ignore=shutil.ignore_patterns(FILE_NAME), dirs_exist_ok=True)
-        finish(directory, Backup.read(written))
+        _copy(written, directory)
         shutil.rmtree(written)
     sync(directory.parent)
+
+
+def _copy(written: Path, directory: Path) -> None:
+    """Copy a backup; what was copied of one that fails is removed again."""
+    make(directory)
+    try:
+        for path in sorted(written.rglob("*")):
+            target = directory / path.relative_to(written)
+            if path.is_dir():
+                target.mkdir()
+            elif path.name != FILE_NAME:
+                shutil.copyfile(path, target)
+        finish(directory, Backup.read(written))
+    except OSError:
+        for path in directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise

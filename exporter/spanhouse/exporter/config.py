@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from spanhouse.exporter.clickhouse_http.query_log import Logged
+from spanhouse.exporter.clickhouse_http.settings import DEFAULT_MEMORY_BYTES
 from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.log import LogFormat
 from spanhouse.exporter.spool.log import SpoolLimits
@@ -19,6 +20,8 @@ OFF: Final = "off"
 _MOST_PROCESSES: Final = 64
 _LEAST_ENGINE_BYTES: Final = 2**30
 """The engine counts all of its process; the largest insert and the merges beside it take half of this."""
+_LEAST_QUERY_BYTES: Final = 2**26
+"""Two queries at once, each with what a search over many traces takes."""
 
 
 class Ack(StrEnum):
@@ -80,6 +83,7 @@ class ServeConfig:
         grpc: OTLP over gRPC.
         http: OTLP over HTTP.
         clickhouse_http: the ClickHouse-compatible endpoint; for an embedded store only.
+        query_memory_bytes: of the engine's memory, what all queries there take together.
         query_log: what ``STORE-queries.jsonl``, beside an embedded store, says of the statements that were asked there.
         console: web console and JSON API.
         token_file: who may do what; without it every listener keeps to loopback addresses, OTLP's unless ``tls_client_ca`` is set.
@@ -105,6 +109,7 @@ class ServeConfig:
     grpc: str = "127.0.0.1:4317"
     http: str = "127.0.0.1:4318"
     clickhouse_http: str = "127.0.0.1:8123"
+    query_memory_bytes: int = DEFAULT_MEMORY_BYTES
     query_log: Logged = Logged.SHAPE
     console: str = "127.0.0.1:8080"
     token_file: Path | None = None
@@ -154,6 +159,8 @@ class ServeConfig:
             raise ConfigError(f"--engine-memory-bytes {self.engine.memory_bytes}: at least {_LEAST_ENGINE_BYTES}, or inserts fail")
         if not 0 < self.engine.cache_bytes <= self.engine.memory_bytes // 2:
             raise ConfigError(f"--engine-cache-bytes {self.engine.cache_bytes}: above 0 and at most half of --engine-memory-bytes")
+        if not _LEAST_QUERY_BYTES <= self.query_memory_bytes <= self.engine.memory_bytes // 2:
+            raise ConfigError(f"--query-memory-bytes {self.query_memory_bytes}: from {_LEAST_QUERY_BYTES} to half of --engine-memory-bytes")
 
     def over_tls(self, option: str) -> bool:
         """Whether ``console`` or ``clickhouse-http`` speaks TLS. On this machine they do not, so that clients reach them without a certificate."""

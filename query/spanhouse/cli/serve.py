@@ -42,6 +42,7 @@ def _serve(arguments: Namespace) -> int:
         grpc=arguments.grpc,
         http=arguments.http,
         clickhouse_http=arguments.clickhouse_http,
+        query_memory_bytes=arguments.query_memory_bytes,
         query_log=Logged(arguments.query_log),
         console=arguments.console,
         spool=arguments.spool,

@@ -76,6 +76,9 @@ SERVE: Final = Verb(
             name="clickhouse-http", metavar=_ADDRESS, default="127.0.0.1:8123", help="ClickHouse's HTTP, read-only, of an embedded store; likewise"
         ),
         Option(
+            name="query-memory-bytes", kind=int, metavar="N", default=96 * 2**20, help="memory of all queries there together; one has up to 1 GiB"
+        ),
+        Option(
             name="query-log",
             choices=("off", "shape", "full"),
             default="shape",

@@ -183,15 +183,19 @@ IN_FUNCTIONS: Final = frozenset(
 SYNTAX_FUNCTIONS: Final = frozenset({"exists", "grouping", "lambda"})
 """Functions of the parser that ``system.functions`` does not list."""
 
-# Functions that read files, wait, call out, look into the host, read tables named by a string, or take a format's name.
+# Functions that read files, wait, call out, look into the host, read tables named by a string, or take a format's name; and such of which one
+# call takes time (the engine looks at its limit between blocks) or memory (that it does not count) without bound.
 _REFUSED_FUNCTIONS: Final = frozenset(
     {
         "addresstoline",
         "addresstolinewithinlines",
         "addresstosymbol",
+        "arraysimilarity",
         "catboostevaluate",
         "currentrequesturl",
         "demangle",
+        "editdistance",
+        "editdistanceutf8",
         "evalmlmethod",
         "file",
         "filesystemavailable",
@@ -211,6 +215,8 @@ _REFUSED_FUNCTIONS: Final = frozenset(
         "naivebayesclassifier",
         "naivebayesclassifierwithallprobs",
         "naivebayesclassifierwithprob",
+        "pointinpolygon",
+        "printf",
         "reversednsquery",
         "showcertificate",
         "sleep",
@@ -220,8 +226,8 @@ _REFUSED_FUNCTIONS: Final = frozenset(
         "zookeepersessionuptime",
     }
 )
-_REFUSED_PREFIXES: Final = ("_", "ai", "dict")
-"""Internal functions, calls to language models, dictionaries (whose sources are files and hosts)."""
+_REFUSED_PREFIXES: Final = ("_", "ai", "arraylevenshtein", "dict", "geometry", "h3polygon", "multifuzzymatch", "polygon")
+"""Internal functions, calls to language models, dictionaries (whose sources are files and hosts); geometry and distances without bound."""
 
 
 def is_refused_function(name: str) -> bool:

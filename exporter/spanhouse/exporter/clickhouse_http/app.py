@@ -116,8 +116,8 @@ class ClickHouseHttp:
         if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
             of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
-        with self._place(asker):
-            running = Running()
+        with self._place(asker), self._reader.arrive() as turn:
+            running = Running(turn)
             running.entry.asker = asker or ""
             return await self._work(scope, headers, body, running, receive=receive, send=send)
 
@@ -184,11 +184,11 @@ class ClickHouseHttp:
             describe = partial(response.of_result, query_id=identifier, timezone=self._reader.timezone)
             with self._reader.answering(
                 request.statement,
+                running,
                 output_format=request.default_format or DEFAULT_FORMAT,
                 parameters=request.parameters,
                 database=request.database,
                 settings=request.fields,
-                running=running,
             ) as pieces:
                 return exchange.answer(pieces, Packer(request.accepts, in_blocks=request.in_blocks), describe, running)
         except EngineError as error:

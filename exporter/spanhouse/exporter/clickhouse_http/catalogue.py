@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from spanhouse.exporter.clickhouse_http import allowed
+from spanhouse.exporter.clickhouse_http.connection import Connection, escape
 from spanhouse.exporter.clickhouse_http.errors import UNKNOWN_DATABASE, QueryRefusedError
+
+_TABLES: Final = f"""SELECT name FROM system.tables
+WHERE database = {{database:String}} AND ({" OR ".join(f"engine LIKE '{engine}'" for engine in allowed.TABLE_ENGINES)})"""  # noqa: S608  # constants
+_FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM system.functions"
+_COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,32 @@ class Catalogue:
     aggregates: frozenset[str]
     combinators: tuple[str, ...]
 
+    @classmethod
+    def read(cls, connection: Connection, database: str) -> Self:
+        """Ask the engine.
+
+        Raises:
+            EngineError: it failed.
+        """
+        functions = connection.rows(_FUNCTIONS)
+        refused = {name for name, original, _ in functions if allowed.is_refused_function(name) or allowed.is_refused_function(original)}
+        return cls(
+            database=database,
+            tables=_tables(connection, database),
+            functions=frozenset(name for name, _, _ in functions) - refused,
+            refused=frozenset(refused),
+            aggregates=frozenset(name for name, _, is_aggregate in functions if is_aggregate),
+            combinators=tuple(name for (name,) in connection.rows(_COMBINATORS)),
+        )
+
+    def with_tables(self, connection: Connection) -> Self:
+        """The same with the tables that there are now.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        return replace(self, tables=_tables(connection, self.database))
+
     def has_function(self, name: str) -> bool:
         """Whether a function may be called; by its lower-case name."""
         return name not in self.refused and (name in self.functions or name in allowed.SYNTAX_FUNCTIONS or self._is_combined(name))
@@ -47,3 +80,7 @@ class Catalogue:
         if name not in {self.database, "system", *allowed.INFORMATION_SCHEMA}:
             raise QueryRefusedError(UNKNOWN_DATABASE, f"Database {name[:64]!r} is not served here, only {self.database!r} is")
         return name
+
+
+def _tables(connection: Connection, database: str) -> frozenset[str]:
+    return frozenset(name for (name,) in connection.rows(_TABLES, {"database": escape(database)}))

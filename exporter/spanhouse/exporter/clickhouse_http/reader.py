@@ -7,7 +7,6 @@ Limits are set on a connection first, then ``readonly = 1``, which no statement 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -16,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from spanhouse.exporter.clickhouse_http import allowed, guard
+from spanhouse.exporter.clickhouse_http import guard
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
-from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, connect_freely, escape
+from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, connect_freely
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
     MEMORY_LIMIT_EXCEEDED,
@@ -33,17 +32,16 @@ from spanhouse.exporter.clickhouse_http.errors import (
 from spanhouse.exporter.clickhouse_http.execution import Query, way_of
 from spanhouse.exporter.clickhouse_http.formats import format_named
 from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse, without_format
+from spanhouse.exporter.clickhouse_http.places import Places, Turn
 from spanhouse.exporter.clickhouse_http.running import Running
 from spanhouse.exporter.clickhouse_http.settings import Limits, is_requestable
 
 DEFAULT_FORMAT: Final = "TabSeparated"
 
-_TABLES: Final = f"""SELECT name FROM system.tables
-WHERE database = {{database:String}} AND ({" OR ".join(f"engine LIKE '{engine}'" for engine in allowed.TABLE_ENGINES)})"""  # noqa: S608  # constants
-_FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM system.functions"
-_COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 _ABOUT: Final = "SELECT version(), timezone()"
 _ABSENT: Final = "SELECT 0 AS result"
+_GRACE_SECONDS: Final = 5.0
+"""What a query may take beyond its time, to end and to send its last rows, before it loses its places to others."""
 _WHOLE: Final = "wait_end_of_query"
 
 
@@ -72,21 +70,24 @@ class Reader:
         self.limits.validate()
         self._directory = os.path.realpath(directory)  # as clickhouse-connect spells it: the engine takes one spelling only
         self._scratch = Path(self._directory) / "tmp"  # the engine's own place for what it puts on disk while a query runs
-        self._slots = threading.BoundedSemaphore(self.limits.concurrent_queries)
-        self._large = threading.BoundedSemaphore(1)
+        self._places = Places(self.limits.concurrent_queries, keep_seconds=self.limits.query_seconds + _GRACE_SECONDS)
         self._idle: deque[Connection] = deque()
         connection = self._connect(database, {})
         ((self.version, self.timezone),) = connection.rows(_ABOUT)
-        self._catalogue = _catalogue(connection, database)
+        self._catalogue = Catalogue.read(connection, database)
         self._idle.append(connection)
 
     def close(self) -> None:
         """Close all connections, waiting for queries that still run."""
-        self._large.acquire()
-        for _ in range(self.limits.concurrent_queries):
-            self._slots.acquire()
-        while self._idle:
-            self._idle.pop().close()
+        with self.arrive() as turn:
+            turn.want_all()
+            turn.wait()
+            while self._idle:
+                self._idle.pop().close()
+
+    def arrive(self) -> Turn:
+        """Come into the queue for a query, whose turn it is to be: those that come first are the first to run."""
+        return self._places.arrive()
 
     def query(
         self,
@@ -110,39 +111,42 @@ class Reader:
             QueryRefusedError: the statement is not one that may run here.
             EngineError: it failed, or no other query ended in time to make room for it.
         """
-        with self.answering(statement, output_format=output_format, parameters=parameters, database=database, settings=settings) as pieces:
+        with (
+            self.arrive() as turn,
+            self.answering(
+                statement, Running(turn), output_format=output_format, parameters=parameters, database=database, settings=settings
+            ) as pieces,
+        ):
             return joined(list(pieces))
 
     @contextmanager
     def answering(
         self,
         statement: bytes,
+        running: Running,
         *,
         output_format: str = DEFAULT_FORMAT,
         parameters: Mapping[str, str] | None = None,
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
-        running: Running | None = None,
     ) -> Iterator[Iterator[Result]]:
         """As ``query``, the result in pieces: at least one, each worked out when it is asked for where the format allows that.
 
         Args:
             statement: as there.
+            running: the query; who wants it to end says so there, and to ``kill``.
             output_format: as there.
             parameters: as there.
             database: as there.
             settings: as there.
-            running: who wants the query to end says so there, and to ``kill``.
         """
         bound = parameters or {}
-        running = running or Running()
         default_format = format_named(output_format)
         current = self._catalogue.check_database(database or self._catalogue.database)
         requested = {name: value for name, value in (settings or {}).items() if is_requestable(name)}
-        with ExitStack() as place:
-            place.enter_context(self._turn(self._slots))
-            connection = place.enter_context(self._connection())
-            running.check()
+        with ExitStack() as opened:
+            self._await(running)
+            connection = opened.enter_context(self._connection())
             parsed, own = self._parse(connection, statement)
             running.entry.shape = parsed.shape
             text, named_format = self._approve(connection, parsed, current, bound)
@@ -160,27 +164,35 @@ class Reader:
                 settings=asked,
             )
             if asked or current != self._catalogue.database:
-                connection = place.enter_context(closing(self._connect(current, asked)))
-            with closing(self._pieces(query, connection, running, place)) as found:
+                connection = opened.enter_context(closing(self._connect(current, asked)))
+            with closing(self._pieces(query, connection, running, opened)) as found:
                 yield found
 
-    def _pieces(self, query: Query, connection: Connection, running: Running, place: ExitStack) -> Generator[Result]:
-        """The result in pieces, the first of them empty: of a query that gets by with little memory, or gives up its place and begins anew."""
+    def _pieces(self, query: Query, connection: Connection, running: Running, opened: ExitStack) -> Generator[Result]:
+        """The result in pieces, the first of them empty: of a query that gets by with its part of the memory, or begins anew with all of it."""
         yield Result(body=b"", output_format=query.output_format)
         begun, came = time.monotonic(), False
         try:
-            for piece in query.run(connection, running, self._scratch):
+            for piece in self._run(query, connection, running):
                 came = True
                 yield piece
         except EngineError as error:
-            if came or error.code != MEMORY_LIMIT_EXCEEDED or not self.limits.wants_more_memory(query.settings):
+            left = self.limits.query_seconds - int(time.monotonic() - begun)
+            if came or left <= 0 or error.code != MEMORY_LIMIT_EXCEEDED or not self.limits.wants_all_memory(query.settings):
                 raise
         else:
             return
-        place.close()
-        left = max(1, self.limits.query_seconds - int(time.monotonic() - begun))
-        with self._turn(self._large), closing(self._connect(query.database, query.settings, seconds=left)) as roomy:
-            yield from query.run(roomy, running, self._scratch)
+        opened.close()
+        running.turn.want_all()
+        self._await(running)
+        with closing(self._connect(query.database, query.settings, seconds=left)) as alone:
+            yield from self._run(query, alone, running)
+
+    def _run(self, query: Query, connection: Connection, running: Running) -> Generator[Result]:
+        try:
+            yield from query.run(connection, running, self._scratch)
+        except EngineError as error:
+            raise self.limits.explain(error, query.settings) from None
 
     def kill(self, running: Running) -> None:
         """End a query, if it has begun in the engine.
@@ -192,11 +204,11 @@ class Reader:
             connection.kill(running.comment)
 
     def _connect(self, database: str, requested: Mapping[str, str], *, seconds: int | None = None) -> Connection:
-        """A connection of a query that begins, or of one that has so many seconds left, and begins anew with all the memory that there is."""
+        """A connection of a query that begins, or of one that has so many seconds left and all places."""
         if seconds is None:
             return connect(self._directory, database, self.limits.session_settings(requested))
         limits = replace(self.limits, query_seconds=seconds)
-        return connect(self._directory, database, limits.session_settings(requested, whole_memory=True))
+        return connect(self._directory, database, limits.session_settings(requested, alone=True))
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -235,7 +247,7 @@ class Reader:
             if refused.code != UNKNOWN_TABLE:
                 raise
         # The table may have been made since.
-        self._catalogue = replace(self._catalogue, tables=_tables(connection, self._catalogue.database))
+        self._catalogue = self._catalogue.with_tables(connection)
         try:
             return parsed.text, guard.check(parsed, catalogue=self._catalogue, database=database, parameters=parameters)
         except QueryRefusedError as refused:
@@ -243,17 +255,17 @@ class Reader:
                 return _ABSENT, guard.output_format(parsed)
             raise
 
-    @contextmanager
-    def _turn(self, places: threading.Semaphore) -> Iterator[None]:
-        """One of the places for queries, or for those that need much memory."""
-        if not places.acquire(timeout=self.limits.wait_seconds):
-            run = "one that needs much memory runs" if places is self._large else f"{self.limits.concurrent_queries} run"
-            text = f"Too many simultaneous queries: {run} and none ended in {self.limits.wait_seconds:g} s, try again"
+    def _await(self, running: Running) -> None:
+        """Wait for a query's places.
+
+        Raises:
+            EngineError: it did not get them in time, or nobody waits for it any more.
+        """
+        has_places = running.turn.wait(self.limits.wait_seconds)
+        running.check()
+        if not has_places:
+            text = f"Too many simultaneous queries: those that came before did not end in {self.limits.wait_seconds:g} s, try again"
             raise EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, text)
-        try:
-            yield
-        finally:
-            places.release()
 
 
 def joined(pieces: Sequence[Result]) -> Result:
@@ -286,20 +298,3 @@ def _decode(statement: bytes, limit_bytes: int) -> tuple[str, EngineError | None
 
 def _head(statement: bytes) -> str:
     return statement.split(b"\0", 1)[0].decode(errors="replace")
-
-
-def _catalogue(connection: Connection, database: str) -> Catalogue:
-    functions = connection.rows(_FUNCTIONS)
-    refused = {name for name, original, _ in functions if allowed.is_refused_function(name) or allowed.is_refused_function(original)}
-    return Catalogue(
-        database=database,
-        tables=_tables(connection, database),
-        functions=frozenset(name for name, _, _ in functions) - refused,
-        refused=frozenset(refused),
-        aggregates=frozenset(name for name, _, is_aggregate in functions if is_aggregate),
-        combinators=tuple(name for (name,) in connection.rows(_COMBINATORS)),
-    )
-
-
-def _tables(connection: Connection, database: str) -> frozenset[str]:
-    return frozenset(name for (name,) in connection.rows(_TABLES, {"database": escape(database)}))

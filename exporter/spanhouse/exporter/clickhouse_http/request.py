@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.parser import BytesParser
-from email.policy import HTTP
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.policy import compat32
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -22,6 +22,8 @@ from spanhouse.exporter.clickhouse_http.errors import (
     UNKNOWN_COMPRESSION_METHOD,
     EngineError,
 )
+from spanhouse.exporter.encodings import Unpacker
+from spanhouse.exporter.status import InvalidRequestError, UnsupportedMediaTypeError
 
 MAX_BODY_BYTES: Final = 64 << 20
 """Of a request's body, after decompression."""
@@ -29,7 +31,7 @@ MAX_BODY_BYTES: Final = 64 << 20
 _MAX_FIELDS: Final = 2000
 _MAX_QUERY_ID: Final = 256
 _PARAMETER: Final = "param_"
-_CHUNK: Final = 1 << 20
+_MAX_PART_HEAD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +131,25 @@ def decompress(body: bytes, encoding: str) -> bytes:
     Raises:
         EngineError: the encoding is unknown, the body is broken, or larger than ``MAX_BODY_BYTES``.
     """
+    if encoding.strip().lower() == "lz4":
+        return _unlz4(body)
+    pieces: list[bytes] = []
+    size = 0
     try:
-        match encoding.strip().lower():
-            case "" | "identity":
-                return body
-            case "gzip" | "x-gzip":
-                return _inflate(body, zlib.MAX_WBITS | 16)
-            case "deflate":
-                return _inflate(body, zlib.MAX_WBITS)
-            case "lz4":
-                return _unlz4(body)
-    except (zlib.error, RuntimeError, EOFError):
-        raise EngineError(CANNOT_DECOMPRESS, "The request's body is not in the form that its Content-Encoding names") from None
-    raise EngineError(UNKNOWN_COMPRESSION_METHOD, "Unknown Content-Encoding of the request: use gzip, deflate or lz4")
+        unpacker = Unpacker(encoding)
+        for piece in unpacker.unpack(body):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                raise too_large()
+    except UnsupportedMediaTypeError:
+        message = "Unknown Content-Encoding of the request: use gzip, deflate, zstd or lz4"
+        raise EngineError(UNKNOWN_COMPRESSION_METHOD, message) from None
+    except InvalidRequestError:
+        raise _broken() from None
+    if not unpacker.complete:
+        raise _broken()
+    return b"".join(pieces)
 
 
 def _is_on(fields: Mapping[str, str], name: str) -> bool:
@@ -153,43 +161,46 @@ def too_large() -> EngineError:
     return EngineError(QUERY_IS_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes")
 
 
-def _inflate(body: bytes, window_bits: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while body:  # gzip members may follow one another
-        inflater = zlib.decompressobj(window_bits)
-        pieces.append(inflater.decompress(body, MAX_BODY_BYTES - size + 1))
-        size += len(pieces[-1])
-        if size > MAX_BODY_BYTES:
-            raise too_large()
-        if not inflater.eof:
-            raise EOFError
-        body = inflater.unused_data
-    return b"".join(pieces)
+def _broken() -> EngineError:
+    return EngineError(CANNOT_DECOMPRESS, "The request's body is not in the form that its Content-Encoding names")
 
 
 def _unlz4(body: bytes) -> bytes:
     inflater = lz4.frame.LZ4FrameDecompressor()
-    content: bytes = inflater.decompress(body, MAX_BODY_BYTES + 1)
+    try:
+        content: bytes = inflater.decompress(body, MAX_BODY_BYTES + 1)
+    except RuntimeError:
+        raise _broken() from None
     if len(content) > MAX_BODY_BYTES:
         raise too_large()
     if not inflater.eof:
-        raise EOFError
+        raise _broken()
     return content
 
 
 def _read_form(content_type: str, body: bytes) -> dict[str, str]:
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
-    form: dict[str, str] = {}
-    if not message.is_multipart():
+    """The fields of a form, by the lines between them alone: what email has beside (parts of parts, encodings) is not in a form."""
+    boundary = _header(f"Content-Type: {content_type}".encode("latin-1")).get_boundary("").encode("latin-1", "replace")
+    before, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, _MAX_FIELDS + 1)
+    if not boundary or before or not parts:
         raise EngineError(BAD_ARGUMENTS, "The request's body is not multipart/form-data as its Content-Type says")
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        if part.get_filename() is not None or not isinstance(name, str):
+    if len(parts) > _MAX_FIELDS:
+        raise EngineError(BAD_ARGUMENTS, f"The request's form must hold fewer than {_MAX_FIELDS} fields")
+    form: dict[str, str] = {}
+    for part in parts:
+        if part.startswith(b"--"):
+            break
+        head, _, content = part.partition(b"\r\n\r\n")
+        header = _header(head[:_MAX_PART_HEAD].lstrip())
+        name = header.get_param("name", header="content-disposition")
+        if header.get_filename() is not None or not isinstance(name, str):
             raise EngineError(NOT_IMPLEMENTED, "External data is not supported: join with a subquery or send it as a parameter")
-        content = part.get_payload(decode=True)
         try:
-            form[name] = content.decode() if isinstance(content, bytes) else ""
+            form[name] = content.decode()
         except UnicodeDecodeError:
             raise EngineError(BAD_ARGUMENTS, f"Form field {name[:64]!r} is not UTF-8") from None
     return form
+
+
+def _header(head: bytes) -> Message:
+    return BytesHeaderParser(policy=compat32).parsebytes(head)

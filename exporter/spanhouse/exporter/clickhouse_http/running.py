@@ -7,6 +7,7 @@ import uuid
 
 from spanhouse.exporter.clickhouse_http.connection import Result
 from spanhouse.exporter.clickhouse_http.errors import QUERY_WAS_CANCELLED, EngineError
+from spanhouse.exporter.clickhouse_http.places import Turn
 from spanhouse.exporter.clickhouse_http.query_log import Entry
 
 
@@ -14,11 +15,13 @@ class Running:
     """One query. Its text begins with a comment by which it is found in the engine.
 
     Attributes:
+        turn: its places, or its wait for them.
         comment: the comment.
         entry: what the query log will say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
         self.comment = f"/* {uuid.uuid4().hex} */"
         self.entry = Entry()
         self._unwanted = threading.Event()
@@ -38,6 +41,7 @@ class Running:
     def leave(self) -> None:
         """Say that nobody waits for the result any more."""
         self._unwanted.set()
+        self.turn.give_up()
 
     def check(self) -> None:
         """Go on only if somebody waits.

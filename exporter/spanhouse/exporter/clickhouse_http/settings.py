@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
+
+from spanhouse.exporter.clickhouse_http.errors import MEMORY_LIMIT_EXCEEDED, EngineError
+
+DEFAULT_MEMORY_BYTES: Final = 96 << 20
+"""With what ingest takes at half of what gets stored, this keeps the process within 600 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one query, and all of them together, may use.
 
+    The memory is shared by places: a query begins in one, with its part of the memory. One that needs more begins anew when it has all places,
+    and runs alone.
+
     Attributes:
         query_seconds: time of one query.
-        query_memory_bytes: memory of one query.
-        first_memory_bytes: memory that a query begins with. One that needs more begins anew with ``query_memory_bytes``, one such at a time.
-        spill_bytes: what is grouped, sorted or made distinct goes to the store's disk beyond this.
+        query_memory_bytes: memory of one query, as far as ``memory_bytes`` allow.
+        memory_bytes: memory of all queries that run.
         result_bytes: size of one result, uncompressed, before it is formatted.
         query_threads: threads of one query.
         statement_bytes: length of a statement; its parameters are not counted.
-        concurrent_queries: queries that run at once, beside the one that needs much memory.
+        concurrent_queries: places, which is how many queries run at once.
         waiting_queries: queries that wait for one of them to end; a further one is refused at once.
         queries_per_token: queries of one token that run or wait at once; a further one is refused at once.
         wait_seconds: how long a query waits before it is refused.
@@ -27,15 +35,14 @@ class Limits:
 
     query_seconds: int = 30
     query_memory_bytes: int = 1 << 30
-    first_memory_bytes: int = 128 << 20
-    spill_bytes: int = 32 << 20
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
     result_bytes: int = 256 << 20
     query_threads: int = 2
     statement_bytes: int = 1 << 20
     concurrent_queries: int = 2
     waiting_queries: int = 60
     queries_per_token: int = 16
-    wait_seconds: float = 10.0
+    wait_seconds: float = 25.0
 
     def validate(self) -> None:
         """Check that every limit is above 0.
@@ -47,20 +54,45 @@ class Limits:
             if getattr(self, field.name) <= 0:
                 raise ValueError(f"{field.name} must be above 0, not {getattr(self, field.name)}")
 
-    def wants_more_memory(self, requested: Mapping[str, str]) -> bool:
-        """Whether a query that does not get by with the memory it begins with may have more."""
-        asked = requested.get("max_memory_usage", "")
-        most = int(asked) if asked.isascii() and asked.isdigit() and int(asked) else self.query_memory_bytes
-        return min(most, self.query_memory_bytes) > self.first_memory_bytes
+    @property
+    def first_memory_bytes(self) -> int:
+        """Memory that a query begins with."""
+        return min(self.query_memory_bytes, self.memory_bytes // self.concurrent_queries)
 
-    def session_settings(self, requested: Mapping[str, str], *, whole_memory: bool = False) -> dict[str, str]:
+    @property
+    def most_memory_bytes(self) -> int:
+        """Memory of a query that runs alone."""
+        return min(self.query_memory_bytes, self.memory_bytes)
+
+    @property
+    def spill_bytes(self) -> int:
+        """What a query groups, sorts or makes distinct goes to the store's disk beyond this: early enough for what else it needs."""
+        return self.first_memory_bytes // 4
+
+    def wants_all_memory(self, requested: Mapping[str, str]) -> bool:
+        """Whether a query that did not get by with the memory it began with may have more when it runs alone."""
+        first, alone = (self.session_settings(requested, alone=alone)["max_memory_usage"] for alone in (False, True))
+        return int(first) < int(alone)
+
+    def explain(self, error: EngineError, requested: Mapping[str, str]) -> EngineError:
+        """An error that says what to do, if it is that a query met the memory of all queries."""
+        if error.code != MEMORY_LIMIT_EXCEEDED or not error.message.startswith(_OF_QUERY):
+            return error
+        if int(self.session_settings(requested, alone=True)["max_memory_usage"]) < self.most_memory_bytes:
+            return error  # it met a limit of its own
+        remedy = "narrow it to less time, fewer columns or fewer groups"
+        if self.memory_bytes < self.query_memory_bytes:
+            remedy += f", or start serve with a larger --query-memory-bytes than {self.memory_bytes}"
+        return EngineError(error.code, f"{error.message.replace(_NAME, '').rstrip('.')}. More a query may not have here: {remedy}")
+
+    def session_settings(self, requested: Mapping[str, str], *, alone: bool = False) -> dict[str, str]:
         """All settings of a query's connection: these limits, and what the client asks for within them.
 
         Args:
             requested: by name. What is not in the closed lists is left out; a limit can be lowered only.
-            whole_memory: not just what a query begins with.
+            alone: for a query that has all places.
         """
-        memory = self.query_memory_bytes if whole_memory else min(self.query_memory_bytes, self.first_memory_bytes)
+        memory = self.most_memory_bytes if alone else self.first_memory_bytes
         limits = {
             "max_execution_time": str(self.query_seconds),
             "max_memory_usage": str(memory),
@@ -69,11 +101,16 @@ class Limits:
         }
         applied = {name: value for name, value in requested.items() if name in APPLIED}
         for name, value in requested.items():
-            if name in LOWERED and value.isascii() and value.isdigit() and int(value) > 0:
+            if name in LOWERED and _NUMBER.match(value) and int(value) > 0:
                 limits[name] = str(min(int(value), int(limits.get(name, value))))
         spilling = dict.fromkeys(_SPILLING, str(self.spill_bytes))
-        return {**applied, **limits, **spilling, "max_query_size": str(self.statement_bytes), **_FIXED}
+        return {"max_block_size": _BLOCK_ROWS, **applied, **limits, **spilling, "max_query_size": str(self.statement_bytes), **_FIXED}
 
+
+_NAME: Final = " (MEMORY_LIMIT_EXCEEDED)"
+_NUMBER: Final = re.compile(r"[0-9]{1,20}\Z")
+_OF_QUERY: Final = "Query memory limit exceeded"
+"""What the engine says of the query's memory; of its own memory it says something else."""
 
 # readonly is not among them: it shuts the door on further settings, so it is set after all others.
 _FIXED: Final = {
@@ -84,6 +121,9 @@ _FIXED: Final = {
     "result_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
 }
+
+# An eighth of the engine's own, at no cost: the states and buffers of a block are counted before anything goes to the disk.
+_BLOCK_ROWS: Final = "8192"
 
 # A join that begins to spill takes more memory at first than one that does not: the engine decides on that by itself.
 _SPILLING: Final = ("max_bytes_before_external_distinct", "max_bytes_before_external_group_by", "max_bytes_before_external_sort")
