@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import clickhouse_connect
 import grpc
 import pytest
+from tests.benchmarks.processes import cpu_seconds
 from tests.support.otlp import request, span
 from tests.support.receiver import EXPORT
 from tests.support.serve import Serve
@@ -70,3 +74,18 @@ def test_what_was_acknowledged_is_stored_once(number: signal.Signals, code: int,
         assert load.acknowledged - counts.keys() == set()
         assert set(counts.values()) == {1}
         assert in_traces == len(counts)
+
+
+def test_a_query_inside_a_call_that_nothing_interrupts_does_not_keep_the_server_from_ending(tmp_path: Path) -> None:
+    with Serve(tmp_path / "data") as serve:
+        host, _, port = serve.clickhouse_http.rpartition(":")
+        with closing(http.client.HTTPConnection(host, int(port), timeout=60)) as connection:
+            before = cpu_seconds(serve.process.pid)
+            connection.request("POST", "/", b"SELECT hasAll(range(3000000), arrayReverse(range(3000000)))")
+            while cpu_seconds(serve.process.pid) < before + 2:
+                assert serve.process.poll() is None
+                time.sleep(0.05)
+            assert serve.stop(signal.SIGTERM) == 0
+        assert "a query does not end" in serve.log.read_text()
+    with Serve(tmp_path / "data") as again:
+        assert again.process.poll() is None

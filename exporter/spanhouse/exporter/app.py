@@ -6,12 +6,13 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -36,6 +37,9 @@ from spanhouse.schema.execute import Execute
 from spanhouse.schema.serving import Serving
 
 _log = logging.getLogger(__name__)
+
+_LAST_SECONDS: Final = 2.0
+"""What queries that were told to end may still take."""
 
 
 MakeConsole = Callable[[Execute, Upkeep], App]
@@ -133,8 +137,19 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Execu
     try:
         yield app
     finally:
-        await asyncio.to_thread(app.close)
-        await asyncio.to_thread(reader.close)
+        # Listeners have waited for what is under way. A query may be inside of a call that the engine does not interrupt; then the process ends
+        # without it and without closing the engine. All that was acknowledged is on disk, as it is after a kill.
+        closing = threading.Thread(target=_close, args=(app, reader), daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, _LAST_SECONDS)
+        if closing.is_alive():
+            _log.warning("a query does not end: stopped without waiting for it")
+            os._exit(0)
+
+
+def _close(app: ClickHouseHttp, reader: Reader) -> None:
+    app.close()
+    reader.close()
 
 
 @contextmanager
