@@ -28,17 +28,16 @@ from tests.golden.record_mlflow import MLFLOW
 from tests.support.environment import interpreter
 
 from spanhouse.query import TraceClient
-from spanhouse.schema import migrations
 
 SEARCHES: Mapping[str, str] = {
     "newest": "",
-    "two clauses, newest version": "metadata.`mlflow.source.type` = 'production' AND metadata.app_version = '1.39.0'",
-    "two clauses, a version in the middle": "metadata.`mlflow.source.type` = 'production' AND metadata.app_version = '1.20.0'",
-    "one deployment in 1000": "metadata.deployment_id = '77'",
-    "one user in 50000": "metadata.`mlflow.trace.user` = 'user-77'",
+    "two clauses, 1 in 120": "metadata.`mlflow.source.type` = 'production' AND metadata.app_version = '1.39.0'",
+    "two clauses, 1 in 1500": "metadata.`mlflow.source.type` = 'production' AND metadata.`mlflow.source.git.commit` LIKE '123c0ffee%'",
+    "one deployment in 1000": "metadata.deployment_id = 'deployment-0000077'",
+    "one user in 50000": "metadata.`mlflow.trace.user` = 'user-0000077'",
     "status ERROR": "status = 'ERROR'",
-    "a failed span of that name": "span.name = 'POST /chat' AND span.status = 'ERROR'",
-    "a span of that model": "span.attributes.`gen_ai.request.model` LIKE '%big-model%'",
+    "a failed span of that name": "span.name = 'POST /v1/chat' AND span.status = 'ERROR'",
+    "a span of that model": "span.attributes.`gen_ai.request.model` LIKE '%gpt-4o-2026%'",
     "a pattern that no trace has": "metadata.deployment_id LIKE '%none%'",
 }
 _TRACES = """SELECT TraceId AS trace_id, toUnixTimestamp64Milli(Timestamp) AS start_ms, toInt64(intDiv(Duration, 1000000)) AS duration_ms,
@@ -144,11 +143,10 @@ def _ask_mlflow(uri: str, data: Path, server: int = 0) -> dict[str, Any]:
 
 def _ours(traces: int, data: Path) -> dict[str, Any]:
     dsn = f"chdb://{data}/store"
-    writer = clickhouse_connect.get_client(dsn=dsn)
-    migrations.apply(lambda sql, parameters=None, /: writer.query(sql, parameters=dict(parameters or {})).result_rows)
     begun = time.perf_counter()
-    fill(writer, traces)
+    fill(data, traces)
     filled = time.perf_counter() - begun
+    writer = clickhouse_connect.get_client(dsn=dsn)
     with TraceClient(dsn) as client:
 
         def search(text: str) -> list[str]:
