@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_count, compile_merged, compile_newest, compile_rows, compile_several
+from spanhouse.query.compile_ import compile_, compile_count, compile_merged, compile_newest, compile_oldest, compile_rows, compile_several
 from spanhouse.query.necessary import compile_newest_spans
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
@@ -47,7 +47,11 @@ STATEMENTS = {
     "newest_spans": compile_newest_spans(
         Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142
     ),
-    "newest_page": compile_(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=1_700_000_000_000_000_000), limit=101, few=True),
+    "newest_rows_of_spans": compile_newest(Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=142),
+    "newest_rows_of_either": compile_newest(
+        Search(predicate=read_filter("(metadata.a = 'x' AND metadata.app_version = '1') OR name = 'y'")), limit=142
+    ),
+    "oldest_of_the_newest_rows": compile_oldest(Search(predicate=read_filter("metadata.a = 'x'"), since_ns=5), limit=8016),
     "rows_of_some_traces": compile_rows(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
     "some_traces_merged": compile_merged(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
     "which_have_several_rows": compile_several(

@@ -172,3 +172,35 @@ def test_a_trace_whose_metadata_came_in_another_part_is_found(store: TestStore, 
     for text in ("metadata.a = 'root' AND metadata.c = 'child'", "metadata.b = 'root' AND metadata.app_version = '7'", "metadata.c LIKE 'ch%'"):
         assert [trace.info.span_count for trace in client.search_traces(filter_string=text)] == [2], text
     assert not client.search_traces(filter_string="metadata.b = 'child'")
+
+
+def test_a_trace_is_found_by_a_span_that_starts_long_after_or_before_it(store: TestStore, client: TraceClient) -> None:
+    start_ns = 1_700_000_000 * 10**9
+    for number in range(5):
+        root = otlp.span("root", start_ns=start_ns + number * 10**7)
+        late = otlp.span("late", trace_id=root.trace_id, parent=root.span_id, flags=otlp.LOCAL, start_ns=root.start_time_unix_nano + 10**8)
+        early = otlp.span("early", trace_id=root.trace_id, parent=root.span_id, flags=otlp.LOCAL, start_ns=root.start_time_unix_nano - 10**10)
+        store.ingest(otlp.request([root, late, *([early] if number == 4 else [])]))
+    for number in range(40):
+        store.ingest(otlp.request([otlp.span("early", start_ns=start_ns - 10**9 + number * 10**6)]))
+    found = client.search_traces(filter_string="span.name = 'late'")
+    assert len(found) == len(list(found)) == 5
+    assert len(client.search_traces(filter_string=f"span.name = 'late' AND timestamp <= {start_ns // 10**6}", max_results=10)) == 1
+    for name, wanted in (("late", 5), ("early", 41)):
+        ids: list[str] = []
+        token = None
+        while token is not None or not ids:
+            page = client.search_traces(filter_string=f"span.name = '{name}'", max_results=2, page_token=token)
+            ids += [trace.info.trace_id for trace in page]
+            token = page.token
+        assert len(ids) == len(set(ids)) == wanted
+
+
+def test_either_of_two_clauses_that_other_rows_may_say_and_a_third(store: TestStore, client: TraceClient) -> None:
+    root = otlp.span("root")
+    said = otlp.span("said", trace_id=root.trace_id, parent=root.span_id, flags=otlp.LOCAL, attributes={"mlflow.traceMetadata.a": "x"})
+    store.ingest(otlp.request([root], resource={"service.name": "s", "service.version": "1"}), otlp.request([said]), otlp.request([otlp.span("y")]))
+    text = "(metadata.a = 'x' AND metadata.app_version = '1') OR name = 'y'"
+    found = client.search_traces(filter_string=text, max_results=10)
+    assert {trace.info.name for trace in found} == {"root", "y"}
+    assert client.count(text) == 2

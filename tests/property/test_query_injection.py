@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from spanhouse.query import FilterError, Statement, compile_filter
 from spanhouse.query.arguments import read_arguments, read_key
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compile_ import compile_, compile_count, compile_groups, compile_merged, compile_newest, compile_rows, compile_several
+from spanhouse.query.compile_ import (
+    compile_,
+    compile_count,
+    compile_groups,
+    compile_merged,
+    compile_newest,
+    compile_oldest,
+    compile_rows,
+    compile_several,
+)
 from spanhouse.query.keys import compile_values
 from spanhouse.query.order import read_order
 from spanhouse.query.page import read_token, write_token
@@ -94,9 +103,10 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     order = read_order([f"metadata.{key} DESC"])
     after: tuple[Any, ...] = (value, 5, value)
     search = Search(services=tuple(services), order=order, after=after, until_ns=2**62)
-    _check(compile_(search, limit=limit, offset=offset, few=True))
+    _check(compile_(search, limit=limit, offset=offset))
     for statement in (
         compile_newest(search, limit=limit),
+        compile_oldest(search, limit=limit),
         compile_rows(search, ["0a"]),
         compile_merged(search, ["0a"]),
         compile_several(search, ["0a"], limit=limit),

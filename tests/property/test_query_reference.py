@@ -194,10 +194,11 @@ def test_a_search_finds_exactly_what_the_reference_evaluator_finds(population: P
         found = searcher.search_traces(filter_string=chosen.text())
         assert [trace.info.trace_id for trace in found] == expected, chosen.text()
         assert len(found) == len(expected)
-        for most_ids in (600, 2):
-            # Whether traces of several rows are named to be merged or are too many for that.
+        for most_ids, most_rows in ((600, 10_000), (2, 10_000), (600, 2)):
+            # Whether traces of several rows are named to be merged, are too many for that, or the engine sorts all.
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(fetch, "_MOST_IDS", most_ids)
+                patch.setattr(fetch, "_MOST_ROWS", most_rows)
                 page = searcher.search_traces(filter_string=chosen.text(), max_results=5)
             assert [trace.info.trace_id for trace in page] == expected[:5], chosen.text()
 

@@ -9,7 +9,7 @@ from typing import Final
 from spanhouse.query.conditions import exact, hot_column, nullable
 from spanhouse.query.necessary import necessary, of_candidates, said_elsewhere, seeming, trace_ids
 from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import MapField, OneOf, TraceField, asks_of_spans
+from spanhouse.query.predicate import All, MapField, OneOf, SomeSpan, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
@@ -45,27 +45,24 @@ def compile_filter(filter_string: str | None) -> Statement:
     return compile_(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(search: Search, *, limit: int | None = None, offset: int = 0, few: bool = False, several: bool = True) -> Statement:
+def compile_(search: Search, *, limit: int | None = None, offset: int = 0, several: bool = True) -> Statement:
     """The statement that gives matching traces, sorted, the columns ``COLUMNS`` followed by the order keys.
 
     Args:
         search: what is searched for.
         limit: most rows to give; None for all.
         offset: with ``limit``, rows to leave out first.
-        few: not many more traces than ``limit`` match, so that merging them costs less than telling which have to be.
         several: as ``source``.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
     select, order = _select(search, keys)
-    rows = merged(search, parameters, keys) if few else source(search, parameters, keys, several=several)
+    rows = source(search, parameters, keys, several=several)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
-    page = [order, _window(limit, offset, parameters)]
-    if not few:
-        # First the page's traces by what they are told apart and sorted by, then the columns of these few.
-        rows, page = "\n".join(["FROM traces_merged", "WHERE TraceId IN (", "SELECT TraceId", rows, *page, ")"]), [order]
-    return Statement("\n".join([select, rows, *page]), parameters.bound())
+    # First the page's traces by what they are told apart and sorted by, then the columns of these few.
+    page = ["FROM traces_merged", "WHERE TraceId IN (", "SELECT TraceId", rows, order, _window(limit, offset, parameters), ")"]
+    return Statement("\n".join([select, *page, order]), parameters.bound())
 
 
 def compile_newest(search: Search, *, limit: int) -> Statement:
@@ -74,8 +71,25 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     Each is a trace if no other row tells of it. The columns are ``COLUMNS``, the order keys, and whether the row, taken for a trace, matches.
     """
     parameters = Parameters()
-    rows = ["FROM trace_rows", *_where(seeming(search, parameters)), "ORDER BY Timestamp DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
-    return _judging(search, parameters, rows)
+    rows = _newest(search, parameters, limit)
+    # What was asked of some span goes for the trace, whatever its rows say.
+    others = All(tuple(clause for clause in search.clauses if not isinstance(clause, SomeSpan)))
+    return _judging(replace(search, predicate=others), parameters, rows)
+
+
+def compile_oldest(search: Search, *, limit: int) -> Statement:
+    """The statement that gives, in one row, how many rows ``compile_newest`` finds, and the start of the oldest of them in Unix milliseconds."""
+    parameters = Parameters()
+    rows = "\n".join(["SELECT Timestamp", *_newest(search, parameters, limit)])
+    return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp))\nFROM (\n{rows}\n)", parameters.bound())
+
+
+def _newest(search: Search, parameters: Parameters, limit: int) -> list[str]:
+    """``FROM`` and what follows it: the newest rows that seem to match."""
+    spans = of_candidates(search, parameters)
+    asked = (exact(clause, parameters, spans=spans) for clause in search.clauses if isinstance(clause, SomeSpan))
+    where = _where([*seeming(search, parameters), *asked])
+    return ["FROM trace_rows", *where, "ORDER BY Timestamp DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
 
 
 def compile_rows(search: Search, trace_ids: Sequence[str]) -> Statement:

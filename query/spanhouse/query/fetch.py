@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from spanhouse.query.compile_ import (
     compile_count,
     compile_merged,
     compile_newest,
+    compile_oldest,
     compile_rows,
     compile_several,
 )
@@ -31,12 +31,14 @@ from spanhouse.query.statement import Parameters, Statement
 
 _EXTENT: Final = Statement("SELECT count(), toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM trace_carriers", {})
 _WINDOW_ROWS: Final = 500_000
-"""The newest traces are first looked for in the time that about so many of the newest rows take."""
+"""The newest spans are first looked for in the time that about so many of the newest rows of traces take."""
 _TRACE_ID: Final = COLUMN_NAMES.index("TraceId")
 _START_NS: Final = COLUMN_NAMES.index("StartNs")
 _MS_NS: Final = 1_000_000
 _MOST_IDS: Final = 600
 """Traces that one statement names."""
+_MOST_ROWS: Final = 10_000
+"""Rows that are looked at to find a page among them."""
 _SPANS_OF_TRACES: Final = 200
 """Traces whose spans are read by one statement."""
 
@@ -69,72 +71,77 @@ def read_rows(connection: Runs, search: Search, *, limit: int, offset: int = 0) 
 
     A search for the newest looks at what seems to match first; what it finds there is right if it fills the page.
     """
-    if newest_first(search.order) and next(trace_ids(search), None) is None:
-        if any(isinstance(clause, SomeSpan) for clause in search.clauses):
-            rows = _by_newest_spans(connection, search, limit=limit, offset=offset)
-        else:
-            rows = _by_newest_rows(connection, search, limit=limit, offset=offset)
-        if rows is not None:
-            return rows
+    # Some that seem to match do not, or are several rows of one trace.
+    wanted = (limit + offset) * 5 // 4 + 16
+    if newest_first(search.order) and next(trace_ids(search), None) is None and wanted <= _MOST_ROWS:
+        for since_ns in _windows(connection, search, wanted):
+            page, whole = _newest(connection, replace(search, since_ns=since_ns), wanted, limit=limit, offset=offset)
+            if len(page) == limit or (whole and since_ns == search.since_ns):
+                return page
     return connection.run(compile_(search, limit=limit, offset=offset, several=any_several(connection)))
 
 
-def _by_newest_rows(connection: Runs, search: Search, *, limit: int, offset: int) -> Sequence[Row] | None:
-    """The rows of a search by the newest rows that seem to match; None if these don't fill the page and there are more."""
-    wanted = _looked_for(limit + offset)
-    seeming = connection.run(compile_newest(search, limit=wanted))
-    several = _several(connection, search, {row[_TRACE_ID] for row in seeming})
-    window = search
-    if len(seeming) == wanted:
-        # Of those that start in the oldest one's millisecond, which is all that the order looks at, some may not be among the rows.
-        oldest_ms = min(row[_START_NS] for row in seeming) // _MS_NS
-        window = replace(search, since_ns=(oldest_ms + (several is not None)) * _MS_NS)
-    if several is None:
-        rows = connection.run(compile_(window, limit=limit, offset=offset, few=True))
-    else:
-        rows = _settled(connection, window, seeming, several)[offset : offset + limit]
-    return rows if len(seeming) < wanted or len(rows) == limit else None
+def _windows(connection: Runs, search: Search, wanted: int) -> Iterator[int | None]:
+    """From when on to look for so many of the newest, in Unix nanoseconds: first from where they may begin, at last from where the search does.
+
+    Rows are read from the newest on until there are enough; spans of other traces than those are looked at in vain.
+    """
+    if any(isinstance(clause, SomeSpan) for clause in search.clauses):
+        extent = read_extent(connection)
+        for since_ns in _stretches(search, extent):
+            ((found, oldest_ms),) = connection.run(compile_newest_spans(replace(search, since_ns=since_ns), limit=wanted))
+            if found == wanted:
+                yield max(oldest_ms * _MS_NS, search.start_bounds_ns()[0])
+                break
+    yield search.since_ns
 
 
-def _by_newest_spans(connection: Runs, search: Search, *, limit: int, offset: int) -> Sequence[Row] | None:
-    """The rows of a search by the newest spans that fulfil what is asked of one; None as above."""
-    wanted = _looked_for(limit + offset)
-    for since_ns in _windows(search, read_extent(connection)):
-        window = replace(search, since_ns=since_ns)
-        ((found, oldest_ms, ids),) = connection.run(compile_newest_spans(window, limit=wanted))
-        named = len(ids) <= _MOST_IDS
-        if found == wanted:
-            # As above.
-            window = replace(search, since_ns=(oldest_ms + named) * _MS_NS)
-        if named:
-            rows = read_among(connection, window, ids)[offset : offset + limit]
-        else:
-            rows = connection.run(compile_(window, limit=limit, offset=offset, few=True))
-        if len(rows) == limit or (since_ns is None and found < wanted):
-            return rows
-    return None
+def _stretches(search: Search, extent: Extent) -> Iterator[int | None]:
+    if extent.rows > _WINDOW_ROWS:
+        latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
+        yield max(latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows, search.start_bounds_ns()[0])
+    yield search.since_ns
 
 
-def read_among(connection: Runs, search: Search, trace_ids: Sequence[str]) -> Sequence[Row]:
-    """All rows of a search among some traces, given as bare ids."""
-    return _judged(connection, search, connection.run(compile_rows(search, trace_ids))) if trace_ids else []
+def _newest(connection: Runs, search: Search, wanted: int, *, limit: int, offset: int) -> tuple[Sequence[Row], bool]:
+    """A page of a search as far as it is among so many rows that seem to match, and whether these were all."""
+    if wanted <= _MOST_IDS:
+        seeming = connection.run(compile_newest(search, limit=wanted))
+        several = _several(connection, search, {row[_TRACE_ID] for row in seeming})
+        if several is not None:
+            return _settled(connection, _after_oldest(search, seeming, wanted), seeming, several)[offset : offset + limit], len(seeming) < wanted
+    elif not any_several(connection):
+        seeming = connection.run(compile_newest(search, limit=wanted))
+        return _settled(connection, _after_oldest(search, seeming, wanted), seeming, ())[offset : offset + limit], len(seeming) < wanted
+    ((found, oldest_ms),) = connection.run(compile_oldest(search, limit=wanted))
+    window = replace(search, since_ns=oldest_ms * _MS_NS) if found == wanted else search
+    return connection.run(compile_(window, limit=limit, offset=offset)), found < wanted
+
+
+def _after_oldest(search: Search, seeming: Sequence[Row], wanted: int) -> Search:
+    """The search among what starts later than the oldest row, if there are more than the rows."""
+    if len(seeming) < wanted:
+        return search
+    # Of those that start in the oldest one's millisecond, which is all that the order looks at, some may not be among them.
+    return replace(search, since_ns=(min(row[_START_NS] for row in seeming) // _MS_NS + 1) * _MS_NS)
+
+
+def _several(connection: Runs, search: Search, trace_ids: Collection[str]) -> Collection[str] | None:
+    """Which traces have to be merged: of those with these bare ids, and of those that might match besides. None if they are too many to be named."""
+    ((found, besides),) = connection.run(compile_several(search, sorted(trace_ids), limit=_MOST_IDS))
+    several = {*found, *besides}
+    return several if len(several) <= _MOST_IDS else None
 
 
 def read_trace(connection: Connection, trace_id: str) -> Trace | None:
     """The trace with this bare id, with its spans; None if there is none."""
-    rows = connection.run(compile_rows(Search(), [trace_id]))
-    for row in _judged(connection, Search(), rows):
-        times_ns = min(first_ns for *_, first_ns, _ in rows), max(last_ns for *_, last_ns in rows)
+    found = connection.run(compile_rows(Search(), [trace_id]))
+    several = {trace_id} if len(found) > 1 or any(edited for *_, edited, _, _ in found) else ()
+    for row in _settled(connection, Search(), [row[:-3] for row in found], several):
+        times_ns = min(first_ns for *_, first_ns, _ in found), max(last_ns for *_, last_ns in found)
         spans = read_spans(connection.run(compile_spans([trace_id], times_ns)))
         return Trace(read_info(row), TraceData(spans.get(trace_id, ())))
     return None
-
-
-def _judged(connection: Runs, search: Search, rows: Sequence[Row]) -> Sequence[Row]:
-    """The matches among rows as ``compile_rows`` gives them; those are merged of which more than one row tells, or that were edited."""
-    tell = Counter(row[_TRACE_ID] for row in rows)
-    several = {trace_id for trace_id, edited in ((row[_TRACE_ID], row[-3]) for row in rows) if edited or tell[trace_id] > 1}
-    return _settled(connection, search, [row[:-3] for row in rows], several)
 
 
 def _settled(connection: Runs, search: Search, rows: Iterable[Row], several: Collection[str]) -> Sequence[Row]:
@@ -144,31 +151,6 @@ def _settled(connection: Runs, search: Search, rows: Iterable[Row], several: Col
     if several:
         settled += connection.run(compile_merged(search, sorted(several)))
     return in_order(settled, search.order, read_keys)
-
-
-def _several(connection: Runs, search: Search, trace_ids: Collection[str]) -> Collection[str] | None:
-    """Which traces more than one row tells of or that were edited: of those with these bare ids, and of those that might match besides.
-
-    None if they are too many to be named.
-    """
-    if len(trace_ids) > _MOST_IDS:
-        return None if any_several(connection) else ()
-    ((several, besides),) = connection.run(compile_several(search, sorted(trace_ids), limit=_MOST_IDS))
-    found = {*several, *besides}
-    return found if len(found) <= _MOST_IDS else None
-
-
-def _looked_for(rows: int) -> int:
-    """How many that seem to match are looked at to find so many rows: some are none, or are several rows of one trace."""
-    return rows * 5 // 4 + 16
-
-
-def _windows(search: Search, extent: Extent) -> Iterator[int | None]:
-    """From when on to look, in Unix nanoseconds: from near the latest that can match, then from the beginning (None)."""
-    if extent.rows > _WINDOW_ROWS:
-        latest_ns = min(extent.latest_ns, search.start_bounds_ns()[1])
-        yield max(latest_ns - (extent.latest_ns - extent.earliest_ns) * _WINDOW_ROWS // extent.rows, search.start_bounds_ns()[0])
-    yield None
 
 
 def check_patterns(connection: Connection, filter_string: str | None) -> None:

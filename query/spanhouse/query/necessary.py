@@ -27,15 +27,23 @@ from spanhouse.schema.vocabulary import TRACE_NAME_TAG
 class _Look:
     """A condition that the root's row of a matching trace fulfils, or else, if ``elsewhere`` is not empty, some row that fulfils that.
 
-    Every row that fulfils ``elsewhere`` fulfils ``root``.
+    Attributes:
+        root: on the columns that ``trace_rows`` and ``trace_carriers`` both have.
+        elsewhere: on columns of ``trace_carriers``.
+        implied: whether every row that fulfils ``elsewhere`` fulfils ``root``.
     """
 
     root: str
     elsewhere: str = ""
+    implied: bool = True
 
     def sql(self) -> str:
         """The condition on the root's row."""
         return f"({self.root} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE {self.elsewhere}))" if self.elsewhere else f"({self.root})"
+
+    def of_any_row(self) -> str:
+        """The condition that a row fulfils if it is the root's or says elsewhere what matches."""
+        return f"({self.root})" if self.implied else f"({self.root} OR {self.elsewhere})"
 
 
 def necessary(search: Search, parameters: Parameters) -> Iterator[str]:
@@ -68,7 +76,7 @@ def _candidates(search: Search, parameters: Parameters) -> str:
     times = list(_times(search, parameters))
     # A row elsewhere that fulfils the only condition there is names its trace itself.
     alone = len(looks) == 1 and not times
-    conditions = [*times, *(look.sql() if look.elsewhere and not alone else f"({look.root})" for look in looks)]
+    conditions = [*times, *(look.of_any_row() if alone else look.sql() for look in looks)]
     return f"SELECT TraceId FROM trace_carriers WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
@@ -86,18 +94,17 @@ def said_elsewhere(search: Search, parameters: Parameters) -> str:
 def compile_newest_spans(search: Search, *, limit: int) -> Statement:
     """The statement that looks for the newest spans that fulfil what is asked of one, one of each trace, for ``limit`` of them.
 
-    A span starts when its trace does, or a little later. It gives one row: how many it found, the oldest one's start in Unix milliseconds,
-    and the ids of their traces.
+    It gives one row: how many it found, and the oldest one's start in Unix milliseconds. Since a span mostly starts when its trace does or a
+    little later, about so many traces start from then on; which they are is for others to say.
     """
     parameters = Parameters()
     asked = next(exact(clause.operand, parameters) for clause in search.clauses if isinstance(clause, SomeSpan))
     narrowed = next(_all_looks(search, Parameters()), None) is not None
     candidates = [f"TraceId IN ({_candidates(search, parameters)})"] if narrowed else []
     where = " AND ".join([*_times(search, parameters), *candidates, asked])
-    newest = f"SELECT Timestamp, TraceId FROM otel_traces WHERE {where} ORDER BY Timestamp DESC LIMIT 1 BY TraceId"
+    newest = f"SELECT Timestamp FROM otel_traces WHERE {where} ORDER BY Timestamp DESC LIMIT 1 BY TraceId"
     return Statement(
-        f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp)), groupUniqArray(TraceId)\nFROM ({newest} LIMIT {parameters.add(limit, 'UInt64')})",
-        parameters.bound(),
+        f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp))\nFROM ({newest} LIMIT {parameters.add(limit, 'UInt64')})", parameters.bound()
     )
 
 
@@ -145,10 +152,9 @@ def _either(operands: Iterable[Predicate], parameters: Parameters) -> Iterator[_
     branches = [list(_looks(operand, parameters)) for operand in operands]
     if all(branches):
         elsewhere = [look.elsewhere for looks in branches for look in looks if look.elsewhere]
-        both = [" AND ".join(f"({look.root})" for look in looks) for looks in branches]
-        # Of several looks of one branch each may be fulfilled by another row.
-        apart = [look.elsewhere for looks in branches if len(looks) > 1 for look in looks if look.elsewhere]
-        yield _Look(" OR ".join(f"({condition})" for condition in (*both, *apart)), " OR ".join(f"({condition})" for condition in elsewhere))
+        roots = [" AND ".join(f"({look.root})" for look in looks) for looks in branches]
+        implied = all(len(looks) == 1 and looks[0].implied for looks in branches)
+        yield _Look(" OR ".join(f"({root})" for root in roots), " OR ".join(f"({condition})" for condition in elsewhere), implied)
 
 
 def _narrows(clause: Compare | OneOf) -> bool:
@@ -165,9 +171,11 @@ def _clause_looks(clause: Compare | OneOf, parameters: Parameters) -> Iterator[_
         case field if is_start(field):
             yield _Look(test(clause, "toUnixTimestamp64Milli(Timestamp)", parameters))
         case AttributeField(attribute=attribute) if attribute.name == "request_id":
-            yield _Look(*[test(clause, "concat('tr-', TraceId)", parameters)] * 2)
+            condition = test(clause, "concat('tr-', TraceId)", parameters)
+            yield _Look(condition, condition)
         case AttributeField(attribute=attribute) if attribute.name == "client_request_id":
-            yield _Look(*[test(clause, "ClientRequestId", parameters)] * 2)
+            condition = test(clause, "ClientRequestId", parameters)
+            yield _Look(condition, condition)
         case AttributeField(attribute=attribute) if attribute.name == "status" and _values(clause) == {TraceState.ERROR}:
             yield _Look("StateAlone = 'ERROR'", "State = 'ERROR'")
         case MapField(column=MapColumn.TAGS, key=key) if key == TRACE_NAME_TAG:
