@@ -13,7 +13,7 @@ from spanhouse.query.statement import Parameters
 
 
 def trace_rows(search: Search, values: Mapping[str, TraceField], parameters: Parameters, *, among: OneOf | None, several: bool) -> str:
-    """The SELECT that gives a row for each matching trace: the columns of ``traces``, and one for each of some fields.
+    """The SELECT that gives a row for each matching trace: at least the columns of ``traces``, and one for each of some fields.
 
     Args:
         search: which traces; order and ``after`` are not looked at.
