@@ -53,7 +53,7 @@ def test_what_would_take_more_memory_than_the_engine_may_fails_alone_and_its_cac
     caches = ("mark_cache_size", "primary_index_cache_size", "index_mark_cache_size", "query_condition_cache_size")
     assert sum(int(found["set"][name]) for name in caches) == 64 << 20
     assert found["system"] == []
-    assert found["allocator"] == "dirty_decay_ms:1000"
+    assert found["allocator"] == "dirty_decay_ms:250"
 
 
 def test_a_receive_process_does_not_load_the_engine() -> None:
