@@ -116,7 +116,7 @@ class ClickHouseHttp:
         if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
             of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
-        with self._place(asker), self._reader.arrive() as turn:
+        with self._place(asker), self._reader.arrive(asker) as turn:
             running = Running(turn)
             running.entry.asker = asker or ""
             return await self._work(scope, headers, body, running, receive=receive, send=send)
