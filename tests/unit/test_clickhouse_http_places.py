@@ -161,15 +161,27 @@ def test_one_that_wants_all_places_gets_them_though_others_go_on_asking() -> Non
     assert placed(large, *later) == [2, 0, 0]
 
 
-def test_an_asker_that_lost_places_gets_none_until_its_query_ends() -> None:
-    places = Places(1, keep_seconds=NOW)
-    endless, again, other = places.arrive("endless"), places.arrive("endless"), places.arrive("other")
-    assert other.wait()
-    with other:
+def test_places_that_an_asker_lost_count_as_its_own_until_its_query_ends() -> None:
+    places = Places(2, keep_seconds=LONG)
+    endless, ends = places.arrive("many"), places.arrive("many")
+    endless.since = -LONG
+    places.recall()
+    second, third = places.arrive("many"), places.arrive("many")
+    assert placed(endless, ends, second, third) == [0, 1, 0, 0]
+    other = places.arrive("other")
+    assert placed(second, third, other) == [0, 0, 1]
+    with ends, other:
         pass
-    assert not again.wait(NOW)
-    later = places.arrive("endless")
-    assert placed(endless, later) == [0, 0]
+    assert placed(second, third) == [1, 0]
     with endless:
         pass
-    assert placed(later) == [1]
+    assert placed(second, third) == [1, 1]
+
+
+def test_an_asker_whose_queries_all_run_on_leaves_all_places_to_others() -> None:
+    places = Places(2, keep_seconds=NOW)
+    endless = [places.arrive("many") for _ in range(6)]
+    large = places.arrive("other")
+    large.want_all()
+    assert large.wait()
+    assert placed(*endless, large) == [0, 0, 0, 0, 0, 0, 2]

@@ -21,8 +21,8 @@ class Places:
 
     The engine looks at a query's time between blocks only, and one call of a function on a large array can take an hour. Lest such queries keep
     everybody out, those that had their places for too long lose them while others wait, though they run on: as many at a time as there are
-    places, so that what they take is bounded, too. Nor does an asker get places while a query runs on that it lost them for, lest one asker
-    have all of those.
+    places, so that what they take is bounded, too. As long as they run on they count as their asker's, which gets no more than the rest: one asker
+    alone can't have them all.
 
     Args:
         number: how many places there are.
@@ -105,9 +105,10 @@ class Places:
         """Who goes first of those in the queue."""
         overdue = {turn.asker for turn in self._overdue if turn.asker is not None}
         has = Counter[str | None]()
-        for turn in self._holding:
-            has[turn.asker] += turn.places
-        return min((turn for turn in self._queue if turn.asker not in overdue), key=lambda turn: has[turn.asker], default=None)
+        for turn in (*self._holding, *self._overdue):
+            has[turn.asker] += turn.wanted
+        may = (turn for turn in self._queue if turn.asker not in overdue or has[turn.asker] + turn.wanted <= self.number)
+        return min(may, key=lambda turn: has[turn.asker], default=None)
 
 
 class Turn:
