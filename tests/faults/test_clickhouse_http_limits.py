@@ -133,16 +133,16 @@ def test_a_query_that_the_engine_does_not_end_in_time_does_not_keep_others_out(s
     monkeypatch.setattr("spanhouse.exporter.clickhouse_http.reader._GRACE_SECONDS", 0.0)
     arrivals: SimpleQueue[str] = SimpleQueue()
 
-    def authorize(_: Mapping[str, str]) -> str:
+    def authorize(headers: Mapping[str, str]) -> str:
         arrivals.put("one")
-        return "anybody"
+        return headers["x-clickhouse-key"]
 
     limits = Limits(concurrent_queries=1, query_seconds=1, wait_seconds=60)
     with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(1) as threads:
         # One call of a function, within which the engine does not look at the time.
-        long = threads.submit(endpoint.ask, "SELECT hasAll(arrayConcat(range(300000), [0]), range(300000))")
+        long = threads.submit(endpoint.ask, "SELECT hasAll(arrayConcat(range(300000), [0]), range(300000))", headers={"X-ClickHouse-Key": "long"})
         arrivals.get()
-        assert endpoint.ask("SELECT 1").body == b"1\n"
+        assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "short"}).body == b"1\n"
         assert not long.done()
 
 
@@ -221,6 +221,27 @@ def test_a_token_takes_a_part_of_the_places_only(store: TestStore) -> None:
         assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "modest"}).body == b"1\n"
         assert {one.result().code for one in held} == {159}
         assert endpoint.ask("SELECT 1", headers={"X-ClickHouse-Key": "greedy"}).body == b"1\n"
+
+
+def test_a_token_with_many_queries_does_not_keep_another_waiting_for_all_of_them(store: TestStore) -> None:
+    arrivals: SimpleQueue[str] = SimpleQueue()
+
+    def authorize(headers: Mapping[str, str]) -> str:
+        arrivals.put(headers["x-clickhouse-key"])
+        return headers["x-clickhouse-key"]
+
+    limits = Limits(concurrent_queries=2, query_seconds=2, wait_seconds=60)
+    with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(8) as threads:
+
+        def ask(statement: str, token: str) -> Future[Answer]:
+            asked = threads.submit(endpoint.ask, statement, headers={"X-ClickHouse-Key": token})
+            assert arrivals.get() == token
+            return asked
+
+        many = [ask(ENDLESS, "greedy") for _ in range(7)]
+        assert ask("SELECT 1", "modest").result().body == b"1\n"
+        assert sum(one.done() for one in many) <= 4
+        assert {one.result().code for one in many} == {159}
 
 
 def test_a_table_made_later_can_be_read(store: TestStore) -> None:

@@ -76,6 +76,20 @@ def test_what_was_acknowledged_is_stored_once(number: signal.Signals, code: int,
         assert in_traces == len(counts)
 
 
+def test_a_query_that_runs_when_the_server_stops_is_ended(tmp_path: Path) -> None:
+    with Serve(tmp_path / "data") as serve:
+        host, _, port = serve.clickhouse_http.rpartition(":")
+        with closing(http.client.HTTPConnection(host, int(port), timeout=60)) as connection:
+            before = cpu_seconds(serve.process.pid)
+            connection.request("POST", "/", b"SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) = 1")
+            while cpu_seconds(serve.process.pid) < before + 2:
+                assert serve.process.poll() is None
+                time.sleep(0.05)
+            assert serve.stop(signal.SIGTERM) == 0
+    assert "a query does not end" not in serve.log.read_text()
+    assert "Traceback" not in serve.log.read_text()
+
+
 def test_a_query_inside_a_call_that_nothing_interrupts_does_not_keep_the_server_from_ending(tmp_path: Path) -> None:
     with Serve(tmp_path / "data") as serve:
         host, _, port = serve.clickhouse_http.rpartition(":")

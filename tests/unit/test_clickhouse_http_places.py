@@ -125,3 +125,63 @@ def test_no_more_lose_their_places_than_there_are_as_long_as_they_run_on() -> No
     fourth = places.arrive()
     assert fourth.wait()
     assert placed(first, second, third, fourth) == [0, 0, 0, 1]
+
+
+def test_the_asker_with_fewer_places_goes_first() -> None:
+    places = Places(2, keep_seconds=LONG)
+    many = [places.arrive("many") for _ in range(4)]
+    one, other = places.arrive("one"), places.arrive("other")
+    with many[0]:
+        pass
+    assert placed(*many, one, other) == [0, 1, 0, 0, 1, 0]
+    with many[1]:
+        pass
+    assert placed(*many, one, other) == [0, 0, 1, 0, 1, 0]
+
+
+def test_those_of_askers_with_as_many_places_go_in_the_order_of_arrival() -> None:
+    places = Places(1, keep_seconds=LONG)
+    runs = places.arrive("first")
+    waiting = [places.arrive(asker) for asker in ("second", "first", "third")]
+    got = []
+    for turn in (runs, *waiting):
+        with turn:
+            pass
+        got.append(placed(*waiting))
+    assert got == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_one_that_wants_all_places_gets_them_though_others_go_on_asking() -> None:
+    places = Places(2, keep_seconds=LONG)
+    large, small = places.arrive("large"), places.arrive("small")
+    large.want_all()
+    later = [places.arrive("small"), places.arrive("another")]
+    with small:
+        pass
+    assert placed(large, *later) == [2, 0, 0]
+
+
+def test_places_that_an_asker_lost_count_as_its_own_until_its_query_ends() -> None:
+    places = Places(2, keep_seconds=LONG)
+    endless, ends = places.arrive("many"), places.arrive("many")
+    endless.since = -LONG
+    places.recall()
+    second, third = places.arrive("many"), places.arrive("many")
+    assert placed(endless, ends, second, third) == [0, 1, 0, 0]
+    other = places.arrive("other")
+    assert placed(second, third, other) == [0, 0, 1]
+    with ends, other:
+        pass
+    assert placed(second, third) == [1, 0]
+    with endless:
+        pass
+    assert placed(second, third) == [1, 1]
+
+
+def test_an_asker_whose_queries_all_run_on_leaves_all_places_to_others() -> None:
+    places = Places(2, keep_seconds=NOW)
+    endless = [places.arrive("many") for _ in range(6)]
+    large = places.arrive("other")
+    large.want_all()
+    assert large.wait()
+    assert placed(*endless, large) == [0, 0, 0, 0, 0, 0, 2]

@@ -66,3 +66,11 @@ def test_requests_that_begin_alike_are_told_apart_by_their_ends() -> None:
     refused.add(b"x" * 10_000 + b"1")
     assert b"x" * 10_000 + b"2" not in refused
     assert b"x" * 10_001 + b"1" not in refused
+
+
+def test_requests_that_all_end_alike_are_told_apart_by_what_comes_before() -> None:
+    refused = RefusedLately()
+    end = span("e" * 10_000)
+    bodies = [request([span(name), end]).SerializeToString() for name in ("first", "other")]
+    refused.add(bodies[0])
+    assert [body in refused for body in bodies] == [True, False]

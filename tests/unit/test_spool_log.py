@@ -195,7 +195,6 @@ def test_the_last_of_the_room_is_for_requests_that_come_again(tmp_path: Path) ->
         while log._measured + log._appended <= 7000:
             taken(log, "x" * 100)
         log.seal()
-        assert "full" in log.full
         with pytest.raises(UnavailableError) as caught:
             log.admit(1, again=False)
         assert caught.value.retry_seconds
@@ -203,6 +202,39 @@ def test_the_last_of_the_room_is_for_requests_that_come_again(tmp_path: Path) ->
         taken(log, "x" * 100)
         with pytest.raises(UnavailableError):
             log.admit(1000, again=True)
+
+
+@pytest.mark.parametrize("refused_by", ["admit", "append"])
+def test_it_is_full_from_the_first_request_that_comes_again_and_finds_no_room_until_there_is_room_for_it(refused_by: str, tmp_path: Path) -> None:
+    with closing(SpoolLog(tmp_path, 0, limits(spool_bytes=8000))) as log:
+        while log._measured + log._appended <= 7000:
+            taken(log, "x" * 100)
+        log.seal()
+        with pytest.raises(UnavailableError):
+            log.admit(1, again=False)
+        log.seal()
+        assert log.full == ""
+        if refused_by == "append":
+            while log.append([checked("x" * 100)]) == [None]:
+                pass
+        else:
+            with pytest.raises(UnavailableError):
+                log.admit(1000, again=True)
+        log.seal(now=True)
+        assert "full (it may hold 8000 bytes)" in log.full
+        for path in (tmp_path / "0").glob(f"*{SEALED}"):
+            path.unlink()
+        log._measured_at = 0
+        log.seal()
+        assert log.full == ""
+
+
+def test_a_request_that_no_room_would_be_enough_for_does_not_make_it_full(tmp_path: Path) -> None:
+    with closing(SpoolLog(tmp_path, 0, limits(spool_bytes=8000))) as log:
+        with pytest.raises(UnavailableError):
+            log.admit(8001, again=True)
+        log.seal()
+        assert log.full == ""
 
 
 def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -40,7 +41,8 @@ _log = logging.getLogger(__name__)
 
 _LAST_SECONDS: Final = 2.0
 """What queries that were told to end may still take."""
-
+_FAILED: Final = 3
+"""Exit code of a process that ends by an error other than its options."""
 
 MakeConsole = Callable[[Execute, Upkeep], App]
 """Makes the console's application; it is given what runs statements on the store, in one thread at a time, and what looks after it."""
@@ -143,8 +145,13 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Execu
         closing.start()
         await asyncio.to_thread(closing.join, _LAST_SECONDS)
         if closing.is_alive():
+            failure = sys.exc_info()[1]
+            failed = failure is not None and not isinstance(failure, asyncio.CancelledError)
+            if failed:
+                _log.critical("ends by an error", exc_info=failure)
             _log.warning("a query does not end: stopped without waiting for it")
-            os._exit(0)
+            logging.shutdown()
+            os._exit(_FAILED if failed else 0)
 
 
 def _close(app: ClickHouseHttp, reader: Reader) -> None:

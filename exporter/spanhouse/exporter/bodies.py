@@ -66,7 +66,7 @@ class TimedBodies:
             if message["type"] == "http.response.start":
                 answered = True
                 if late:
-                    message = {**message, "headers": [*message["headers"], _CLOSE]}
+                    message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             await send(message)
 
         await self._app(scope, timed_receive, closing_send)

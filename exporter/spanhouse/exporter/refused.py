@@ -11,6 +11,9 @@ from typing import Final
 _MOST: Final = 20_000
 _TAIL_BYTES: Final = 4096
 """The ids of a request's last span are in it, mostly. Who is taken for another gets in earlier, nothing more."""
+_SLICES: Final = 32
+_SLICE_BYTES: Final = 64
+"""Ids of other spans are in these, where all requests of a client end in the same long text."""
 
 
 class RefusedLately:
@@ -42,4 +45,5 @@ class RefusedLately:
 
 
 def _key(body: bytes) -> int:
-    return hash((len(body), body[-_TAIL_BYTES:]))
+    spread = range(0, len(body), max(_SLICE_BYTES, len(body) // _SLICES))
+    return hash((len(body), body[-_TAIL_BYTES:], *(body[begin : begin + _SLICE_BYTES] for begin in spread)))

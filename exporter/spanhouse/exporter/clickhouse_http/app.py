@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -116,7 +116,7 @@ class ClickHouseHttp:
         if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
             of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
             return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
-        with self._place(asker), self._reader.arrive() as turn:
+        with self._place(asker), self._reader.arrive(asker) as turn:
             running = Running(turn)
             running.entry.asker = asker or ""
             return await self._work(scope, headers, body, running, receive=receive, send=send)
@@ -138,14 +138,15 @@ class ClickHouseHttp:
     async def _work(
         self, scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes, running: Running, *, receive: _Receive, send: _Send
     ) -> Response | None:
-        """Have a thread run the query, and end it when the client leaves."""
+        """Have a thread run the query, and end it when the client leaves or the server stops."""
         loop = asyncio.get_running_loop()
         exchange = Exchange(send, loop, with_body=scope["method"] != "HEAD")
         work = loop.run_in_executor(self._workers, self._run_logged, scope["query_string"], headers, body, running, exchange)
         left = asyncio.create_task(_left(receive))
         either: set[asyncio.Future[Any]] = {work, left}
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(asyncio.CancelledError):  # the server stops: the client is told what became of its query
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             while not work.done():
                 await self._end(running, work)
             return work.result()
@@ -158,7 +159,7 @@ class ClickHouseHttp:
         try:
             await asyncio.get_running_loop().run_in_executor(self._killer, self._reader.kill, running)
         except EngineError as error:
-            _log.warning("a query whose client has left could not be ended: %s", error)
+            _log.warning("a query for which nobody waits could not be ended: %s", error)
         await asyncio.wait({work}, timeout=_KILL_AGAIN_SECONDS)
 
     def _run_logged(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:

@@ -1,10 +1,11 @@
-"""Places for queries, given in the order in which the queries came."""
+"""Places for queries, given to all who ask in turns."""
 
 from __future__ import annotations
 
 import threading
 import time
 from bisect import insort
+from collections import Counter
 from itertools import count
 from typing import Final, Self
 
@@ -15,11 +16,13 @@ _LOOK_SECONDS: Final = 1.0
 class Places:
     """So many places, and a queue before them; for any number of threads.
 
-    Nobody passes whoever came earlier: neither one that comes when a place gets free, nor one that is content with fewer places.
+    Of those who wait, the one goes first whose asker has the fewest places, lest many queries of one asker keep the others out; among equals the
+    one that came first. Nobody passes whoever goes first: neither one that comes when a place gets free, nor one that is content with fewer places.
 
     The engine looks at a query's time between blocks only, and one call of a function on a large array can take an hour. Lest such queries keep
     everybody out, those that had their places for too long lose them while others wait, though they run on: as many at a time as there are
-    places, so that what they take is bounded, too.
+    places, so that what they take is bounded, too. As long as they run on they count as their asker's, which gets no more than the rest: one asker
+    alone can't have them all.
 
     Args:
         number: how many places there are.
@@ -36,10 +39,14 @@ class Places:
         self._lock = threading.Lock()
         self._arrivals = count()
 
-    def arrive(self) -> Turn:
-        """Come into the queue for one place. Does not wait, so that those who call this one after another keep that order."""
+    def arrive(self, asker: str | None = None) -> Turn:
+        """Come into the queue for one place. Does not wait, so that those who call this one after another keep that order.
+
+        Args:
+            asker: whose query it is; None where askers are not told apart.
+        """
         with self._lock:
-            turn = Turn(self, next(self._arrivals))
+            turn = Turn(self, next(self._arrivals), asker)
             self._line_up(turn, 1)
         return turn
 
@@ -86,13 +93,22 @@ class Places:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._queue and self._queue[0].wanted <= self._free:
-            first = self._queue.pop(0)
+        while (first := self._first()) is not None and first.wanted <= self._free:
+            self._queue.remove(first)
             first.places = first.wanted
             self._free -= first.places
             first.since = time.monotonic()
             self._holding.append(first)
             first.decided.set()
+
+    def _first(self) -> Turn | None:
+        """Who goes first of those in the queue."""
+        overdue = {turn.asker for turn in self._overdue if turn.asker is not None}
+        has = Counter[str | None]()
+        for turn in (*self._holding, *self._overdue):
+            has[turn.asker] += turn.wanted
+        may = (turn for turn in self._queue if turn.asker not in overdue or has[turn.asker] + turn.wanted <= self.number)
+        return min(may, key=lambda turn: has[turn.asker], default=None)
 
 
 class Turn:
@@ -100,14 +116,16 @@ class Turn:
 
     Attributes:
         arrival: the number of its arrival.
+        asker: whose query it is, if askers are told apart.
         wanted: how many places it waits for, or has.
         places: how many it has.
         since: monotonic time at which it got them.
         decided: set when it does not wait, or no longer.
     """
 
-    def __init__(self, among: Places, arrival: int) -> None:
+    def __init__(self, among: Places, arrival: int, asker: str | None) -> None:
         self.arrival = arrival
+        self.asker = asker
         self.wanted = 0
         self.places = 0
         self.since = 0.0

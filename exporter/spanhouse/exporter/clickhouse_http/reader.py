@@ -85,9 +85,9 @@ class Reader:
             while self._idle:
                 self._idle.pop().close()
 
-    def arrive(self) -> Turn:
-        """Come into the queue for a query, whose turn it is to be: those that come first are the first to run."""
-        return self._places.arrive()
+    def arrive(self, asker: str | None = None) -> Turn:
+        """Come into the queue for a query, as ``Places`` has it."""
+        return self._places.arrive(asker)
 
     def query(
         self,

@@ -64,7 +64,7 @@ class SpoolLog:
         limits: bounds of the whole spool and of a segment.
 
     Attributes:
-        full: why requests that come for the first time are refused; '' if there is room.
+        full: why requests are refused though they come again, which lasts until there is room for one as large; '' if they are taken.
 
     Raises:
         OSError: the folder can't be made, or another process owns it.
@@ -78,7 +78,8 @@ class SpoolLog:
         self._owner = own(self._directory, wait_seconds=_ENDING_SECONDS)
         self._segment: _OpenSegment | None = None
         self._sealed_at = 0.0
-        self.full = self._without_reserve = ""
+        self.full = self._without_reserve = self._with_reserve = ""
+        self._lacked = 0
         self._measured_at = 0.0
         self._measured = self._appended = 0
         self._seal_left()  # by a receive process that was killed
@@ -94,8 +95,10 @@ class SpoolLog:
         Raises:
             UnavailableError: there was none.
         """
-        refusal = self._without_reserve if again else self.full
+        refusal = self._without_reserve if again else self._with_reserve
         if refusal := refusal or self._spool_refusal(self._measured + self._appended + size, 0 if again else _RESERVE):
+            if again:
+                self._lack(size)
             raise UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)
 
     def append(self, requests: Sequence[CheckedRequest]) -> Sequence[ExportError | None]:
@@ -107,7 +110,9 @@ class SpoolLog:
         try:
             with self._lock:
                 self._look()
-                if refusal := self._refusal(sum(len(request.body) for request in requests)):
+                size = sum(len(request.body) for request in requests)
+                if refusal := self._refusal(size):
+                    self._lack(size)
                     return [UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)] * len(requests)
                 self._append(requests)
         except OSError as error:
@@ -193,10 +198,17 @@ class SpoolLog:
     def _look(self) -> None:
         """See whether there is room."""
         self._without_reserve = self._refusal(0)
-        full = self._without_reserve or self._refusal(0, reserve=_RESERVE)
-        if full != self.full:
-            _log.warning("requests are refused: %s", full) if full else _log.warning("requests are taken again: the spool has room")
-        self.full = full
+        self.full = self._without_reserve or self._refusal(self._lacked)
+        if not self.full:
+            self._lacked = 0
+        refusal = self._without_reserve or self._refusal(0, reserve=_RESERVE)
+        if refusal != self._with_reserve:
+            _log.warning("requests are refused: %s", refusal) if refusal else _log.warning("requests are taken again: the spool has room")
+        self._with_reserve = refusal
+
+    def _lack(self, size: int) -> None:
+        """Remember that there was no room for so many bytes. What is larger than the reserve says nothing about that."""
+        self._lacked = min(size, self._limits.spool_bytes // _RESERVE)
 
     def _refusal(self, size: int, reserve: int = 0) -> str:
         """Why so many bytes can't be taken, '' if they can; with a reserve one part in so many of the room is left."""

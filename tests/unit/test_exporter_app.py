@@ -1,0 +1,67 @@
+"""How the process ends when a query does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spanhouse.exporter import app
+from spanhouse.exporter.config import ServeConfig
+from spanhouse.exporter.tokens import TokenFile
+from spanhouse.schema.store import parse_store
+
+
+class EndedError(Exception):
+    """The process has ended, with this code."""
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A query runs that nothing ends, and the process's end is an EndedError."""
+    ends = threading.Event()
+
+    def end(code: int) -> None:
+        raise EndedError(code)
+
+    monkeypatch.setattr(app, "Reader", lambda *_, **__: None)
+    monkeypatch.setattr(app, "_close", lambda *_: ends.wait())
+    monkeypatch.setattr(app, "_LAST_SECONDS", 0.0)
+    monkeypatch.setattr(app, "ClickHouseHttp", lambda *_, **__: None)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    yield
+    ends.set()
+
+
+def ended(tmp_path: Path, error: BaseException | None) -> EndedError:
+    """Serve until the error comes, and end."""
+
+    async def serve() -> None:
+        with ThreadPoolExecutor(1) as engine:
+            async with app._clickhouse_http(ServeConfig(store=parse_store(f"chdb://{tmp_path}/store")), TokenFile(None), engine):
+                if error is not None:
+                    raise error
+
+    with pytest.raises(EndedError) as caught:
+        asyncio.run(serve())
+    return caught.value
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("error", [None, asyncio.CancelledError()], ids=["nothing", "cancelled"])
+def test_a_stop_ends_well_though_a_query_does_not_end(error: BaseException | None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ended(tmp_path, error).args == (0,)
+    assert caplog.messages == ["a query does not end: stopped without waiting for it"]
+
+
+@pytest.mark.usefixtures("endless")
+def test_an_error_is_told_of_though_a_query_does_not_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ended(tmp_path, OSError("the disk is gone")).args == (3,)
+    assert "OSError: the disk is gone" in caplog.text
