@@ -52,7 +52,7 @@ STATEMENTS = {
         Search(predicate=read_filter("(metadata.a = 'x' AND metadata.app_version = '1') OR name = 'y'")), limit=142
     ),
     "oldest_of_the_newest_rows": compile_oldest(Search(predicate=read_filter("metadata.a = 'x'"), since_ns=5), limit=8016),
-    "rows_of_some_traces": compile_rows(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
+    "rows_of_a_trace": compile_rows("0a"),
     "some_traces_merged": compile_merged(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
     "which_have_several_rows": compile_several(
         Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), ["0a", "0b"], limit=600

@@ -107,7 +107,7 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     for statement in (
         compile_newest(search, limit=limit),
         compile_oldest(search, limit=limit),
-        compile_rows(search, ["0a"]),
+        compile_rows(value),
         compile_merged(search, ["0a"]),
         compile_several(search, ["0a"], limit=limit),
     ):

@@ -74,7 +74,9 @@ def compile_newest(search: Search, *, limit: int) -> Statement:
     rows = _newest(search, parameters, limit)
     # What was asked of some span goes for the trace, whatever its rows say.
     others = All(tuple(clause for clause in search.clauses if not isinstance(clause, SomeSpan)))
-    return _judging(replace(search, predicate=others), parameters, rows)
+    keys = _keys(search, parameters)
+    matches = " AND ".join(_judged(replace(search, predicate=others), parameters, keys)) or "1"
+    return Statement("\n".join([f"SELECT {', '.join([*_columns(keys), matches])} AS Matches", *rows]), parameters.bound())
 
 
 def compile_oldest(search: Search, *, limit: int) -> Statement:
@@ -92,16 +94,16 @@ def _newest(search: Search, parameters: Parameters, limit: int) -> list[str]:
     return ["FROM trace_rows", *where, "ORDER BY Timestamp DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
 
 
-def compile_rows(search: Search, trace_ids: Sequence[str]) -> Statement:
-    """The same columns of all rows of some traces, given as bare ids.
+def compile_rows(trace_id: str) -> Statement:
+    """The statement that reads all rows of a trace, given as bare id, as the trace that each is if no other tells of it: the columns ``COLUMNS``.
 
     Then follow whether the trace was edited, and between which times the spans start that the row counts, in Unix nanoseconds.
     """
     parameters = Parameters()
-    named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
-    edited = f"TraceId IN (SELECT TraceId FROM trace_tags WHERE {named}) AS Edited"  # noqa: S608  our own words
+    named = f"WHERE TraceId = {parameters.text(trace_id)}"
+    edited = f"TraceId IN (SELECT TraceId FROM trace_tags {named}) AS Edited"  # noqa: S608  our own words
     times = (f"toUnixTimestamp64Nano({time}) AS {time}Ns" for time in ("First", "Last"))
-    return _judging(search, parameters, ["FROM trace_rows", f"WHERE {named}"], edited, *times)
+    return Statement("\n".join([f"SELECT {', '.join([*COLUMNS, edited, *times])}", "FROM trace_rows", named]), parameters.bound())
 
 
 def compile_merged(search: Search, trace_ids: Sequence[str]) -> Statement:
@@ -111,12 +113,6 @@ def compile_merged(search: Search, trace_ids: Sequence[str]) -> Statement:
     named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
     lines = [f"SELECT {', '.join(_columns(keys))}", "FROM traces_merged", *_where([named, *_judged(search, parameters, keys)])]
     return Statement("\n".join(lines), parameters.bound())
-
-
-def _judging(search: Search, parameters: Parameters, rows: Sequence[str], *more: str) -> Statement:
-    keys = _keys(search, parameters)
-    matches = f"{' AND '.join(_judged(search, parameters, keys)) or '1'} AS Matches"
-    return Statement("\n".join([f"SELECT {', '.join([*_columns(keys), matches, *more])}", *rows]), parameters.bound())
 
 
 def _keys(search: Search, parameters: Parameters) -> list[str]:

@@ -135,13 +135,14 @@ def _several(connection: Runs, search: Search, trace_ids: Collection[str]) -> Co
 
 def read_trace(connection: Connection, trace_id: str) -> Trace | None:
     """The trace with this bare id, with its spans; None if there is none."""
-    found = connection.run(compile_rows(Search(), [trace_id]))
-    several = {trace_id} if len(found) > 1 or any(edited for *_, edited, _, _ in found) else ()
-    for row in _settled(connection, Search(), [row[:-3] for row in found], several):
-        times_ns = min(first_ns for *_, first_ns, _ in found), max(last_ns for *_, last_ns in found)
-        spans = read_spans(connection.run(compile_spans([trace_id], times_ns)))
-        return Trace(read_info(row), TraceData(spans.get(trace_id, ())))
-    return None
+    rows = connection.run(compile_rows(trace_id))
+    several = len(rows) > 1 or any(edited for *_, edited, _, _ in rows)
+    row = next(iter(connection.run(compile_merged(Search(), [trace_id])) if several else rows), None)
+    if row is None:
+        return None
+    times_ns = min(first_ns for *_, first_ns, _ in rows), max(last_ns for *_, last_ns in rows)
+    spans = read_spans(connection.run(compile_spans([trace_id], times_ns)))
+    return Trace(read_info(row), TraceData(spans.get(trace_id, ())))
 
 
 def _settled(connection: Runs, search: Search, rows: Iterable[Row], several: Collection[str]) -> Sequence[Row]:
