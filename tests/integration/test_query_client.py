@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,10 @@ def test_a_client_that_was_told_nothing_says_what_to_start(tmp_path: Path, monke
     ended.wait()
     gone = Serving(pid=ended.pid, store="chdb:///x", grpc="off", http="off", clickhouse_http="127.0.0.1:1", console="off")
     gone.write(tmp_path / FILE_NAME)
+    with pytest.raises(StoreError, match="start `spanhouse serve`"):
+        TraceClient()
+    # Nor does one whose number another process has by now.
+    replace(gone, pid=os.getpid()).write(tmp_path / FILE_NAME)
     with pytest.raises(StoreError, match="start `spanhouse serve`"):
         TraceClient()
 

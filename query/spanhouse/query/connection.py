@@ -266,7 +266,7 @@ def connect(dsn: str | None, limits: Limits = Limits()) -> Connection:  # noqa: 
     if dsn is not None:
         return Connection(parse_store(dsn), limits)
     serving = read_serving(in_data_dir())
-    if serving is not None and serving.alive():
+    if serving is not None and serving.alive() and not serving.refuses():
         return Connection(_served(serving), limits)
     store = default_store()
     if store.directory is None or not store.directory.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 from spanhouse.schema.store import StoreError, data_dir, parse_store
 
 FILE_NAME: Final = "serve.json"
+_CONNECT_SECONDS: Final = 5.0
 _PID: Final = re.compile(r"PID: (\d+)")
 
 
@@ -41,8 +43,19 @@ class Serving:
         return f"{self.clickhouse_scheme}://{self.clickhouse_http}"
 
     def alive(self) -> bool:
-        """Whether the process still exists. That it listens is for the caller to find out, by connecting."""
+        """Whether a process with that id exists: after a kill and a while it may be another one, see ``refuses``."""
         return _runs(self.pid)
+
+    def refuses(self) -> bool:
+        """Whether nobody listens any more where queries were answered, as after a kill."""
+        host, _, port = self.clickhouse_http.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+        except ConnectionRefusedError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
 
     def write(self, path: Path) -> None:
         """Write the file, readable by its owner only, in one step."""
