@@ -1,27 +1,29 @@
-"""The table files and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
+"""The tables of a store and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
 
-Files are numbered, forward only, and hold statements that end in ``;`` at the end of a line. Each is recorded in the ledger
-``spanhouse_migrations`` with its checksum: ``started`` before its first statement, ``done`` after its last. They are written for one
-server; ``cluster`` makes of them what a cluster needs.
+``sql/`` states the present, one object a file, in the order in which they are made; ``sql/migrations/`` holds the numbered forward steps from
+release 0.1.0 on. A new store gets the present, an older one the steps that it lacks; both are the same tables. Statements end in ``;`` at the
+end of a line and can be repeated. The ledger ``spanhouse_migrations`` has a row for the baseline (number 0) and for each step, with its checksum:
+``started`` before its first statement, ``done`` after its last. Files are written for one server; ``cluster`` makes of them what a cluster needs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Final
 
 from spanhouse.schema import lock
-from spanhouse.schema.cluster import of_local_tables, on_cluster, on_every_server
+from spanhouse.schema.cluster import on_cluster, on_every_server
 from spanhouse.schema.execute import Execute, MigrationError, number
 from spanhouse.schema.substitutions import substitute
 
-_FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
-_CONDITION: Final = re.compile(r"^-- only if: (?P<query>SELECT .*)$", re.MULTILINE)
+_OBJECT_FILE: Final = re.compile(r"(\d{2})_([a-z0-9_]+)\.sql\Z")
+_STEP_FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 _CREATE_LEDGER: Final = """CREATE TABLE IF NOT EXISTS spanhouse_migrations
@@ -45,7 +47,7 @@ _WRITE_LEDGER: Final = "INSERT INTO spanhouse_migrations (id, name, sha256, stat
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file: its id, its name and its statements, substitutions filled in."""
+    """The baseline, or one forward step: its number, its name and its statements, substitutions filled in."""
 
     id: int
     name: str
@@ -58,7 +60,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A migration as the store's ledger has it. ``done`` is False for one that was begun and not finished."""
+    """An entry of the store's ledger. ``done`` is False for one that was begun and not finished."""
 
     id: int
     name: str
@@ -66,25 +68,50 @@ class Applied:
     done: bool
 
 
-@cache
-def load() -> tuple[Migration, ...]:
-    """All migrations of this version, in order.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one version: the present as a whole, and the steps that led to it."""
 
-    Raises:
-        ValueError: a file is misnamed, or the numbers have a gap or a duplicate (a mistake in the package, not of the user).
-    """
+    baseline: Migration
+    steps: tuple[Migration, ...]
+
+    @classmethod
+    def read(cls, directory: Traversable) -> Tables:
+        """Read ``NN_object.sql`` and ``migrations/NNNN_step.sql`` below a directory.
+
+        Raises:
+            ValueError: a file is misnamed, or the numbers have a gap or a duplicate (a mistake in the package, not of the user).
+        """
+        objects = _files(directory, _OBJECT_FILE)
+        text = "\n".join(content for _, _, content in objects)
+        baseline = Migration(0, "baseline", _hash(text), tuple(statement for _, _, content in objects for statement in _statements(content)))
+        steps = _files(directory / "migrations", _STEP_FILE) if (directory / "migrations").is_dir() else []
+        return cls(baseline, tuple(Migration(place, name, _hash(content), _statements(content)) for place, name, content in steps))
+
+
+@cache
+def load() -> Tables:
+    """Return the tables of this version."""
+    return Tables.read(resources.files(__package__) / "sql")
+
+
+def _files(directory: Traversable, form: re.Pattern[str]) -> list[tuple[int, str, str]]:
+    """Read the SQL files of a directory in their order: number, name and content of each."""
     found = []
-    for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda entry: entry.name):
+    for file in sorted(directory.iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".sql"):
             continue
-        named = _FILE_NAME.match(file.name)
+        named = form.match(file.name)
         if named is None:
-            raise ValueError(f"migration {file.name!r} is not named NNNN_name.sql")
-        text = file.read_text(encoding="utf-8")
-        found.append(Migration(int(named[1]), named[2], hashlib.sha256(text.encode()).hexdigest(), _statements(text)))
-    if [migration.id for migration in found] != list(range(1, len(found) + 1)):
-        raise ValueError(f"migrations are not numbered 1, 2, 3, ...: {', '.join(map(str, found))}")
-    return tuple(found)
+            raise ValueError(f"{file.name!r} is not named by a number and a name, as {form.pattern}")
+        found.append((int(named[1]), named[2], file.read_text(encoding="utf-8")))
+    if [place for place, _, _ in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"files are not numbered 1, 2, 3, ...: {', '.join(name for _, name, _ in found)}")
+    return found
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _statements(text: str) -> tuple[str, ...]:
@@ -93,39 +120,57 @@ def _statements(text: str) -> tuple[str, ...]:
 
 
 @cache
+def statement(name: str) -> str:
+    """Return the text of ``sql/statements/NAME.sql``, substitutions filled in."""
+    return substitute((resources.files(__package__) / "sql" / "statements" / f"{name}.sql").read_text(encoding="utf-8")).strip()
+
+
+@cache
 def otlp_proto() -> str:
-    """The protobuf schema, as text, with which the engine reads OTLP requests (message ``Request``)."""
+    """Return the protobuf schema, as text, with which the engine reads OTLP requests (message ``Request``)."""
     return (resources.files(__package__) / "sql" / "otlp.proto").read_text(encoding="utf-8")
 
 
 def read_ledger(execute: Execute) -> tuple[Applied, ...]:
-    """What the store says was applied, in order; empty for a new store."""
+    """Return what the store says was applied, in order; empty for a new store."""
     if not number(execute(_LEDGER_EXISTS)[0][0]):
         return ()
     return tuple(Applied(number(row[0]), str(row[1]), str(row[2]), bool(row[3])) for row in execute(_READ_LEDGER))
 
 
-def plan(execute: Execute) -> tuple[Migration, ...]:
-    """The migrations that the store still needs, in order; empty if it is up to date. Changes nothing.
+def plan(execute: Execute, tables: Tables | None = None) -> tuple[Migration, ...]:
+    """Return what the store still needs, in order; empty if it is up to date. Changes nothing.
+
+    Args:
+        execute: runs a statement on the store.
+        tables: those of the version; None for this one's.
 
     Raises:
-        MigrationError: the store is newer than this version, was changed by another one, or holds a half-applied migration.
+        MigrationError: the store is newer than this version, was made by a pre-release or changed by another version, or holds a half-applied
+            migration.
     """
-    known = load()
+    tables = tables or load()
     applied = read_ledger(execute)
-    for row, migration in zip(applied, known, strict=False):
-        if row.id != migration.id or row.sha256 != migration.sha256:
+    if not applied:
+        return (tables.baseline,)
+    if applied[0].id != 0:
+        raise MigrationError(
+            "the store was made by a pre-release: carry its spans over into a new one by `spanhouse store push`, from this one into an empty one"
+        )
+    begun = next((row for row in applied if not row.done), None)
+    if begun is not None:
+        raise MigrationError(
+            f"migration {begun.id:04}_{begun.name} was begun and not finished: when no other migrate runs, `spanhouse migrate --resume` applies it again"
+        )
+    for row, step in zip(applied[1:], tables.steps, strict=False):
+        if row.id != step.id or row.sha256 != step.sha256:
             raise MigrationError(
-                f"migration {row.id:04}_{row.name} was applied with another text than this version's {migration}: use the version that made it"
+                f"migration {row.id:04}_{row.name} was applied with another text than this version's {step}: use the version that made it"
             )
-        if not row.done:
-            raise MigrationError(
-                f"migration {migration} was begun and not finished: when no other migrate runs, `spanhouse migrate --resume` applies it again"
-            )
-    if len(applied) > len(known):
+    if len(applied) - 1 > len(tables.steps):
         newest = applied[-1]
         raise MigrationError(f"the store is at {newest.id:04}_{newest.name}, newer than this version of spanhouse: upgrade spanhouse")
-    return known[len(applied) :]
+    return tables.steps[len(applied) - 1 :]
 
 
 def apply(
@@ -135,6 +180,7 @@ def apply(
     cluster: str | None = None,
     wait_seconds: float = 60.0,
     report: Callable[[Migration | str], None] = lambda _: None,
+    tables: Tables | None = None,
 ) -> tuple[Migration, ...]:
     """Apply what the store still needs and return it. Every statement can be repeated, so a half-applied migration can be resumed.
 
@@ -146,25 +192,35 @@ def apply(
         cluster: make the tables on all servers of this cluster; None for one server.
         wait_seconds: how long to wait for another apply.
         report: called with each migration before it is applied, and with a line of text when another apply is waited for.
+        tables: those to make; None for this version's.
 
     Raises:
         MigrationError: as ``plan``; or another apply does not end, or the store's tables are of the other kind, of a cluster or of one server.
     """
+    tables = tables or load()
     execute(_CREATE_LEDGER if cluster is None else on_every_server(_CREATE_LEDGER, cluster))
     _check_kind(execute, cluster)
-    if [(row.id, row.sha256, row.done) for row in read_ledger(execute)] == [(migration.id, migration.sha256, True) for migration in load()]:
+    if _is_current(read_ledger(execute), tables):
         return ()
     where = "" if cluster is None else f"ON CLUSTER '{cluster}'"
     with lock.held(execute, take_over=resume, wait_seconds=wait_seconds, where=where, report=report):
         _check_new(execute)
-        pending = _resumable(execute) if resume else plan(execute)
+        pending = _begun(execute, tables) if resume else None
+        pending = plan(execute, tables) if pending is None else pending
         for migration in pending:
             report(migration)
             _record(execute, migration, "started")
             for statement in migration.statements:
-                _run(execute, statement, cluster)
-            _record(execute, migration, "done")
+                for each in (statement,) if cluster is None else on_cluster(statement, cluster):
+                    execute(each)
+            # The present has all steps in it.
+            for one in (*tables.steps, migration) if migration.id == 0 else (migration,):
+                _record(execute, one, "done")
     return pending
+
+
+def _is_current(applied: Sequence[Applied], tables: Tables) -> bool:
+    return bool(applied) and all(row.done for row in applied) and [row.sha256 for row in applied[1:]] == [step.sha256 for step in tables.steps]
 
 
 def _check_kind(execute: Execute, cluster: str | None) -> None:
@@ -184,23 +240,18 @@ def _check_new(execute: Execute) -> None:
         )
 
 
-def _run(execute: Execute, statement: str, cluster: str | None) -> None:
-    """Run a statement, unless its comment ``-- only if: SELECT ...`` holds a query that gives nothing or 0."""
-    condition = _CONDITION.search(statement)
-    query = None if condition is None else condition["query"] if cluster is None else of_local_tables(condition["query"])
-    if query is None or any(number(row[0]) for row in execute(query)):
-        for each in (statement,) if cluster is None else on_cluster(statement, cluster):
-            execute(each)
-
-
-def _resumable(execute: Execute) -> tuple[Migration, ...]:
+def _begun(execute: Execute, tables: Tables) -> tuple[Migration, ...] | None:
+    """Return the half-applied migration and those after it; None if there is none."""
     applied = read_ledger(execute)
-    if applied and not applied[-1].done and applied[-1].id <= len(load()):
-        begun = load()[applied[-1].id - 1]
-        if begun.sha256 != applied[-1].sha256:
-            raise MigrationError(f"migration {begun} was begun with another text: resume it with the version that began it")
-        return load()[begun.id - 1 :]
-    return plan(execute)
+    begun = next((row for row in applied if not row.done), None)
+    if begun is None or begun.id > len(tables.steps):
+        return None
+    if begun.id == 0 and applied[0].id == 0:
+        return (tables.baseline,)
+    step = tables.steps[begun.id - 1]
+    if step.sha256 != begun.sha256:
+        raise MigrationError(f"migration {step} was begun with another text: resume it with the version that began it")
+    return tables.steps[begun.id - 1 :]
 
 
 def _record(execute: Execute, migration: Migration, state: str) -> None:

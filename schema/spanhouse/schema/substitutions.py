@@ -1,17 +1,16 @@
-"""The closed list of substitutions in migration files, rendered from the vocabulary.
+"""The closed list of substitutions in SQL files, rendered from the vocabulary.
 
-A file may hold the names in ``SUBSTITUTIONS`` in braces and nothing else; the runner refuses any other name.
+A file may hold the names in ``SUBSTITUTIONS`` in braces, some with an argument in parentheses, and nothing else; the runner refuses any other.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from spanhouse.schema import vocabulary
-from spanhouse.schema.hot_keys import FEW_VALUES, HOT_COLUMNS, own_bit
 
 _SCALARS: Final = "kind UInt8, string_value String, bool_value Bool, int_value Int64, double_value Float64"
 _ELEMENT: Final = f"Tuple({_SCALARS}, bytes_value String)"
@@ -22,71 +21,45 @@ def _literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _first_of(names: tuple[str, ...]) -> str:
-    """SQL that gives the first value of map ``own`` that is not '', in the order of ``names``."""
-    *rest, last = (f"own[{_literal(name)}]" for name in names)
+def _literals(names: Iterable[str]) -> str:
+    return ", ".join(map(_literal, names))
+
+
+def _first_of(attributes: str, names: tuple[str, ...]) -> str:
+    """Render SQL that gives the first value of a map that is not '', in the order of ``names``."""
+    *rest, last = (f"{attributes}[{_literal(name)}]" for name in names)
     return "".join(f"if({value} != '', {value}, " for value in rest) + last + ")" * len(rest)
 
 
-def _process_metadata() -> str:
-    """SQL over a row of otel_traces: its resource attributes, what its span says of the process, and each alias under its MLflow key."""
-    names = ", ".join(_literal(name) for name in vocabulary.process_key_names())
-    aliases = ", ".join(f"{_literal(key.mlflow)}, {_first_of(key.aliases)}" for key in vocabulary.PROCESS_KEYS if key.aliases)
-    own = (
-        "mapUpdate(CAST(ResourceAttributes, 'Map(String, String)'), "
-        f"mapFilter((k, v) -> k IN ({names}), CAST(SpanAttributes, 'Map(String, String)')))"
-    )
-    return f"arrayMap(own -> mapUpdate(mapFilter((k, v) -> v != '', map({aliases})), own), [{own}])[1]"
+def _effective(process: str) -> str:
+    """Render SQL over a map of process metadata: the map, and each alias under its MLflow key. A detected environment yields to a named one."""
+    keys = [key for key in vocabulary.PROCESS_KEYS if key.aliases]
+    names = ", ".join(f"[{_literals((key.mlflow, *key.aliases))}]" for key in keys)
+    named = f"arrayFirst(v -> v NOT IN ({_literals(('', *vocabulary.DETECTED_SOURCE_TYPES))}), arrayMap(name -> {process}[name], names))"
+    values = f"mapFromArrays([{_literals(key.mlflow for key in keys)}], arrayMap(names -> {named}, [{names}]))"
+    return f"mapUpdate({process}, mapFilter((k, v) -> v != '', {values}))"
 
 
-def _carrier_metadata() -> str:
-    """The same over a span that was gathered with its maps, as ``carrier``."""
-    gathered = {
-        "CAST(ResourceAttributes, 'Map(String, String)')": "carrier.resource",
-        "CAST(SpanAttributes, 'Map(String, String)')": "carrier.attributes",
-    }
-    sql = _process_metadata()
-    for row, carrier in gathered.items():
-        sql = sql.replace(row, carrier)
-    return sql
-
-
-def _hot_columns() -> str:
-    """Definitions of the columns for hot keys, and of ``Own``."""
-    lines = []
-    for key, column in HOT_COLUMNS.items():
-        name = _literal(key)
-        column_type, codec = ("LowCardinality(String)", "LZ4") if key in FEW_VALUES else ("String", "ZSTD(1)")
-        value = f"if(mapContains(TraceMetadata, {name}), TraceMetadata, ProcessMetadata)[{name}]"
-        lines.append(f"    {column} {column_type} MATERIALIZED {value} CODEC({codec}),")
-    bits = " + ".join(f"{1 << own_bit(key)} * mapContains(TraceMetadata, {_literal(key)})" for key in HOT_COLUMNS)
-    return "\n".join([*lines, f"    Own UInt8 MATERIALIZED {bits} CODEC(LZ4),"])
-
-
-def _hot_columns_of_metadata() -> str:
-    """Commands of an ALTER by which the columns for hot keys, and ``Own``, follow from ``Metadata`` and ``TraceKeys``."""
-    columns = [f"{column} MATERIALIZED Metadata[{_literal(key)}]" for key, column in HOT_COLUMNS.items()]
-    bits = " + ".join(f"{1 << own_bit(key)} * has(TraceKeys, {_literal(key)})" for key in HOT_COLUMNS)
-    return ",\n".join(f"    MODIFY COLUMN {column}" for column in (*columns, f"Own MATERIALIZED {bits}"))
-
-
-SUBSTITUTIONS: Final[Mapping[str, str]] = MappingProxyType(
+SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
     {
-        "attribute_map": f"Map(String, {_ANY_VALUE})",
-        "process_metadata": _process_metadata(),
-        "carrier_metadata": _carrier_metadata(),
-        "hot_columns": _hot_columns(),
-        "hot_columns_of_metadata": _hot_columns_of_metadata(),
+        "attribute_map": lambda _: f"Map(String, {_ANY_VALUE})",
+        "process_keys": lambda _: _literals(vocabulary.process_key_names()),
+        "session": lambda attributes: _first_of(attributes, vocabulary.SESSION_ATTRIBUTES),
+        "user": lambda attributes: _first_of(attributes, vocabulary.USER_ATTRIBUTES),
+        "effective": _effective,
     }
 )
+"""Name -> what renders it of the argument, '' for a name without one."""
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
+_PARTS: Final = "parts"
+"""The one name that stays: a statement's source, which whoever runs it fills in."""
 
 
 def substitute(sql: str) -> str:
-    """Fill in the placeholders of a migration's text.
+    """Fill in the placeholders of a file's text.
 
     Raises:
         KeyError: it names a substitution that is not in the list.
     """
-    return _PLACEHOLDER.sub(lambda found: SUBSTITUTIONS[found.group(1)], sql)
+    return _PLACEHOLDER.sub(lambda found: found[0] if found[1] == _PARTS else SUBSTITUTIONS[found[1]](found[2] or ""), sql)

@@ -40,6 +40,8 @@ SOURCE_NAME: Final = ProcessKey("mlflow.source.name")
 """Entry point. Written by the processor; absent when unknown."""
 SOURCE_TYPE: Final = ProcessKey("mlflow.source.type", read=("deployment.environment.name", "deployment.environment"))
 """LOCAL, NOTEBOOK, JOB or what the user set, such as ``production``. An environment stands in for it."""
+DETECTED_SOURCE_TYPES: Final = ("LOCAL", "NOTEBOOK", "JOB")
+"""Values of ``SOURCE_TYPE`` that are only detected: an environment that somebody named beats them."""
 GIT_COMMIT: Final = ProcessKey("mlflow.source.git.commit", otel="vcs.ref.head.revision", read=("vcs.repository.ref.revision",))
 """Full SHA of HEAD."""
 GIT_BRANCH: Final = ProcessKey("mlflow.source.git.branch", otel="vcs.ref.head.name", read=("vcs.repository.ref.name",))

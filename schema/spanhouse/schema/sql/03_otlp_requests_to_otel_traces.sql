@@ -1,10 +1,9 @@
--- The view of 0007, with the same values for less CPU. An ARRAY JOIN copies all that it takes apart, spans with all their attributes, so the
--- scopes of a resource are no longer joined; and a resource's map gets its stored type before it is repeated for each span. A branch of
--- multiIf filters all that it reads, what is read in branches inside of it too: so these stand side by side, and an array of texts, which
--- most arrays are, has one that reads nothing but its texts.
--- Values as the Collector prints them: pcommon Value.AsString, numbers in JSON's shortest form, arrays as compact JSON.
+-- Decodes OTLP. Values as the Collector prints them: pcommon Value.AsString, numbers in JSON's shortest form, arrays as compact JSON.
 -- Oneof numbers: 1 string, 2 bool, 3 int, 4 double, 5 array, 6 map, 7 bytes; 0 is "no value" and gives ''.
-ALTER TABLE otlp_requests_to_otel_traces MODIFY QUERY
+-- An ARRAY JOIN copies all that it takes apart, so the scopes of a resource are not joined, and a resource's map gets its stored type before it
+-- is repeated for each span. A branch of multiIf filters all that it reads, also what is read in branches inside of it: so branches stand side
+-- by side, and an array of texts, which most arrays are, has one that reads nothing but its texts.
+CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_requests_to_otel_traces TO otel_traces AS
 WITH
     -- 2262-04-11T23:47:16 is the last second that DateTime64(9) holds; a later time is clamped, never wrapped.
     nanos -> fromUnixTimestamp64Nano(toInt64(least(nanos, 9223372036854775807))) AS to_time,

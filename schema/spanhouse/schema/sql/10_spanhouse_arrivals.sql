@@ -1,0 +1,13 @@
+-- Arrivals that are settled: the watermark, as a set. So no clock and no order of arrival decides which parts are still to be settled. An arrival
+-- that is forgotten is settled again, which changes nothing.
+CREATE TABLE IF NOT EXISTS spanhouse_arrivals
+(
+    Arrival UInt64 COMMENT 'Of spanhouse_trace_parts' CODEC(NONE),
+    Settled DateTime DEFAULT now() COMMENT 'When it was settled'
+)
+ENGINE = MergeTree
+PARTITION BY toDate(Settled)
+ORDER BY Arrival
+TTL Settled + INTERVAL 3 DAY
+SETTINGS ttl_only_drop_parts = 1
+COMMENT 'Internal: arrivals of parts that are settled';

@@ -1,0 +1,14 @@
+-- Models as applications name them, see set_active_model. Commits are those of the processes that the model was active in.
+CREATE TABLE IF NOT EXISTS spanhouse_models
+(
+    ModelId String CODEC(ZSTD(1)),
+    Name SimpleAggregateFunction(max, String) CODEC(ZSTD(1)),
+    Params SimpleAggregateFunction(max, Map(String, String)) CODEC(ZSTD(1)),
+    FirstSeen SimpleAggregateFunction(min, DateTime64(9)),
+    LastSeen SimpleAggregateFunction(max, DateTime64(9)),
+    FirstCommit SimpleAggregateFunction(min, Tuple(at DateTime64(9), commit String)),
+    LastCommit SimpleAggregateFunction(max, Tuple(at DateTime64(9), commit String))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY ModelId
+SETTINGS non_replicated_deduplication_window = 1000;

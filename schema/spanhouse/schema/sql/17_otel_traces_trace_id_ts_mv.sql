@@ -1,0 +1,7 @@
+-- Stands in the place of the view that the Collector's exporter makes where it does not find one.
+CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv AS
+SELECT
+    times.TraceId AS TraceId,
+    times.Start AS Start,
+    times.End AS End
+FROM otel_traces_trace_id_ts AS times;

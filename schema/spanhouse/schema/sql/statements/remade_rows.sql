@@ -1,0 +1,35 @@
+-- The rows of some traces, merged from parts that were made of all their spans: with edits of tags, and tombstones for every other place where a row
+-- of the trace lives. A trace without root stands at its start if it is {quiet} or stood at a start before.
+INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
+WITH
+    (Rank = 0 OR {quiet:UInt8} OR arrayExists(place -> toUnixTimestamp64Nano(place.1) > 0, live.Places)) AS placed,
+    if(placed, Timestamp, toDateTime64(0, 9, 'UTC')) AS target,
+    -- Edits come with the latest first: of each key the first one counts.
+    arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
+SELECT
+    place.1,
+    if(place.3, place.2 + 1, {version} + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16)),
+    place.3,
+    {columns}
+FROM
+(
+    {settled}
+) AS made
+LEFT JOIN
+(
+    SELECT row.TraceId AS TraceId, groupArray((row.Sorted, row.Version)) AS Places
+    FROM spanhouse_trace_rows AS row FINAL
+    WHERE row.TraceId IN {trace_ids:Array(String)}
+    GROUP BY row.TraceId
+) AS live USING TraceId
+LEFT JOIN
+(
+    SELECT edit.TraceId AS TraceId, arrayReverseSort(groupArray((toUnixTimestamp64Nano(edit.EditedAt), edit.Key, edit.Value, edit.Deleted))) AS Edits
+    FROM trace_tags AS edit
+    WHERE edit.TraceId IN {trace_ids:Array(String)}
+    GROUP BY edit.TraceId
+) AS edits USING TraceId
+ARRAY JOIN arrayConcat(
+    arrayMap(one -> (one.1, one.2, 1), arrayFilter(one -> one.1 != target, live.Places)),
+    [(target, toUInt128(0), 0)]) AS place
+SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

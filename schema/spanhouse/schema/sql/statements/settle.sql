@@ -1,0 +1,14 @@
+-- The rows of traces that some arrivals touched, merged from all their parts at hand. Where a root comes to a trace that had parts before, the
+-- tombstone of the row without root goes first: so no reader sees both.
+INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
+SELECT
+    place.1,
+    {version},
+    place.2,
+    {columns}
+FROM
+(
+    {settled}
+)
+ARRAY JOIN if(Rank > 0, [(toDateTime64(0, 9, 'UTC'), 0)], if(Several, [(toDateTime64(0, 9, 'UTC'), 1), (Timestamp, 0)], [(Timestamp, 0)])) AS place
+SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

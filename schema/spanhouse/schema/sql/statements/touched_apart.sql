@@ -1,0 +1,64 @@
+-- Traces among some arrivals that the parts at hand do not tell all of: they are made anew from their spans. One row each, with the reason.
+WITH
+    Arrival IN {arrivals:Array(UInt64)} AS new,
+    greatest(maxIf(Received, Whole), min(Received)) AS covered
+SELECT
+    TraceId,
+    multiIf(
+        edited.Edits > 0, 'edited',
+        seen.Rows = 0 AND trace.Spans <= {most_spans:UInt64} AND trace.Covered >= now64(3) - toIntervalSecond({covered_seconds:UInt32}), '',
+        trace.Spans > {most_spans:UInt64}, 'large',
+        trace.Covered < now64(3) - toIntervalSecond({covered_seconds:UInt32}), 'long',
+        seen.Partial, 'expired',
+        trace.Older = 0, 'late',
+        seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
+        '') AS Reason
+FROM
+(
+    SELECT
+        TraceId,
+        countIf(NOT new) AS Older,
+        sum(length(`Spans.id`)) AS Spans,
+        covered AS Covered,
+        minIf(toUnixTimestamp64Nano(Start), Rank = 0) AS RootAt
+    FROM spanhouse_trace_parts
+    WHERE Received >= {since:DateTime64(3)} AND Key IN (SELECT part.Key FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
+    GROUP BY TraceId
+) AS trace
+LEFT JOIN
+(
+    SELECT
+        TraceId,
+        count() AS Rows,
+        max(Expired) AS Partial,
+        max(At > 0) AS Placed,
+        max(Kind) AS Rank,
+        max(At) AS PlacedAt
+    FROM
+    (
+        SELECT
+            row.TraceId AS TraceId,
+            toUnixTimestamp64Nano(row.Sorted) AS At,
+            argMax((row.Gone, row.Partial, row.Rank), row.Version) AS latest,
+            latest.2 AS Expired,
+            if(At > 0, latest.3, 0) AS Kind
+        FROM spanhouse_trace_rows AS row
+        WHERE row.Key IN (SELECT bitAnd(part.Key, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
+        GROUP BY row.TraceId, row.Sorted
+        HAVING NOT latest.1
+    )
+    GROUP BY TraceId
+) AS seen USING TraceId
+LEFT JOIN
+(
+    SELECT edit.TraceId AS TraceId, count() AS Edits
+    FROM
+    (
+        SELECT TraceId FROM trace_tags
+        UNION ALL
+        SELECT TraceId FROM spanhouse_deleted_traces
+    ) AS edit
+    WHERE edit.TraceId IN (SELECT part.TraceId FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
+    GROUP BY edit.TraceId
+) AS edited USING TraceId
+WHERE Reason != ''
