@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -66,23 +66,18 @@ class SpoolRoot:
         self._owner.close()
 
     def _own(self) -> TextIO:
-        try:
-            owner = own(self.path)
-        except BlockingIOError:
-            raise StoreError(f"spool {self.path} belongs to another process; stop it, or choose another --spool") from None
-        except OSError as error:
-            raise StoreError(f"spool {self.path}: {(error.strerror or str(error)).lower()}") from None
-        try:
-            self._claim()
-            self.identity = self._identify()
-            self.left = set(self.sealed())
-        except OSError as error:
-            owner.close()
-            raise StoreError(f"spool {self.path}: {(error.strerror or str(error)).lower()}") from None
-        except BaseException:
-            owner.close()
-            raise
-        return owner
+        with ExitStack() as stack:
+            try:
+                owner = stack.enter_context(closing(own(self.path)))
+                self._claim()
+                self.identity = self._identify()
+                self.left = set(self.sealed())
+            except BlockingIOError:
+                raise StoreError(f"spool {self.path} belongs to another process; stop it, or choose another --spool") from None
+            except OSError as error:
+                raise StoreError(f"spool {self.path}: {(error.strerror or str(error)).lower()}") from None
+            stack.pop_all()
+            return owner
 
     def _identify(self) -> str:
         """Return the identity that the directory has. One that was replaced while it was owned gets that of its owner, whose inserts carry it."""
