@@ -76,7 +76,7 @@ REMOVED: dict[str, Callable[[Path], None]] = {"removed": shutil.rmtree, "removed
 
 
 def ready(serve: Serve) -> tuple[int, str, str]:
-    """What the health checks say: the status and words of /readyz, and the status of gRPC's."""
+    """Ask both health checks: the status and words of /readyz, and the status of gRPC's."""
     connection = http.client.HTTPConnection(serve.http, timeout=60)
     connection.request("GET", "/readyz")
     response = connection.getresponse()

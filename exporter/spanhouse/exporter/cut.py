@@ -19,6 +19,8 @@ CUT_KEY: Final = "spanhouse.cut"
 
 On a span it also tells of the span's events and links: ``events.0.KEY`` is an attribute of the first event, and ``events.0`` alone how many
 attributes that event had. A key that was cut stands there as it is stored, with the bytes of the whole key.
+
+It names texts that were not UTF-8, too (see ``repair``).
 """
 _MAX_UINT32: Final = 2**32 - 1
 
@@ -35,8 +37,8 @@ class Cutter:
     Attributes:
         cuts: what was cut, by the limit's name.
         first: the first of it in words, '' if nothing was cut.
-        mended: how many texts that are not UTF-8 were changed (see ``mend``).
-        first_mended: the first of them in words.
+        repaired: how many texts that are not UTF-8 were changed (see ``repair``).
+        first_repaired: the first of them in words.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -44,16 +46,16 @@ class Cutter:
         self._small_bytes = limits.small_bytes()
         self.cuts: Counter[str] = Counter()
         self.first = ""
-        self.mended = 0
-        self.first_mended = ""
+        self.repaired = 0
+        self.first_repaired = ""
 
-    def span(self, span: Span, mended: Sizes = NOTHING) -> None:
-        """Flatten and cut everything in a span, and mark it, as what was mended in it.
+    def span(self, span: Span, repaired: Sizes = NOTHING) -> None:
+        """Flatten and cut everything in a span, and mark it, as what was repaired in it.
 
         Raises:
             TooDeepError: a value is nested too deep.
         """
-        if not mended and span.ByteSize() <= self._small_bytes:
+        if not repaired and span.ByteSize() <= self._small_bytes:
             for attributes in attribute_lists(span):
                 flatten(attributes)
             return
@@ -73,9 +75,9 @@ class Cutter:
                     part.dropped_attributes_count = min(part.dropped_attributes_count + dropped, _MAX_UINT32)
                     cut[f"{kind}.{index}"] = count
                 self._cut(part.attributes, where, f"{kind}.{index}.", cut)
-        self._mark(span.attributes, cut, mended, where)
+        self._mark(span.attributes, cut, repaired, where)
 
-    def shared(self, attributes: Attributes, where: str, mended: Sizes = NOTHING) -> None:
+    def shared(self, attributes: Attributes, where: str, repaired: Sizes = NOTHING) -> None:
         """Flatten and cut the attributes of a resource or scope. Their number is left as it is.
 
         Raises:
@@ -83,7 +85,7 @@ class Cutter:
         """
         cut: dict[str, int] = {}
         self._cut(attributes, where, "", cut)
-        self._mark(attributes, cut, mended, where)
+        self._mark(attributes, cut, repaired, where)
 
     def _drop(self, items: Any, name: str, where: str) -> int:
         """Leave out what is beyond the limit of that name; how many that are."""
@@ -127,12 +129,12 @@ class Cutter:
                 return size if longer else 0
         return 0
 
-    def _mark(self, attributes: Attributes, cut: Sizes, mended: Sizes, where: str) -> None:
+    def _mark(self, attributes: Attributes, cut: Sizes, repaired: Sizes, where: str) -> None:
         """Name what was changed in an attribute."""
-        if mended:
-            self.mended += len(mended)
-            self.first_mended = self.first_mended or f"{where}: {next(iter(mended))[:100]!r}"
-        if named := {**cut, **mended}:
+        if repaired:
+            self.repaired += len(repaired)
+            self.first_repaired = self.first_repaired or f"{where}: {next(iter(repaired))[:100]!r}"
+        if named := {**cut, **repaired}:
             attributes.add(key=CUT_KEY).value.string_value = json.dumps(named, ensure_ascii=False)
 
     def _note(self, limit: str, words: str, count: int = 1) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from spanhouse.exporter.cut import Sizes
 from spanhouse.exporter.limits import Limits
 from spanhouse.exporter.status import TooLargeError
 from spanhouse.exporter.wire import Loose
@@ -28,7 +29,7 @@ _MARK_BYTES: Final = 16
 """What a name takes in a mark beside itself."""
 
 
-class Mended(NamedTuple):
+class Repaired(NamedTuple):
     """A request whose texts are UTF-8.
 
     Attributes:
@@ -38,10 +39,10 @@ class Mended(NamedTuple):
     """
 
     body: bytes
-    sizes: Mapping[Place, Mapping[str, int]]
+    sizes: Mapping[Place, Sizes]
 
 
-def mend(body: bytes, limits: Limits) -> Mended:
+def repair(body: bytes, limits: Limits) -> Repaired:
     """Make all texts of a serialised request UTF-8. The same request gives the same bytes each time.
 
     Raises:
@@ -49,30 +50,30 @@ def mend(body: bytes, limits: Limits) -> Mended:
         TooLargeError: more of it is wrong than work and memory are given to.
     """
     request = Loose.FromString(body)
-    mender = _Mender(limits)
-    sizes: dict[Place, Mapping[str, int]] = {}
+    repairer = _Repairer(limits)
+    sizes: dict[Place, Sizes] = {}
     for first, resource in enumerate(request.resource_spans):
-        if texts := mender.texts(resource, "resource") | mender.part(resource.resource, Resource, "resource"):
+        if texts := repairer.texts(resource, "resource") | repairer.part(resource.resource, Resource, "resource"):
             sizes[first,] = texts
         for second, scope in enumerate(resource.scope_spans):
-            if texts := mender.texts(scope, "scope") | mender.part(scope.scope, InstrumentationScope, "scope"):
+            if texts := repairer.texts(scope, "scope") | repairer.part(scope.scope, InstrumentationScope, "scope"):
                 sizes[first, second] = texts
             for third, span in enumerate(scope.spans):
-                if texts := mender.part(span, Span, "span"):
+                if texts := repairer.part(span, Span, "span"):
                     sizes[first, second, third] = texts
-    return Mended(request.SerializeToString(), sizes)
+    return Repaired(request.SerializeToString(), sizes)
 
 
-class _Mender:
-    """Changes messages of ``wire.Loose`` in place, as long as there is not too much to do."""
+class _Repairer:
+    """Repairer of messages of ``wire.Loose``, in place, until there is too much to do."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._values_left = limits.mended_values
-        self._bytes_left = limits.mended_bytes
+        self._values_left = limits.repaired_values
+        self._bytes_left = limits.repaired_bytes
 
     def part(self, message: Any, strict: Any, path: str) -> dict[str, int]:
-        """Mend a resource, scope or span; the texts that were changed."""
+        """Repair a resource, scope or span, and return the texts that were changed."""
         try:
             strict.FromString(message.SerializeToString())
         except DecodeError:
@@ -82,7 +83,7 @@ class _Mender:
         return {}
 
     def texts(self, message: Any, path: str) -> dict[str, int]:
-        """Mend the texts of a message that are its own fields; those that were changed."""
+        """Repair the texts of a message that are its own fields, and return those that were changed."""
         sizes = {}
         for name in _fields(message.DESCRIPTOR.full_name).texts:
             value = getattr(message, name)
@@ -91,7 +92,7 @@ class _Mender:
                     sizes[f"{path}.{name}"] = size
             else:
                 for index, one in enumerate(value):
-                    if (text := self._mended(one)) != one:
+                    if (text := self._repaired(one)) != one:
                         value[index], sizes[f"{path}.{name}.{index}"] = text, len(one)
         return sizes
 
@@ -117,7 +118,7 @@ class _Mender:
                 sizes[name] = size
 
     def _attribute_value(self, value: Any) -> int:
-        """Mend an attribute's value; the bytes that it had, on the wire for an array or map, 0 if it was UTF-8."""
+        """Repair an attribute's value, and return the bytes that it had, on the wire for an array or map; 0 if it was UTF-8."""
         kind = value.WhichOneof("value")
         if kind == "string_value":
             self._take(1)
@@ -126,7 +127,7 @@ class _Mender:
         return size if self._nested(value) else 0
 
     def _nested(self, value: Any) -> int:
-        """Mend a value and those in it; the bytes of texts that were changed."""
+        """Repair a value and those in it, and return the bytes of texts that were changed."""
         self._take(1)
         match value.WhichOneof("value"):
             case "string_value":
@@ -138,15 +139,15 @@ class _Mender:
         return 0
 
     def _text(self, message: Any, name: str, most: int | None = None) -> int:
-        """Mend a text; the bytes that it had, 0 if it was UTF-8."""
+        """Repair a text, and return the bytes that it had; 0 if it was UTF-8."""
         raw = getattr(message, name)
-        if raw.isascii() or (text := self._mended(raw, most)) == raw:
+        if raw.isascii() or (text := self._repaired(raw, most)) == raw:
             return 0
         setattr(message, name, text)
         return len(raw)
 
-    def _mended(self, raw: bytes, most: int | None = None) -> bytes:
-        """A text that is UTF-8, the same if it was; one that was not is cut to so many bytes."""
+    def _repaired(self, raw: bytes, most: int | None = None) -> bytes:
+        """Return a text as UTF-8: the same if it was, else repaired and cut to so many bytes."""
         try:
             raw.decode()
         except UnicodeDecodeError:
@@ -161,14 +162,14 @@ class _Mender:
         self._values_left -= values
         if self._values_left < 0:
             raise TooLargeError(
-                f"the request holds more than {self._limits.mended_values} values beside texts that are not UTF-8: send smaller batches"
+                f"the request holds more than {self._limits.repaired_values} values beside texts that are not UTF-8: send smaller batches"
             )
 
     def _grow(self, size: int) -> None:
         self._bytes_left -= max(size, 0) + _MARK_BYTES
         if self._bytes_left < 0:
             raise TooLargeError(
-                f"too much of the request's text is not UTF-8: at most {self._limits.mended_bytes} bytes are mended; send smaller batches"
+                f"too much of the request's text is not UTF-8: at most {self._limits.repaired_bytes} bytes are repaired; send smaller batches"
             )
 
 

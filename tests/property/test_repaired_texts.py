@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanhouse.exporter.limits import DEFAULT_LIMITS
-from spanhouse.exporter.mend import mend
+from spanhouse.exporter.repair import repair
 from spanhouse.exporter.request import check
 from spanhouse.exporter.wire import Loose
 
@@ -54,7 +54,7 @@ requests = st.fixed_dictionaries({"resource_spans": st.lists(resources, max_size
 
 
 def decoded(value: Any, name: str = "") -> Any:
-    """The same with every text decoded."""
+    """Return the same with every text decoded."""
     if isinstance(value, dict):
         return {key: decoded(one, key) for key, one in value.items()}
     if isinstance(value, list):
@@ -63,13 +63,13 @@ def decoded(value: Any, name: str = "") -> Any:
 
 
 @given(requests)
-def test_a_mended_request_is_the_one_that_was_sent_with_its_texts_decoded(made: dict[str, Any]) -> None:
+def test_a_repaired_request_is_the_one_that_was_sent_with_its_texts_decoded(made: dict[str, Any]) -> None:
     body = Loose(**made).SerializeToString()
-    mended = mend(body, DEFAULT_LIMITS)
-    assert ExportTraceServiceRequest.FromString(mended.body) == ExportTraceServiceRequest(**decoded(made))
-    assert mended == mend(body, DEFAULT_LIMITS)
+    repaired = repair(body, DEFAULT_LIMITS)
+    assert ExportTraceServiceRequest.FromString(repaired.body) == ExportTraceServiceRequest(**decoded(made))
+    assert repaired == repair(body, DEFAULT_LIMITS)
     changed = made != decoded_as_bytes(made)
-    assert bool(mended.sizes) is changed
+    assert bool(repaired.sizes) is changed
 
 
 @given(requests)
@@ -82,7 +82,7 @@ def test_a_request_is_kept_whole_whatever_its_texts_are(made: dict[str, Any]) ->
 
 
 def decoded_as_bytes(value: Any, name: str = "") -> Any:
-    """The same with every text as it is kept."""
+    """Return the same with every text as it is kept."""
     if isinstance(value, dict):
         return {key: decoded_as_bytes(one, key) for key, one in value.items()}
     if isinstance(value, list):

@@ -16,7 +16,7 @@ from spanhouse.exporter.limits import DEFAULT_LIMITS
 from spanhouse.exporter.request import CheckedRequest, check
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
 
-CUT, WRONG, MENDED = "caf??", b"caf\xc3.", "caf\ufffd."
+CUT, WRONG, REPAIRED = "caf??", b"caf\xc3.", "caf\ufffd."
 """A text as it is written here, as it is sent (cut in the middle of a character), and as it is kept."""
 
 
@@ -33,7 +33,7 @@ def spans(message: ExportTraceServiceRequest) -> list[Span]:
 
 
 def marks(attributes: object) -> dict[str, int]:
-    """What the mark among attributes names."""
+    """Return what the mark among attributes names."""
     (mark,) = [one.value.string_value for one in attributes if one.key == "spanhouse.cut"]  # type: ignore[attr-defined]
     named: dict[str, int] = json.loads(mark)
     return named
@@ -58,20 +58,20 @@ def test_every_text_of_a_span_is_named_with_the_bytes_that_it_had_and_its_neighb
     first, changed, last = spans(parsed(checked))
     (as_alone,) = spans(parsed(check(request([good]).SerializeToString())))
     assert first == last == as_alone
-    assert {changed.name, changed.status.message, changed.trace_state, changed.events[0].name, changed.links[0].trace_state} == {MENDED}
+    assert {changed.name, changed.status.message, changed.trace_state, changed.events[0].name, changed.links[0].trace_state} == {REPAIRED}
     values = {one.key: one.value.string_value for one in changed.attributes}
-    assert (values["user_agent"], values[MENDED], values["text"]) == (MENDED, "value", "x")
+    assert (values["user_agent"], values[REPAIRED], values["text"]) == (REPAIRED, "value", "x")
     assert values["map"] == '{"k":{"l":"x"}}'
-    assert [one.value.string_value for one in changed.events[0].attributes] == ["x", MENDED]
+    assert [one.value.string_value for one in changed.events[0].attributes] == ["x", REPAIRED]
     assert marks(changed.attributes) == dict.fromkeys(
         [
             *("span.name", "span.status.message", "span.trace_state", "span.events.0.name", "span.links.0.trace_state"),
-            *("user_agent", MENDED, "events.0.agent", "links.0.agent"),
+            *("user_agent", REPAIRED, "events.0.agent", "links.0.agent"),
         ],
         5,
     )
     assert (checked.spans, checked.rejected) == (3, 0)
-    assert checked.reason == f"9 texts are not UTF-8 and are kept with U+FFFD; first: span {MENDED!r}: 'span.trace_state'"
+    assert checked.reason == f"9 texts are not UTF-8 and are kept with U+FFFD; first: span {REPAIRED!r}: 'span.trace_state'"
 
 
 def test_a_text_within_a_list_or_a_map_costs_itself_and_the_attribute_is_named_with_its_bytes_on_the_wire() -> None:
@@ -79,8 +79,8 @@ def test_a_text_within_a_list_or_a_map_costs_itself_and_the_attribute_is_named_w
     sizes = {one.key: getattr(one.value, one.value.WhichOneof("value") or "").ByteSize() for one in made.attributes}
     (changed,) = spans(parsed(check(sent(request([made])))))
     values = {one.key: one.value for one in changed.attributes}
-    assert [one.string_value for one in values["list"].array_value.values] == ["x", MENDED]
-    assert values["map"].string_value == f'{{"a":{{"{MENDED}":1}},"b":["{MENDED}",{{"c":"{MENDED}"}}]}}'
+    assert [one.string_value for one in values["list"].array_value.values] == ["x", REPAIRED]
+    assert values["map"].string_value == f'{{"a":{{"{REPAIRED}":1}},"b":["{REPAIRED}",{{"c":"{REPAIRED}"}}]}}'
     assert values["good"].string_value == '{"a":"b"}'
     assert marks(changed.attributes) == {"list": sizes["list"], "map": sizes["map"]}
 
@@ -92,9 +92,9 @@ def test_a_text_of_a_resource_or_scope_is_named_there() -> None:
     checked = check(sent(made))
     (resource,) = parsed(checked).resource_spans
     assert marks(resource.resource.attributes) == {"service.name": 5, "resource.schema_url": 5, "resource.entity_refs.0.id_keys.1": 5}
-    assert list(resource.resource.entity_refs[0].id_keys) == ["service.name", MENDED]
+    assert list(resource.resource.entity_refs[0].id_keys) == ["service.name", REPAIRED]
     (scope,) = resource.scope_spans
-    assert (scope.scope.name, scope.schema_url) == (MENDED, MENDED)
+    assert (scope.scope.name, scope.schema_url) == (REPAIRED, REPAIRED)
     assert marks(scope.scope.attributes) == {"scope.name": 5, "scope.schema_url": 5}
     assert [one.key for one in scope.spans[0].attributes] == []
 
@@ -132,25 +132,25 @@ def test_such_a_text_that_is_also_too_long_is_cut_and_one_mark_names_all() -> No
     checked = check(sent(request([made])), limits)
     (changed,) = spans(parsed(checked))
     values = {one.key: one.value.string_value for one in changed.attributes}
-    assert values["bad"] == MENDED + "y" * 93
-    assert [key for key in values if key.startswith(MENDED)] == [MENDED + "zzz"]
-    assert marks(changed.attributes) == {"long": 200, "bad": 205, MENDED + "zzz": 25}
+    assert values["bad"] == REPAIRED + "y" * 93
+    assert [key for key in values if key.startswith(REPAIRED)] == [REPAIRED + "zzz"]
+    assert marks(changed.attributes) == {"long": 200, "bad": 205, REPAIRED + "zzz": 25}
     assert changed.dropped_attributes_count == 1
     assert checked.reason.endswith("2 texts are not UTF-8 and are kept with U+FFFD; first: span 'root': 'bad'")
 
 
-def test_a_request_beyond_the_limits_on_mending_is_too_large() -> None:
+def test_a_request_beyond_the_limits_on_repairing_is_too_large() -> None:
     body = sent(request([span(CUT, attributes={str(number): CUT for number in range(50)})]))
     with pytest.raises(TooLargeError, match="more than 50 values"):
-        check(body, replace(DEFAULT_LIMITS, mended_values=50))
+        check(body, replace(DEFAULT_LIMITS, repaired_values=50))
     with pytest.raises(TooLargeError, match="at most 500 bytes"):
-        check(body, replace(DEFAULT_LIMITS, mended_bytes=500))
+        check(body, replace(DEFAULT_LIMITS, repaired_bytes=500))
     check(body, DEFAULT_LIMITS)
 
 
-def test_spans_in_which_all_is_well_do_not_count_for_the_limits_on_mending() -> None:
+def test_spans_in_which_all_is_well_do_not_count_for_the_limits_on_repairing() -> None:
     good = [span(attributes={str(number): "x" for number in range(50)}) for _ in range(20)]
-    checked = check(sent(request([*good, span(CUT)])), replace(DEFAULT_LIMITS, mended_values=10))
+    checked = check(sent(request([*good, span(CUT)])), replace(DEFAULT_LIMITS, repaired_values=10))
     assert checked.spans == 21
 
 
