@@ -65,17 +65,20 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head, self._rest, self._unread, self._leaving = _Patience(), _Patience(), _Patience(), _Patience()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a head."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn asks for what it is
         self._open.inc()
         self._head.start(self.transport, HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Let all timers go."""
         self._open.dec()
         for patience in (self._head, self._rest, self._unread, self._leaving):
             patience.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Take what has come."""
         self._unset_keepalive_if_required()
         self._progress = False
         try:
@@ -115,7 +118,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Whether no request is under way; uvicorn's timer for that ended with the first byte that came."""
-        return not self._in_body and (self.cycle is None or self.cycle.response_complete)
+        asked = self.cycle is not None  # not before the first request
+        return not self._in_body and not (asked and not self.cycle.response_complete)
 
     def _count(self, size: int) -> None:
         self._progress = True
@@ -125,6 +129,7 @@ class LimitedProtocol(HttpToolsProtocol):
             raise _TooLargeError
 
     def on_message_begin(self) -> None:
+        """Begin a head."""
         self._in_head = True
         if self._is_idle():  # else the heads of several requests are held
             self._head_bytes = 0
@@ -133,15 +138,18 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; those of a trailer are counted and left out, since no application reads them."""
         self._count(len(name) + len(value) + _FIELD_BYTES)
-        if self._in_head:  # no application reads trailers
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        """Begin the request, unless its head is to be parsed once more."""
         if self._offers_upgrade():
             return
         self._in_head, self._in_body = False, True
@@ -149,10 +157,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
         self._progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """End the request, unless its head is to be parsed once more."""
         if self._offers_upgrade():
             return
         self._progress, self._in_body = True, False
@@ -160,6 +170,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """Limit the time of the rest: of the response on its way, or of the body."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._leaving.start(self.transport, _UNREAD_SECONDS)
@@ -167,17 +178,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._rest.start(self.transport, _REST_SECONDS)
 
     def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP and end the connection."""
         super().send_400_response(msg)
         self._leaving.start(self.transport, _UNREAD_SECONDS)
 
     def timeout_keep_alive_handler(self) -> None:
+        """End a connection that is not used."""
         super().timeout_keep_alive_handler()
         self._leaving.start(self.transport, _UNREAD_SECONDS)
 
     def pause_writing(self) -> None:
+        """Begin to wait for a client that does not read."""
         self._unread.start(self.transport, _UNREAD_SECONDS)
         super().pause_writing()
 
     def resume_writing(self) -> None:
+        """End that wait."""
         self._unread.stop()
         super().resume_writing()
