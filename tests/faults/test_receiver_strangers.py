@@ -191,10 +191,13 @@ def http_status(address: str, path: str) -> int:
     return status
 
 
-def test_a_body_that_is_late_is_to_come_again(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"], ids=["plain", "with an offer of HTTP/2"])
+@pytest.mark.parametrize("came", [b"", b"1"], ids=["nothing", "a part"])
+def test_a_body_that_is_late_is_to_come_again(shared: Receiver, monkeypatch: pytest.MonkeyPatch, offer: bytes, came: bytes) -> None:
     monkeypatch.setattr(shared._http._app, "_seconds", 0.1)
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n"
     with connected(shared.http) as stranger:
-        stranger.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n\r\n1")
+        stranger.sendall(head + offer + b"\r\n" + came)
         answer = stranger.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\n" in answer

@@ -29,6 +29,24 @@ def test_the_answer_to_a_body_that_is_late_closes_the_connection_whether_it_has_
     assert [message["headers"] for message in sent] == [[(b"connection", b"close")], [(b"a", b"b"), (b"connection", b"close")]]
 
 
+def test_a_body_that_is_late_is_answered_408_where_the_application_takes_the_client_for_gone() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def answer_whole_bodies(_: dict[str, Any], receive: Any, __: Any) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("the body never comes")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(TimedBodies(answer_whole_bodies, seconds=0)({"headers": [(b"content-length", b"8")]}, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
 @pytest.mark.parametrize("came", [b"", b"half"])
 def test_a_body_shorter_than_announced_is_no_body_to_the_application_and_answered_400(came: bytes) -> None:
     sent: list[dict[str, Any]] = []
