@@ -24,9 +24,19 @@ class OtlpMetadataSpanExporter(MetadataSpanExporter):
         super().__init__(_otlp_exporter(None, None, None))
 
 
-def otlp_processor(*, endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None) -> BatchSpanProcessor:
-    """A batching processor that exports over OTLP; arguments as of ``configure``."""
-    return BatchSpanProcessor(MetadataSpanExporter(_otlp_exporter(endpoint, protocol, headers)))
+class _ExporterBesideOthers(MetadataSpanExporter):
+    """Exports over OTLP beside the provider's own exporters, whose spans still need the metadata on local roots."""
+
+    _counts_as = 0
+
+
+def otlp_processor(*, endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None, has_others: bool = False) -> BatchSpanProcessor:
+    """Make a batching processor that exports over OTLP; arguments as of ``configure``.
+
+    ``has_others`` says that the provider may have exporters already.
+    """
+    wrapper = _ExporterBesideOthers if has_others else MetadataSpanExporter
+    return BatchSpanProcessor(wrapper(_otlp_exporter(endpoint, protocol, headers)))
 
 
 def _otlp_exporter(endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None) -> SpanExporter:

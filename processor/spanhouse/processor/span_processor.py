@@ -105,9 +105,7 @@ class MetadataSpanProcessor(SpanProcessor):
                 missing = process.missing_from(resource.attributes)
                 missing.pop(vocabulary.SERVICE_NAME, None)  # means nothing on a span
             else:
-                dirty = process.late_dirty()
-                if dirty is not None:
-                    missing[vocabulary.GIT_DIRTY.mlflow] = dirty
+                missing = process.late_for(resource.attributes)
             if process.models:
                 missing |= process.models[-1].attributes
         # Readers take keys of the process from a span as they are; others only as metadata of the trace.
