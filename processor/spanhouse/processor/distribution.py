@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from spanhouse.processor.files import read_file
 from spanhouse.processor.remotes import scrub
@@ -65,7 +65,7 @@ def _distribution_of(path: str) -> str | None:
 
 
 def _places(path: str) -> Iterator[tuple[str, str]]:
-    """The directories that packages may be installed in, with the file's path from there on: site-packages, else what is searched for modules."""
+    """Yield the directories that the file's package may be installed in, with the file's path from there on."""
     parts = path.split(os.sep)
     last = max((number for number, part in enumerate(parts) if part in _INSTALLED), default=None)
     if last is not None:
@@ -74,7 +74,8 @@ def _places(path: str) -> Iterator[tuple[str, str]]:
         return
     if len(parts) > 2 and parts[-2] == _SCRIPTS.rstrip("/"):
         yield os.sep.join(parts[:-2]), _SCRIPTS + parts[-1]
-    searched = {os.path.realpath(entry) for entry in ["", *sys.path] if isinstance(entry, str)}
+    search: Sequence[object] = ["", *sys.path]  # applications put other things there, too
+    searched = {os.path.realpath(entry) for entry in search if isinstance(entry, str)}
     for count in range(len(parts) - 1, 1, -1):
         directory = os.sep.join(parts[:count])
         if directory in searched:

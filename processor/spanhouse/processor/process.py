@@ -16,7 +16,7 @@ from spanhouse.processor.capture import Capture
 from spanhouse.processor.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
 from spanhouse.processor.resolve import Resolved, resolve, texts
 from spanhouse.processor.source import EntryPoint, entry_point
-from spanhouse.processor.values import Value, given, to_text
+from spanhouse.processor.values import Value, given, printable, to_text
 from spanhouse.schema import vocabulary
 
 # At most this much of a start goes into the check of the files, whose index tells beforehand how long that takes: some 80 bytes and 4
@@ -113,7 +113,7 @@ class Process:
         for key, entry in self.values(provider).items():
             value = entry.value
             is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in PROCESS_NAMES
-            is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own)
+            is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own and _can_be_sent(own[key]))
             if not is_for_sdk and not is_there:
                 missing[key] = value.text
         return missing
@@ -227,6 +227,11 @@ def _are_files_changed(captured: Capture, seconds: float, *, at_start: bool = Fa
     except Exception as error:  # noqa: BLE001 as in capture: any fault of the files makes the answer unknown
         _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
     return None
+
+
+def _can_be_sent(value: object) -> bool:
+    """Tell whether UTF-8 can hold a value; the SDK leaves out a service name that an ASCII locale has garbled."""
+    return not isinstance(value, str) or value.isascii() or printable(value) == value
 
 
 def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:

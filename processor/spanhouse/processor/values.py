@@ -60,10 +60,10 @@ def printable(text: str) -> str:
     """Return ``text`` without surrogates: those that stand for bytes are read as UTF-8, others become ``?``."""
     try:
         # Python decodes file names and variables by the locale, which may be ASCII, and keeps the bytes that it cannot read this way.
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+        raw = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        pass  # half a pair of surrogates, which stands for no byte
-    return text.encode("utf-8", "replace").decode("utf-8")
+        raw = text.encode("utf-8", "replace")  # half a pair of surrogates, which stands for no byte
+    return raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: object) -> str:
