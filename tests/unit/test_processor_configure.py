@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
@@ -17,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tests.support.application import made_up_process
 from tests.support.sink import Sink
 
-from spanhouse.processor import configuration, configure
+from spanhouse.processor import configuration, configure, otlp
 from spanhouse.processor.process import Process
 from spanhouse.schema import vocabulary
 
@@ -212,3 +213,23 @@ def test_a_global_provider_that_cannot_be_loaded_leaves_a_provider_that_does_not
     with configure().get_tracer("tests").start_as_current_span("root") as span:
         assert not span.is_recording()
     assert "made up" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol", "kind"),
+    [
+        ("http://127.0.0.1:4318", None, "http"),
+        ("127.0.0.1:4318/", None, "http"),
+        ("http://127.0.0.1:4317", None, "grpc"),
+        ("http://127.0.0.1:4318", "grpc", "grpc"),
+        (None, None, "grpc"),
+    ],
+)
+def test_the_port_tells_the_protocol_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, protocol: str | None, kind: str
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("OTEL_EXPORTER_")]:
+        monkeypatch.delenv(variable)
+    exporter = otlp._otlp_exporter(endpoint, protocol, None)
+    exporter.shutdown()
+    assert f".{kind}." in type(exporter).__module__

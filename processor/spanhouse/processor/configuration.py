@@ -84,7 +84,8 @@ def configure(
         service_name: ``service.name``; default ``OTEL_SERVICE_NAME``. A provider that exists keeps its own, but for what is exported from here.
         endpoint: OTLP endpoint, ``http://HOST:PORT``; default ``OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT``, else this machine. Without a
             scheme it is taken as ``http://``; for ``http/protobuf`` an address without a path gets ``/v1/traces``.
-        protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``grpc``.
+        protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``http/protobuf`` for an endpoint
+            with the port 4318 or the path ``/v1/traces``, else ``grpc``.
         headers: sent with every request, such as ``{"authorization": "Bearer ..."}``.
         export: whether to export; default: yes for a new provider (not if ``OTEL_TRACES_EXPORTER`` is ``none``), for an existing one
             only with ``endpoint``.
