@@ -16,7 +16,7 @@ NEAR = 200
 
 
 def faults(text: str) -> list[str]:
-    """The addresses in ``text`` that lose traces of some SDK."""
+    """Return the addresses in ``text`` that lose traces of some SDK."""
     found = []
     text = re.sub(r"\{\{.*?\}\}", "templated", text)
     for match in ADDRESS.finditer(text):

@@ -96,7 +96,7 @@ class Slotted:
 
 
 def kept_by(provider: Any, exporter: InMemorySpanExporter) -> list[dict[str, object]]:
-    """Attributes of one span each time, as the provider's own exporter gets it."""
+    """Make one span and return the attributes of all that the provider's own exporter has."""
     with provider.get_tracer("tests").start_as_current_span("root", context=Context()):
         pass
     return [dict(span.attributes or {}) for span in exporter.get_finished_spans()]

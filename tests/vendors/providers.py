@@ -82,7 +82,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def run(checkout: Checkout, vendor: str, code: str, **variables: str) -> str:
-    """Run a program at a commit, which is the answer."""
+    """Run a program in a checkout and return its commit."""
     checkout.write("app.py", code)
     commit = checkout.commit()
     finish(start([interpreter(vendor, *PINNED[vendor]["requirements"]), "app.py"], cwd=checkout.root, environ=variables))
@@ -90,7 +90,7 @@ def run(checkout: Checkout, vendor: str, code: str, **variables: str) -> str:
 
 
 def commits(sink: Sink) -> dict[str, str | None]:
-    """The commit of every span that has arrived: its resource's, else its local root's, ``request`` of the same number."""
+    """Return the commit of every span that has arrived: its resource's, else its local root's, ``request`` of the same number."""
     roots = {name: attributes.get(COMMIT) for name, _, attributes in sink.spans() if name.startswith("request") and COMMIT in attributes}
     return {name: resource.get(COMMIT) or roots.get(f"request {name[-1]}") for name, resource, _ in sink.spans() if name in SPANS}
 

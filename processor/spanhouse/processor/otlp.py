@@ -27,7 +27,7 @@ class OtlpMetadataSpanExporter(MetadataSpanExporter):
 
 
 class _ExporterBesideOthers(MetadataSpanExporter):
-    """Exports over OTLP beside the provider's own exporters, whose spans still need the metadata on local roots."""
+    """An OTLP exporter beside the provider's own ones, whose spans still need the metadata on local roots."""
 
     _counts_as = 0
 
