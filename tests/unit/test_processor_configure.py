@@ -203,7 +203,7 @@ def test_a_provider_that_calls_configure_itself_gets_each_processor_once() -> No
     assert len(provider.taken) == 1
 
 
-def test_a_global_provider_that_cannot_be_loaded_leaves_a_provider_that_does_nothing(
+def test_a_global_provider_that_cannot_be_loaded_leaves_one_that_records_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:

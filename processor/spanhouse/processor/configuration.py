@@ -127,7 +127,7 @@ def configure(
             _equip(provider, is_new=is_new, endpoint=endpoint, protocol=protocol, headers=headers, export=export)
         except Exception:
             _logger.exception("configure() failed; the application goes on without metadata")
-    return cast("TracerProvider", trace.NoOpTracerProvider()) if provider is None else provider
+    return cast("TracerProvider", trace.ProxyTracerProvider()) if provider is None else provider
 
 
 def _equip(
