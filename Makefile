@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test test-vendors image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -16,7 +16,12 @@ demo: $(STAMP)
 WORKERS ?= 3
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@echo "left out: measurements (make bench); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+	@echo "left out: measurements (make bench); Phoenix, Arize and Logfire as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+
+# Packages that bring a tracer provider of their own, as tests/vendors/pinned.toml has them, each in an environment of its own.
+test-vendors: $(STAMP)
+	$(BIN)/python -m pytest tests/vendors/providers.py --numprocesses $(WORKERS) --dist loadfile
+	@echo "left out: their real servers, for which a receiver stands in; arize-otel over HTTP; other packages and other versions"
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path

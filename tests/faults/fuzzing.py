@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.memory import anonymous_bytes
+
 _MEMORY_BYTES: Final = 600 * 2**20
 _GROWTH: Final = 1.25
 """How far a long run's memory at its end may be above the highest of its first half."""
@@ -89,12 +91,6 @@ def head(method: str, target: str, headers: dict[str, str], body: bytes) -> byte
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-
-
-def anonymous_bytes(pid: int) -> int:
-    """Memory of a process that is its own."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.findall(r"RssAnon:\s+(\d+) kB", text)[0]) * 1024
 
 
 class Memory:

@@ -151,7 +151,7 @@ def test_a_limit_can_not_be_lifted_from_the_url_or_the_text(narrow: Endpoint) ->
     assert narrow.ask(ENDLESS + " SETTINGS max_execution_time = 3600").code == 159
 
 
-def test_a_body_larger_than_64_mib_is_refused(narrow: Endpoint) -> None:
+def test_a_statement_of_65_mib_is_refused(narrow: Endpoint) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", narrow.port, timeout=60)
     try:
         connection.putrequest("POST", "/")
@@ -166,7 +166,7 @@ def test_a_body_larger_than_64_mib_is_refused(narrow: Endpoint) -> None:
         connection.close()
 
 
-def test_a_small_body_that_unpacks_to_more_than_64_mib_is_refused(narrow: Endpoint) -> None:
+def test_a_small_body_that_unpacks_to_a_statement_of_65_mib_is_refused(narrow: Endpoint) -> None:
     answer = narrow.ask(gzip.compress(b" " * (65 << 20)), headers={"Content-Encoding": "gzip"})
     assert (answer.status, answer.code) == (413, 229)
 

@@ -6,7 +6,6 @@ import gzip
 import http.client
 import json
 import socket
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,8 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 import zstandard
-from tests.faults.fuzzing import anonymous_bytes
 from tests.support.half_message import HalfMessage
+from tests.support.memory import within
 from tests.support.mutation import field
 from tests.support.otlp import trace
 from tests.support.receiver import EXPORT
@@ -48,21 +47,8 @@ def post(server: Serve, body: bytes, **headers: str) -> int:
 @contextmanager
 def within_memory(server: Serve) -> Iterator[None]:
     """The server stays within its memory, and takes requests afterwards."""
-    most, done = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not done.wait(0.01):
-            most = max(most, anonymous_bytes(server.process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with within(server.process.pid, MEMORY_BAR):
         yield
-    finally:
-        done.set()
-        watcher.join()
-    assert most <= MEMORY_BAR, f"{most >> 20} MB"
     assert post(server, trace().SerializeToString()) == 200
 
 

@@ -25,7 +25,7 @@ from tests.support.receiver import EXPORT, Receiver
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
-from spanhouse.exporter import listener
+from spanhouse.exporter import http_protocol
 from spanhouse.exporter.reception import Reception
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool.stored import StoredRequests
@@ -191,10 +191,13 @@ def http_status(address: str, path: str) -> int:
     return status
 
 
-def test_a_body_that_is_late_is_to_come_again(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"], ids=["plain", "with an offer of HTTP/2"])
+@pytest.mark.parametrize("came", [b"", b"1"], ids=["nothing", "a part"])
+def test_a_body_that_is_late_is_to_come_again(shared: Receiver, monkeypatch: pytest.MonkeyPatch, offer: bytes, came: bytes) -> None:
     monkeypatch.setattr(shared._http._app, "_seconds", 0.1)
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n"
     with connected(shared.http) as stranger:
-        stranger.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 10\r\n\r\n1")
+        stranger.sendall(head + offer + b"\r\n" + came)
         answer = stranger.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\n" in answer
@@ -229,14 +232,14 @@ def ends(connection: socket.socket, trickle: bytes = b"") -> bool:
     "first", [b"", b"POST /v1/traces HT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HT"], ids=["nothing", "half", "second"]
 )
 def test_a_head_that_trickles_is_cut_off(shared: Receiver, monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr(listener, "_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
     with connected(shared.http) as stranger:
         stranger.sendall(first)
         assert ends(stranger, b"a" if first else b"")
 
 
 def test_who_asks_and_never_reads_is_cut_off(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_UNREAD_SECONDS", 0.2)
     with connected(shared.http) as stranger, pytest.raises(ConnectionError):
         stranger.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000_000)
     assert shared.post(trace().SerializeToString())[0] == 200
@@ -397,7 +400,7 @@ def test_handshakes_that_stall_are_counted_and_cut_off(any_store: TestStore, tmp
         deadline = time.monotonic() + 30
         while not alive(receiver, context):
             assert time.monotonic() < deadline
-        monkeypatch.setattr(listener, "_HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
         with connected(receiver.http) as stranger:
             assert ends(stranger)
         assert alive(receiver, context)

@@ -14,7 +14,7 @@ from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
 from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.clickhouse_http.request import too_large
+from spanhouse.exporter.clickhouse_http.body import too_large
 
 
 def unpacked(body: bytes) -> bytes:

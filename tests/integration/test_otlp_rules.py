@@ -171,6 +171,26 @@ def test_partial_success__a_warning_has_zero_rejected_spans_and_a_message(receiv
     assert "a key of 5000 bytes" in outcome.response.partial_success.error_message
 
 
+@binary_transports
+def test_partial_success__a_text_that_is_not_utf8_costs_itself_alone_and_sent_again_is_stored_once(
+    receiver: Receiver, store: TestStore, send: Send
+) -> None:
+    first = span("before", attributes={"agent": "caf\u00e9", "map": {"a": [1]}})
+    spans = [first, span("cut", trace_id=first.trace_id, attributes={"agent": "caf??", "other": "x"}), span("after", trace_id=first.trace_id)]
+    body = request(spans).SerializeToString().replace(b"caf??", b"caf\xc3.")
+    outcome = send(receiver, body)
+    assert outcome.response is not None
+    assert outcome.response.partial_success.rejected_spans == 0
+    assert outcome.response.partial_success.error_message == "1 texts are not UTF-8 and are kept with U+FFFD; first: span 'cut': 'agent'"
+    assert send(receiver, body).response == outcome.response
+    rows = store.rows(f"SELECT SpanName, SpanAttributes FROM otel_traces WHERE TraceId = '{first.trace_id.hex()}' ORDER BY SpanName")
+    assert rows == [
+        {"SpanName": "after", "SpanAttributes": {}},
+        {"SpanName": "before", "SpanAttributes": {"agent": "caf\u00e9", "map": '{"a":[1]}'}},
+        {"SpanName": "cut", "SpanAttributes": {"agent": "caf\ufffd.", "other": "x", "spanhouse.cut": '{"agent": 5}'}},
+    ]
+
+
 @every_transport
 def test_partial_success__a_message_never_grows_with_the_request(receiver: Receiver, send: Send) -> None:
     body = request([span("n" * 5000, trace_id=b"x") for _ in range(100)]).SerializeToString()

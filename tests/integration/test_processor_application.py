@@ -78,6 +78,26 @@ def test_http_protobuf_is_spoken_where_the_environment_asks_for_it(checkout: Che
     assert sink.paths == ["/v1/traces"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "spoken"),
+    [
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:{http}/v1/traces"}, "http"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:{http}/v1/traces/"},
+            "http",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:{grpc}"}, "grpc"),
+    ],
+)
+def test_an_address_that_can_only_be_one_protocols_needs_no_other_variable(
+    checkout: Checkout, sink: Sink, variables: dict[str, str], spoken: str
+) -> None:
+    environ = {name: value.format(http=sink.http_port, grpc=sink.grpc_port) for name, value in variables.items()}
+    run(checkout, "-c", "from spanhouse.processor import configure\nconfigure()\n" + ONE_SPAN, environ=environ)
+    assert len(sink.spans()) == 1
+    assert bool(sink.paths) is (spoken == "http")
+
+
 @pytest.mark.parametrize("tail", ["", "/", "/v1/traces", "/base/v1/traces"])
 def test_an_http_endpoint_without_a_path_gets_the_usual_one(checkout: Checkout, sink: Sink, tail: str) -> None:
     call = f"configure(endpoint='127.0.0.1:{sink.http_port}{tail}', protocol='http/protobuf')\n"

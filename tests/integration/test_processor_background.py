@@ -158,7 +158,7 @@ def test_a_changed_file_that_takes_long_to_read_is_left_to_the_background(tmp_pa
     made = Process()
     assert DIRTY not in made.detect()
     join_checks()
-    assert made.late_dirty() == "true"
+    assert made.late_for({}) == {DIRTY: "true"}
 
 
 def test_the_surroundings_are_looked_up_once_for_all_threads(started: Process, monkeypatch: pytest.MonkeyPatch) -> None:

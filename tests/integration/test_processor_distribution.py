@@ -59,8 +59,8 @@ def checkout(tmp_path: Path) -> Checkout:
     return made
 
 
-def install(requirement: str, root: Path) -> Path:
-    site = root / "site-packages"
+def install(requirement: str, root: Path, directory: str = "site-packages") -> Path:
+    site = root / directory
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--target", str(site), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -89,6 +89,34 @@ def test_a_commit_that_pip_installed_from_is_stamped_before_that_of_the_ci_job(c
     )
     assert report[COMMIT]["source"] == "direct_url.json of acme_shop"
     assert report[COMMIT]["lost"] == [{"value": OTHER, "source": "GitHub Actions (GITHUB_SHA)"}]
+
+
+@pytest.mark.parametrize("directory", ["layer/python", "var/task"])
+def test_a_commit_is_found_wherever_pip_put_the_package(checkout: Checkout, tmp_path: Path, directory: str) -> None:
+    checkout.write("urls", "Project-URL: Source, https://github.com/acme/shop\n")
+    commit = checkout.commit()
+    site = install(f"git+file://{checkout.root}", tmp_path / "image", directory)
+    link = tmp_path / "link"
+    link.symlink_to(site)
+    commands = (["-m", "shop"], [str(site / "shop" / "__main__.py")], [str(site / "bin" / "shop")], [str(link / "bin" / "shop")])
+    for arguments in commands:
+        values = run(site, *arguments, **CI)
+        assert (values[COMMIT], values[URL]) == (commit, "https://github.com/acme/shop"), arguments
+    handler = (
+        "import os; os.environ['AWS_LAMBDA_FUNCTION_NAME'] = 'f'; os.environ['_HANDLER'] = 'shop.__main__.main'; import shop.__main__ as m; m.main()"
+    )
+    assert run(site, "-c", handler, LAMBDA_TASK_ROOT=str(site))[COMMIT] == commit
+
+
+def test_a_script_beside_installed_packages_is_none_of_theirs(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.write("urls", "Project-URL: Source, https://github.com/acme/shop\n")
+    checkout.commit()
+    site = install(f"git+file://{checkout.root}", tmp_path / "image", "task")
+    (site / "handler.py").write_text("from shop.__main__ import main\nmain()\n")
+    (site / "bin" / "run").write_text("from shop.__main__ import main\nmain()\n")
+    for script in ("handler.py", "bin/run"):
+        assert run(site, str(site / script), **CI)[COMMIT] == OTHER
+        assert COMMIT not in run(site, str(site / script))
 
 
 def test_a_link_to_the_source_with_a_commit_is_stamped(checkout: Checkout, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
@@ -99,10 +100,26 @@ def test_the_stamped_application_carries_what_the_table_says(reader: Reader) -> 
     assert (traces[0].info.tags["team"], metadata["mlflow.trace.session"], metadata["mlflow.trace.user"]) == ("support", "s-1", "u-1")
 
 
-def test_the_variables_for_other_services_are_the_standard_ones(reader: Reader) -> None:
-    for name in ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS=spanhouse,otel", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317"):
-        (text,) = blocks("sh", name)
-        reader.shell(text)
+SDK_AS_CONFIGURED = """
+from opentelemetry import trace
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+_OTelSDKConfigurator().configure()
+with trace.get_tracer("tests").start_as_current_span("by variables"):
+    pass
+"""
+
+
+def test_the_variables_for_other_services_reach_the_server_whatever_an_sdk_speaks_by_default(reader: Reader) -> None:
+    (text,) = blocks("sh", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://127.0.0.1")
+    (reader.directory / "other_service.py").write_text(SDK_AS_CONFIGURED)
+    # As OpenTelemetry's distribution for Python sets them.
+    defaults = "export OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_PROTOCOL=grpc\n"
+    reader.shell(f"{defaults}{text}exec {sys.executable} other_service.py".replace("127.0.0.1:4318", reader.serve.http))
+    deadline = time.monotonic() + 30
+    client = TraceClient(reader.serve.dsn)
+    while not client.count("name = 'by variables'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_resource_detector_is_found_by_the_variable_alone(reader: Reader) -> None:
@@ -148,17 +165,19 @@ def test_a_token_is_made_and_taken_over_tls_as_written(reader: Reader, tmp_path:
     options = [files.get(word, word) for word in text.split()[2:]]
     options = [re.sub(r"0\.0\.0\.0:\d+", "127.0.0.1:0", word) for word in options]
     with Serve(tmp_path / "data", *options) as serve:
-        (variables,) = blocks("sh", "OTEL_EXPORTER_OTLP_HEADERS")
+        (variables,) = blocks("sh", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
         send = """
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 span = TracerProvider().get_tracer("tests").start_span("sent")
 span.end()
 print(OTLPSpanExporter().export([span]).name)
 """
         (tmp_path / "send.py").write_text(send)
-        variables = variables.replace("traces.example.com:4317", serve.grpc).replace("TOKEN", token).strip()
-        variables += f" OTEL_EXPORTER_OTLP_CERTIFICATE={authority.file}\n{sys.executable} {tmp_path / 'send.py'}"
+        variables = variables.replace("traces.example.com:4318", serve.http).replace("TOKEN", token).strip()
+        # A machine's own bundle would outrank the certificate that the exporter is given.
+        variables += f" OTEL_EXPORTER_OTLP_CERTIFICATE={authority.file}\nunset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
+        variables += f"\n{sys.executable} {tmp_path / 'send.py'}"
         assert reader.shell(variables) == "SUCCESS\n"
 
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.spool import limits
 
 from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool import log as log_module
+from spanhouse.exporter.spool import open_segment
 from spanhouse.exporter.spool.layout import OPEN, SEALED
 from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.record import header, read
@@ -74,7 +74,7 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
     def append_to_a_failing_disk(self, group: list[bytes], written: int, call: str) -> None:
         """A write that ends early and goes on with an error, a sync that fails after everything was written."""
         self.offered.update(group)
-        real_writev, real_write, real_sync = os.writev, os.write, log_module._sync_data
+        real_writev, real_write, real_sync = os.writev, os.write, open_segment._sync_data
 
         def writev(descriptor: int, buffers: list[bytes]) -> int:
             return real_write(descriptor, b"".join(buffers)[:written]) if call != "sync" else real_writev(descriptor, buffers)
@@ -87,11 +87,11 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
                 raise OSError(5, "Input/output error")
             real_sync(descriptor)
 
-        os.writev, os.write, log_module._sync_data = writev, write, sync  # type: ignore[assignment]
+        os.writev, os.write, open_segment._sync_data = writev, write, sync  # type: ignore[assignment]
         try:
             refused = self.log.append([CheckedRequest(body, 1) for body in group])
         finally:
-            os.writev, os.write, log_module._sync_data = real_writev, real_write, real_sync
+            os.writev, os.write, open_segment._sync_data = real_writev, real_write, real_sync
         size = sum(len(header(body, 1, 0, 0)) + len(body) for body in group)
         if call == "write" and written >= size:
             assert not any(refused)

@@ -1,4 +1,7 @@
-"""Whatever bytes a request is made of: what is stored of it is what protobuf reads in them, and its neighbours are stored as they are."""
+"""Whatever bytes a request is made of: what is stored of it is what protobuf reads in them, and its neighbours are stored as they are.
+
+protobuf reads no request with a text that is not UTF-8; of such a one it is the request with that text repaired.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support import expected
 from tests.support.mutation import mutate_bytes, mutate_fields, whole_request
 from tests.support.store import TestStore
@@ -29,15 +34,24 @@ def engine() -> Iterator[TestStore]:
 
 
 def mutants(chance: random.Random, number: int) -> list[tuple[bytes, CheckedRequest]]:
-    """Damaged requests that are accepted, with what is stored of each."""
+    """Damaged requests that are accepted, as protobuf can read them, with what is stored of each."""
     made: list[tuple[bytes, CheckedRequest]] = []
     while len(made) < number:
         body = whole_request(nested=chance.random() < 0.2)
         for _ in range(chance.randint(1, 3)):
             body = mutate_bytes(chance, body) if chance.random() < 0.15 else mutate_fields(chance, body)
         with suppress(InvalidRequestError):
-            made.append((body, check(body)))
+            checked = check(body)
+            made.append((body if is_read(body) else checked.body, checked))
     return made
+
+
+def is_read(body: bytes) -> bool:
+    try:
+        ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        return False
+    return True
 
 
 def has_unknown_fields(checked: CheckedRequest) -> bool:

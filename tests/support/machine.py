@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -35,12 +36,23 @@ def _mounts() -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
+def _trims_heaps() -> bool:
+    return hasattr(ctypes.CDLL(None), "malloc_trim")
+
+
+def _offers_http2() -> bool:
+    return _has("curl") and b"HTTP2" in subprocess.run(["curl", "--version"], capture_output=True).stdout
+
+
 _NEEDS: Final[dict[str, tuple[Callable[[], bool], str]]] = {
     "deploy/test_systemd.py": (partial(_has, "systemd-analyze"), "the systemd units (needs systemd-analyze)"),
     "deploy/test_tls.py": (partial(_has, "openssl"), "the script that makes certificates (needs openssl)"),
     "faults/test_full_disk.py": (_mounts, "a server on a full disk (needs mounts in a namespace of one's own)"),
+    "integration/test_client_curl.py": (_offers_http2, "curl's offers of HTTP/2 (needs curl with HTTP/2)"),
+    "integration/test_client_java.py": (partial(_has, "java"), "Java's HTTP client (needs a JDK of Java 11 or later)"),
     "integration/test_store_backup_elsewhere.py": (_mounts, "backups put on another file system (needs mounts in a namespace of one's own)"),
     "faults/test_sync_before_ack.py": (_traces_others, "the order of system calls before an acknowledgement (needs strace)"),
+    "unit/test_exporter_heaps.py": (_trims_heaps, "the return of free memory to the system (needs glibc)"),
 }
 """File below tests/ -> whether this machine can run it, and what it tests."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,10 @@ class Sink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 sink.paths.append(self.path)
                 sink.headers.append({name.lower(): value for name, value in self.headers.items()})
-                sink.requests.append(ExportTraceServiceRequest.FromString(body))
+                if self.headers["content-encoding"] == "gzip":
+                    body = gzip.decompress(body)
+                if "/traces" in self.path:  # the tools that send here have logs and metrics, too
+                    sink.requests.append(ExportTraceServiceRequest.FromString(body))
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()

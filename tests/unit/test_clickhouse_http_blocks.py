@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.store import TestStore
 
 from spanhouse.exporter.clickhouse_http import EngineError, blocks
-from spanhouse.exporter.clickhouse_http.request import too_large
+from spanhouse.exporter.clickhouse_http.body import too_large
 
 LIMIT = 1 << 22
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable
 from urllib.parse import urlencode
 
-import lz4.frame
 import pytest
-import zstandard
 
 from spanhouse.exporter.clickhouse_http import EngineError, Limits, Result
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
@@ -205,21 +200,6 @@ def test_a_form_without_a_boundary_is_an_error(content_type: str) -> None:
     with pytest.raises(EngineError) as caught:
         read_request({}, {"content-type": content_type}, form(FIELD + b"1"))
     assert caught.value.code == 36
-
-
-def test_a_body_of_very_many_gzip_members_is_read() -> None:
-    packed = gzip.compress(b"") * 500_000 + gzip.compress(b"SELECT 1")
-    assert read_request({}, {"content-encoding": "gzip"}, packed).statement == b"SELECT 1"
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, zstandard.compress, lz4.frame.compress], ids=["gzip", "deflate", "zstd", "lz4"])
-def test_a_packed_body_is_unpacked_and_one_that_is_cut_off_is_an_error(pack: Callable[[bytes], bytes], request: pytest.FixtureRequest) -> None:
-    coding = request.node.callspec.id
-    packed = pack(b"SELECT 1")
-    assert read_request({}, {"content-encoding": coding}, packed).statement == b"SELECT 1"
-    with pytest.raises(EngineError) as caught:
-        read_request({}, {"content-encoding": coding}, packed[:-3])
-    assert caught.value.code == 271
 
 
 @pytest.mark.parametrize("asked", ["9" * 5000, "-1", "1.5", "0", "", "\u0661"])

@@ -34,10 +34,12 @@ def test_what_is_not_a_request_is_refused(body: bytes) -> None:
         check(body)
 
 
-def test_text_that_is_not_utf8_is_refused() -> None:
+def test_text_that_is_not_utf8_costs_itself_alone() -> None:
     body = trace(name="NAME!").SerializeToString().replace(b"NAME!", b"\xff\xfe\xfd\xfc\xfb")
-    with pytest.raises(InvalidRequestError):
-        check(body)
+    checked = check(body)
+    assert names(checked.body) == ["\ufffd" * 5, "child 0", "child 1"]
+    assert (checked.spans, checked.rejected) == (3, 0)
+    assert checked.reason == "1 texts are not UTF-8 and are kept with U+FFFD; first: span '\ufffd\ufffd\ufffd\ufffd\ufffd': 'span.name'"
 
 
 @pytest.mark.parametrize(

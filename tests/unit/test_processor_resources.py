@@ -75,6 +75,25 @@ def test_an_environment_in_the_providers_resource_becomes_the_type_over_the_dete
     assert app.run().resource.attributes[TYPE] == "staging"
 
 
+@pytest.mark.parametrize("key", ["deployment.environment.name", "deployment.environment"])
+@pytest.mark.parametrize("kind", ["LOCAL", "NOTEBOOK", "JOB"])
+def test_an_environment_in_the_providers_resource_reaches_local_roots_over_the_detected_type(this_process: Process, kind: str, key: str) -> None:
+    entry = EntryPoint("notebook" if kind == "NOTEBOOK" else "script", "app.py", None, None)
+    this_process._capture = Capture(entry, {"SLURM_JOB_ID": "7"} if kind == "JOB" else {})
+    detected = MetadataResourceDetector().detect()
+    assert detected.attributes[TYPE] == kind
+    named = App(resource=detected.merge(Resource({key: "production"})), wrap=False)
+    assert dict(named.run().attributes or {}) == {TYPE: "production"}
+    assert not App(resource=detected, wrap=False).run().attributes, "a type that nobody contradicts is not repeated"
+
+
+def test_a_type_that_the_application_named_stays_beside_another_environment(this_process: Process) -> None:
+    this_process._capture = Capture(EntryPoint("script", "app.py", None, None), {})
+    resource = MetadataResourceDetector().detect().merge(Resource({TYPE: "canary", "deployment.environment.name": "production"}))
+    assert App(resource=resource).run().resource.attributes[TYPE] == "canary"
+    assert not App(resource=resource, wrap=False).run().attributes
+
+
 def test_arguments_win_over_the_providers_resource(this_process: Process) -> None:
     this_process.set_arguments({TYPE: "canary", "team": "search"}, "argument")
     attributes = App(resource=Resource({TYPE: "mine", "team": "other"})).run().resource.attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ import pytest
 from tests.support.spool import append, bodies, checked, limits, segments
 
 from spanhouse.exporter.spool import log as log_module
+from spanhouse.exporter.spool import open_segment
 from spanhouse.exporter.spool.layout import OPEN, SEALED
 from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.status import UnavailableError
@@ -46,13 +48,13 @@ def taken(log: SpoolLog, *names: str) -> bytes:
 
 def test_requests_of_one_write_share_one_sync(log: SpoolLog, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    real = log_module._sync_data
+    real = open_segment._sync_data
 
     def sync(descriptor: int) -> None:
         synced.append(descriptor)
         real(descriptor)
 
-    monkeypatch.setattr(log_module, "_sync_data", sync)
+    monkeypatch.setattr(open_segment, "_sync_data", sync)
     assert log.append([checked(str(number)) for number in range(700)]) == [None] * 700
     assert len(synced) == 1
 
@@ -131,7 +133,7 @@ def test_a_disk_that_fails_refuses_and_goes_on_in_another_segment(call: str, log
         if call == "writev":
             patched.setattr(os, call, fails)
         else:
-            patched.setattr(log_module, "_sync_data", fails)
+            patched.setattr(open_segment, "_sync_data", fails)
         assert "Input/output error" in refused(log, "lost")
     after = taken(log, "after")
     log.close()
@@ -298,3 +300,68 @@ def test_appends_and_seals_of_many_threads_lose_nothing(tmp_path: Path) -> None:
         stop.set()
         sealing.join(60)
     assert sorted(bodies(tmp_path)) == sorted(kept)
+
+
+def test_no_request_is_acknowledged_into_a_segment_that_somebody_removed(log: SpoolLog, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    taken(log, "stored by nobody")
+    (tmp_path / "0/000000000001.open").unlink()
+    assert "No such file" in refused(log, "refused")
+    assert "000000000001.open is gone before it was stored: its 1 acknowledged spans are lost" in caplog.text
+    kept = taken(log, "kept")
+    log.seal(now=True)
+    assert log.unwritable == ""
+    log.close()
+    assert bodies(tmp_path) == [kept]
+
+
+def test_a_folder_that_somebody_removes_is_made_again_by_the_next_request(log: SpoolLog, tmp_path: Path) -> None:
+    taken(log, "stored by nobody")
+    shutil.rmtree(tmp_path / "0")
+    kept = taken(log, "kept")
+    log.close()
+    assert bodies(tmp_path) == [kept]
+    assert files(tmp_path) == ["000000000002.sealed"]
+
+
+def test_nothing_is_written_into_a_folder_that_another_process_took(log: SpoolLog, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "0")
+    with closing(SpoolLog(tmp_path, 0, limits())) as other:
+        assert "another process owns it" in refused(log, "refused")
+        log.seal()
+        assert log.unwritable == "can't be written: another process owns it"
+        theirs = taken(other, "theirs")
+    log.seal()
+    assert log.unwritable == ""
+    ours = taken(log, "ours")
+    log.close()
+    assert bodies(tmp_path) == [theirs, ours]
+
+
+def test_it_is_unwritable_until_the_disk_takes_as_much_as_it_refused(log: SpoolLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "_PROBE_SECONDS", 0)
+    log.seal()
+    with file_size_limit(2000):
+        refused(log, "x" * 3000)
+        for _ in range(2):
+            log.seal()
+            assert log.unwritable == "can't be written: File too large"
+            taken(log, "small")
+    log.seal()
+    assert log.unwritable == ""
+
+
+def test_a_disk_that_refuses_is_probed_once_a_second_at_most(log: SpoolLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes: list[int] = []
+
+    def fails(_: Path, size: int) -> None:
+        probes.append(size)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(log_module, "probe", fails)
+    monkeypatch.setattr(log_module, "_PROBE_SECONDS", 3600)
+    with file_size_limit(100):
+        refused(log, "x" * 3000)
+    for _ in range(5):
+        log.seal()
+    assert len(probes) == 1
+    assert log.unwritable == "can't be written: Input/output error"

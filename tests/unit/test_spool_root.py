@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -83,5 +84,36 @@ def test_segments_of_receivers_that_are_no_more_are_sealed(tmp_path: Path) -> No
     assert log.append([checked("a")]) == [None]
     log._owner.close()  # as a killed process does
     with closing(SpoolRoot(tmp_path, "store")) as root:
+        (path,) = root.sealed()
+        assert root.doubtful(path)
+
+
+def test_a_spool_that_somebody_removes_is_owned_again_with_its_store_and_identity(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with closing(SpoolRoot(spool, "store")) as root:
+        identity = root.identity
+        shutil.rmtree(spool)
+        root.keep()
+        assert (spool / "identity").read_text() == root.identity == identity
+        with pytest.raises(StoreError, match="belongs to another process"):
+            SpoolRoot(spool, "store")
+    append(spool, checked("a"))
+    with pytest.raises(StoreError, match="holds requests for store store"):
+        SpoolRoot(spool, "other")
+
+
+def test_a_spool_that_was_put_in_its_place_is_read_only_if_it_is_for_the_same_store(tmp_path: Path) -> None:
+    spool, other, same = tmp_path / "spool", tmp_path / "other", tmp_path / "same"
+    for path, store in ((other, "other"), (same, "store")):
+        SpoolRoot(path, store).close()
+        append(path, checked(store))
+    with closing(SpoolRoot(spool, "store")) as root:
+        shutil.rmtree(spool)
+        other.rename(spool)
+        with pytest.raises(StoreError, match="holds requests for store other"):
+            root.keep()
+        shutil.rmtree(spool)
+        same.rename(spool)
+        root.keep()
         (path,) = root.sealed()
         assert root.doubtful(path)

@@ -1,30 +1,37 @@
-"""What a stranger's request bodies may take: time while they arrive, memory while they are held."""
+"""Limits on request bodies of strangers: time while they arrive, memory while they are held."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from spanhouse.exporter.heaps import HeapTrim
 from spanhouse.exporter.status import UnavailableError
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-_TOO_SLOW: Final = b"the request did not arrive in time\n"
+_TOO_SLOW: Final = (408, b"the request did not arrive in time\n")
+_CUT_SHORT: Final = (400, b"the body is shorter than its content-length says\n")
 LATE: Final = {"type": "http.disconnect", "late": True}
 """What an application receives instead of a body that does not come. One that knows nothing of it takes the client for gone."""
 _CLOSE: Final = (b"connection", b"close")
+_LARGE_BYTES: Final = 2**20
+"""The heap is trimmed after a request that held so much."""
 
 
 class TimedBodies:
-    """An ASGI application around another: a request whose body has not arrived in time is answered 408, if the other has no answer to it.
+    """An ASGI application around another that gets whole bodies alone.
+
+    A request whose body has not arrived in time is answered 408, if the other application has no answer to it. One whose body is shorter than
+    announced is answered 400: an empty body means something to some applications, and must not come from a fault of the transport.
 
     Args:
-        app: the other; it receives ``LATE``.
+        app: the other application. It receives ``LATE`` for a body that is late, and that the client is gone for one that is cut short.
         seconds: how long a body may take.
     """
 
@@ -42,10 +49,12 @@ class TimedBodies:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         ends = asyncio.get_running_loop().time() + self._seconds
-        late = complete = answered = False
+        missing = int(next((value for name, value in scope["headers"] if name == b"content-length"), b"0"))
+        complete = answered = False
+        failure: tuple[int, bytes] | None = None
 
         async def timed_receive() -> dict[str, Any]:
-            nonlocal late, complete
+            nonlocal complete, failure, missing
             if complete:
                 return await receive()
             deadline = asyncio.timeout_at(ends)
@@ -54,31 +63,36 @@ class TimedBodies:
                     self._arriving.add(deadline)
                     message = await receive()
             except TimeoutError:
-                late = True
+                failure = _TOO_SLOW
                 return LATE
             finally:
                 self._arriving.discard(deadline)
             complete = not message.get("more_body", False)
+            missing -= len(message.get("body", b""))
+            if complete and missing > 0 and message["type"] == "http.request":
+                failure = _CUT_SHORT
+                return {"type": "http.disconnect"}
             return message
 
         async def closing_send(message: dict[str, Any]) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
-                if late:
+                if failure is not None:
                     message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
             await send(message)
 
         await self._app(scope, timed_receive, closing_send)
-        if late and not answered:
-            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_TOO_SLOW))]
-            await closing_send({"type": "http.response.start", "status": 408, "headers": headers})
-            await closing_send({"type": "http.response.body", "body": _TOO_SLOW})
+        if failure is not None and not answered:
+            status, text = failure
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
+            await closing_send({"type": "http.response.start", "status": status, "headers": headers})
+            await closing_send({"type": "http.response.body", "body": text})
 
 
 @dataclass(slots=True)
 class Budget:
-    """Bytes that all requests together may hold in memory.
+    """Bytes that all requests together may hold in memory; after large ones the heap gives memory back to the system.
 
     Attributes:
         limit_bytes: the most.
@@ -87,6 +101,7 @@ class Budget:
 
     limit_bytes: int
     used_bytes: int = 0
+    _trim: HeapTrim = field(default_factory=HeapTrim, init=False)
 
     @contextmanager
     def request(self) -> Iterator[Callable[[int], None]]:
@@ -107,3 +122,5 @@ class Budget:
             yield take
         finally:
             self.used_bytes -= held
+            if held >= _LARGE_BYTES:
+                self._trim.soon()

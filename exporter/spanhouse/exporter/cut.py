@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -18,11 +19,16 @@ CUT_KEY: Final = "spanhouse.cut"
 
 On a span it also tells of the span's events and links: ``events.0.KEY`` is an attribute of the first event, and ``events.0`` alone how many
 attributes that event had. A key that was cut stands there as it is stored, with the bytes of the whole key.
+
+It names texts that were not UTF-8, too (see ``repair``).
 """
 _MAX_UINT32: Final = 2**32 - 1
 
 Attributes = Any
 """A repeated field of KeyValue."""
+Sizes = Mapping[str, int]
+"""Names and original bytes of what was changed."""
+NOTHING: Final[Sizes] = MappingProxyType({})
 
 
 class Cutter:
@@ -31,6 +37,8 @@ class Cutter:
     Attributes:
         cuts: what was cut, by the limit's name.
         first: the first of it in words, '' if nothing was cut.
+        repaired: how many texts that are not UTF-8 were changed (see ``repair``).
+        first_repaired: the first of them in words.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -38,14 +46,16 @@ class Cutter:
         self._small_bytes = limits.small_bytes()
         self.cuts: Counter[str] = Counter()
         self.first = ""
+        self.repaired = 0
+        self.first_repaired = ""
 
-    def span(self, span: Span) -> None:
-        """Flatten and cut everything in a span.
+    def span(self, span: Span, repaired: Sizes = NOTHING) -> None:
+        """Flatten and cut everything in a span, and mark it, as what was repaired in it.
 
         Raises:
             TooDeepError: a value is nested too deep.
         """
-        if span.ByteSize() <= self._small_bytes:
+        if not repaired and span.ByteSize() <= self._small_bytes:
             for attributes in attribute_lists(span):
                 flatten(attributes)
             return
@@ -65,9 +75,9 @@ class Cutter:
                     part.dropped_attributes_count = min(part.dropped_attributes_count + dropped, _MAX_UINT32)
                     cut[f"{kind}.{index}"] = count
                 self._cut(part.attributes, where, f"{kind}.{index}.", cut)
-        _mark(span.attributes, cut)
+        self._mark(span.attributes, cut, repaired, where)
 
-    def shared(self, attributes: Attributes, where: str) -> None:
+    def shared(self, attributes: Attributes, where: str, repaired: Sizes = NOTHING) -> None:
         """Flatten and cut the attributes of a resource or scope. Their number is left as it is.
 
         Raises:
@@ -75,7 +85,7 @@ class Cutter:
         """
         cut: dict[str, int] = {}
         self._cut(attributes, where, "", cut)
-        _mark(attributes, cut)
+        self._mark(attributes, cut, repaired, where)
 
     def _drop(self, items: Any, name: str, where: str) -> int:
         """Leave out what is beyond the limit of that name; how many that are."""
@@ -119,6 +129,14 @@ class Cutter:
                 return size if longer else 0
         return 0
 
+    def _mark(self, attributes: Attributes, cut: Sizes, repaired: Sizes, where: str) -> None:
+        """Name what was changed in an attribute."""
+        if repaired:
+            self.repaired += len(repaired)
+            self.first_repaired = self.first_repaired or f"{where}: {next(iter(repaired))[:100]!r}"
+        if named := {**cut, **repaired}:
+            attributes.add(key=CUT_KEY).value.string_value = json.dumps(named, ensure_ascii=False)
+
     def _note(self, limit: str, words: str, count: int = 1) -> None:
         self.cuts[limit] += count
         self.first = self.first or words
@@ -142,11 +160,6 @@ def flatten(attributes: Iterable[KeyValue]) -> None:
     for attribute in attributes:
         if is_nested(attribute.value):
             attribute.value.string_value = to_json(attribute.value)
-
-
-def _mark(attributes: Attributes, cut: dict[str, int]) -> None:
-    if cut:
-        attributes.add(key=CUT_KEY).value.string_value = json.dumps(cut, ensure_ascii=False)
 
 
 def _utf8_length(text: str, most: int) -> int:

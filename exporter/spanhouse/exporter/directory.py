@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -37,11 +38,19 @@ def own(directory: Path, *, wait_seconds: float = 0) -> TextIO:
                 time.sleep(_LOOK_SECONDS)
                 continue
             file.close()
-            raise
+            raise BlockingIOError(errno.EWOULDBLOCK, "another process owns it", str(directory)) from None
         except OSError:
             file.close()
             raise
         return file
+
+
+def owns(lock: TextIO, directory: Path) -> bool:
+    """Return True while a directory is the one that ``own`` gave this lock for: nobody has removed or replaced it."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), (directory / LOCK_FILE).stat())
+    except OSError:
+        return False
 
 
 def make(directory: Path) -> None:

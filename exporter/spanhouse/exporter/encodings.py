@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
+import lz4.frame
 import zstandard
 
 from spanhouse.exporter.status import InvalidRequestError, UnsupportedMediaTypeError
@@ -17,11 +18,11 @@ _RAW: Final = -15
 _ZSTD_WINDOW_BYTES: Final = 8 * 2**20
 """Largest window of a zstd body (RFC 9659)."""
 _STEP_BYTES: Final = 1024
-"""Packed bytes that are unpacked at once. They give 32 MiB at the most (zstd; a megabyte in gzip and deflate)."""
+"""Packed bytes that are unpacked at once. They give 32 MiB at the most (zstd; a megabyte in gzip and deflate, 4 in lz4)."""
 
 
 class _Part(Protocol):
-    """What ``zlib`` and ``zstandard`` both give: unpacks one gzip member, zlib stream or zstd frame."""
+    """Unpacker of one gzip member, zlib stream, zstd or lz4 frame, as ``zlib``, ``zstandard`` and ``lz4`` have it."""
 
     @property
     def eof(self) -> bool: ...
@@ -45,16 +46,26 @@ def _zstd(_: bytes) -> _Part:
     return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj()
 
 
-_CODINGS: Final[dict[str, Callable[[bytes], _Part]]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd}
+def _lz4(_: bytes) -> _Part:
+    part: _Part = lz4.frame.LZ4FrameDecompressor()
+    return part
+
+
+_Codings = Mapping[str, Callable[[bytes], _Part]]
+CODINGS: Final[_Codings] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd}
+"""OTLP's."""
+QUERY_CODINGS: Final[_Codings] = {**CODINGS, "lz4": _lz4}
+"""ClickHouse's."""
 
 
 class Unpacker:
     """Unpacks a body that comes in pieces.
 
-    It may be of several parts, one after the other: gzip members (RFC 1952, section 2.2) or zstd frames (RFC 8878, section 3.1).
+    It may be of several parts, one after the other: gzip members (RFC 1952, section 2.2), zstd frames (RFC 8878, section 3.1) or lz4 frames.
 
     Args:
         coding: value of the content-encoding header.
+        codings: those that are read.
 
     Attributes:
         complete: whether what came so far is a whole body; an empty one is.
@@ -63,9 +74,9 @@ class Unpacker:
         UnsupportedMediaTypeError: it is none of the codings that are read, or several of them.
     """
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, codings: _Codings = CODINGS) -> None:
         self._coding = coding.strip().lower()
-        self._new_part = _CODINGS.get(self._coding)
+        self._new_part = codings.get(self._coding)
         if self._new_part is None and self._coding not in {"", "identity", "none"}:
             raise UnsupportedMediaTypeError(f"content-encoding {coding[:60]!r} is not supported: send one of gzip, deflate, zstd, or none")
         self._part: _Part | None = None
@@ -91,7 +102,7 @@ class Unpacker:
             if self._part is None or self._part.eof:
                 self._part = new_part(step)
             unpacked = self._part.decompress(step)
-        except (zlib.error, zstandard.ZstdError):
+        except (zlib.error, zstandard.ZstdError, RuntimeError):  # the last is lz4's
             raise InvalidRequestError(f"the body is not {self._coding}, as its content-encoding says") from None
         self.complete = self._part.eof
         return unpacked

@@ -1,7 +1,8 @@
-"""glibc's heaps: how many it keeps for the threads that check requests, and what is in them."""
+"""glibc's heaps: their number, their content, and the return of their free memory to the system."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,8 @@ from typing import Any, ClassVar, Final
 
 _M_ARENA_MAX: Final = -8
 _HEAPS: Final = 2
+_CALM_SECONDS: Final = 1.0
+"""A trim takes up to 35 ms of a heap's lock, so it waits for the end of a load."""
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -48,3 +51,27 @@ def heap_measure() -> Callable[[], int] | None:
         return found.uordblks + found.hblkhd
 
     return held
+
+
+class HeapTrim:
+    """A trim of the heaps, once the requests that ask for it have ceased for a second.
+
+    glibc keeps what was freed in the middle of a heap, so the memory of a few large requests would stay for good. Other C libraries than glibc
+    have no such function, and nothing is done there.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._trim: Callable[[int], int] | None
+        try:
+            self._trim = ctypes.CDLL(None).malloc_trim
+        except (AttributeError, OSError):
+            self._trim = None
+
+    def soon(self) -> None:
+        """Trim in a second, in a thread; asked again before that, a second later."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._trim is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_CALM_SECONDS, loop.run_in_executor, None, self._trim, 0)

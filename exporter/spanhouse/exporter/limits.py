@@ -26,6 +26,8 @@ class Limits:
         value_bytes: bytes of an attribute's value: of a text its UTF-8, of an array or map its JSON text. Prompts of a MiB are usual.
         values: attributes, array elements, events and the like that take at most 8 bytes each, in one request. A million of them are
             2 MB on the wire and a hundred times that in memory.
+        repaired_values: values in the spans, resources and scopes that hold a text which is not UTF-8, in one request: they are looked at one by one.
+        repaired_bytes: by how much a request may grow where U+FFFD, three bytes, takes the place of what is not UTF-8.
         json_bytes: size of a request in JSON, decompressed. Python's text takes up to four times that.
         json_values: values of all kinds in a request in JSON, whose parser needs memory for each.
     """
@@ -37,6 +39,8 @@ class Limits:
     key_bytes: int = 4096
     value_bytes: int = 4 * 2**20
     values: int = 2_000_000
+    repaired_values: int = 500_000
+    repaired_bytes: int = 16 * 2**20
     json_bytes: int = 32 * 2**20
     json_values: int = 1_500_000
 

@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from spanhouse.exporter import metrics
+from spanhouse.exporter import http_protocol, metrics
 from spanhouse.exporter.bodies import App, TimedBodies
 from spanhouse.exporter.config import Address, ConfigError
 
@@ -22,13 +21,7 @@ _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 30
 """Exporters and dashboards come back every few seconds."""
-_HEAD_BYTES: Final = 64 * 1024
-"""Largest head of a request: its line and headers."""
-_HEAD_SECONDS: Final = 10.0
-"""For the handshake of TLS, and for a head."""
 _BODY_SECONDS: Final = 30.0
-_UNREAD_SECONDS: Final = 60.0
-"""For a client that reads nothing of its response."""
 _BACKLOG: Final = 1024
 
 _BROKEN_OFF: Final = "ASGI callable returned without completing response."
@@ -36,75 +29,6 @@ _BROKEN_OFF: Final = "ASGI callable returned without completing response."
 
 Tls = Callable[[], ssl.SSLContext]
 """Gives what holds for a new connection."""
-
-
-class _Patience:
-    """Ends a connection when its client takes too long for one thing."""
-
-    __slots__ = ("_timer",)
-
-    def __init__(self) -> None:
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self, transport: asyncio.Transport, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, transport.abort)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits on a request's head, which the parser itself would collect without end, and on a response that is not read."""
-
-    def __init__(self, *arguments: Any, listener: str, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._open = metrics.HTTP_CONNECTIONS.labels(listener)
-        self._in_head = False
-        self._head_bytes = 0
-        self._head = _Patience()
-        self._unread = _Patience()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn asks for what it is
-        self._open.inc()
-        self._head.start(self.transport, _HEAD_SECONDS)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._open.dec()
-        self._head.stop()
-        self._unread.stop()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        was_in_head = self._in_head
-        super().data_received(data)
-        if not self._in_head:  # as nearly always: heads come whole
-            return
-        self._head.start(self.transport, _HEAD_SECONDS)
-        if was_in_head:  # else the data may hold the end of another request
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self.transport.abort()
-
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._head.stop()
-        super().on_headers_complete()
-
-    def pause_writing(self) -> None:
-        self._unread.start(self.transport, _UNREAD_SECONDS)
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self._unread.stop()
-        super().resume_writing()
 
 
 class _Server(uvicorn.Server):
@@ -159,8 +83,8 @@ class _Server(uvicorn.Server):
 
     async def _take(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls(), "ssl_handshake_timeout": _HEAD_SECONDS}
-        protocol = partial(_Protocol, self.config, self.server_state, {}, listener=self._name)
+        options: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls(), "ssl_handshake_timeout": http_protocol.HEAD_SECONDS}
+        protocol = partial(http_protocol.LimitedProtocol, self.config, self.server_state, {}, listener=self._name)
         try:
             await loop.connect_accepted_socket(protocol, connection, **options)
         except OSError as error:  # those of TLS and of time are such, too
@@ -193,7 +117,7 @@ class HttpListener:
         config = uvicorn.Config(
             self._app,
             loop="none",
-            http=_Protocol,
+            http=http_protocol.LimitedProtocol,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -19,7 +19,9 @@ REQUESTS: Final = Counter("spanhouse_requests", "Requests acknowledged in full o
 SPANS: Final = Counter("spanhouse_spans", "Spans acknowledged.", ["transport"])
 REFUSED_REQUESTS: Final = Counter("spanhouse_refused_requests", "Requests answered with an error.", ["transport", "reason"])
 REJECTED_SPANS: Final = Counter("spanhouse_rejected_spans", "Spans left out of an acknowledged request, named in partial_success.", ["reason"])
-CUT_VALUES: Final = Counter("spanhouse_cut_values", "Attribute keys and values cut to a limit.", ["limit"])
+CUT_VALUES: Final = Counter(
+    "spanhouse_cut_values", "Attribute keys and values cut to a limit; texts that were not UTF-8 have the limit utf8.", ["limit"]
+)
 
 SPOOL_BYTES: Final = Gauge("spanhouse_spool_bytes", "Bytes in the spool: acknowledged and not yet stored, or put aside.", multiprocess_mode="livemax")
 SPOOL_AGE_SECONDS: Final = Gauge(

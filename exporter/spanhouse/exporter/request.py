@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -17,14 +18,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from spanhouse.exporter.anyvalue import MAX_DEPTH, TooDeepError
-from spanhouse.exporter.cut import Attributes, Cutter
+from spanhouse.exporter.cut import NOTHING, Attributes, Cutter, Sizes
 from spanhouse.exporter.ids import id_problem
 from spanhouse.exporter.limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
 from spanhouse.exporter.plain import is_dense, is_plain
+from spanhouse.exporter.repair import Place, repair
 from spanhouse.exporter.status import InvalidRequestError, TooLargeError
 from spanhouse.exporter.wire import Frame, Outline
 
+_NOTHING: Final[Mapping[Place, Sizes]] = MappingProxyType({})
 _LARGE_BYTES: Final = 4 * 2**20
 _one_large_request: Final = threading.Lock()
 """A parsed request takes several times its bytes. So of the large ones one is parsed at a time, whichever thread it comes from."""
@@ -58,20 +61,27 @@ def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
     with _one_large_request if len(body) > _LARGE_BYTES else nullcontext(), _decoding():
         if is_dense(body, limits.values):
             raise TooLargeError(f"the request holds more than {limits.values} values of a few bytes each: send smaller batches")
-        outlined = _outlined(body)
-        frame = Frame.FromString(outlined)
-        spans = _count(frame)
-        if spans > limits.spans:
-            rewrite = _Rewrite(limits)
-            rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
-            return rewrite(_known(_first_spans(frame, limits.spans)))
-        if is_plain(outlined, frame, limits):
-            return CheckedRequest(outlined, spans)
-        request = _known(outlined)
-        written = request.SerializeToString()
-        if written != outlined and is_plain(written, frame := Frame.FromString(written), limits):
-            return CheckedRequest(written, _count(frame))
-        return _Rewrite(limits)(request)
+        with suppress(DecodeError):
+            return _check(body, limits)
+        repaired = repair(body, limits)
+        return _check(repaired.body, limits, repaired.sizes)
+
+
+def _check(body: bytes, limits: Limits, repaired: Mapping[Place, Sizes] = _NOTHING) -> CheckedRequest:
+    outlined = _outlined(body)
+    frame = Frame.FromString(outlined)
+    spans = _count(frame)
+    if spans > limits.spans:
+        rewrite = _Rewrite(limits, repaired)
+        rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
+        return rewrite(_known(_first_spans(frame, limits.spans)))
+    if not repaired and is_plain(outlined, frame, limits):
+        return CheckedRequest(outlined, spans)
+    request = _known(outlined)
+    written = request.SerializeToString()
+    if not repaired and written != outlined and is_plain(written, frame := Frame.FromString(written), limits):
+        return CheckedRequest(written, _count(frame))
+    return _Rewrite(limits, repaired)(request)
 
 
 def canonical(body: bytes) -> bytes:
@@ -127,8 +137,9 @@ def _first_spans(frame: Any, number: int) -> bytes:
 class _Rewrite:
     """Leaves out the spans that cannot be stored, flattens nested values and cuts what is beyond a limit."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, repaired: Mapping[Place, Sizes]) -> None:
         self._limits = limits
+        self._repaired = repaired
         self._cutter = Cutter(limits)
         self._rejected: Counter[str] = Counter()
         self._first = ""
@@ -140,27 +151,27 @@ class _Rewrite:
 
     def __call__(self, request: ExportTraceServiceRequest) -> CheckedRequest:
         """Change the request; what is left of it."""
-        for resource in request.resource_spans:
-            problem = self._shared(resource.resource.attributes, "resource")
-            for scope in resource.scope_spans:
-                self._scope(scope, problem or self._shared(scope.scope.attributes, "scope"))
+        for first, resource in enumerate(request.resource_spans):
+            problem = self._shared(resource.resource.attributes, "resource", (first,))
+            for second, scope in enumerate(resource.scope_spans):
+                self._scope(scope, problem or self._shared(scope.scope.attributes, "scope", (first, second)), (first, second))
         self._count()
         return CheckedRequest(request.SerializeToString(), _count(request), self._rejected.total(), self._reason())
 
-    def _shared(self, attributes: Attributes, where: str) -> tuple[str, str] | None:
+    def _shared(self, attributes: Attributes, where: str, place: Place) -> tuple[str, str] | None:
         """Why no span with these attributes of its resource or scope can be stored; None if they can."""
         if len(attributes) > self._limits.attributes:
             return "attributes", f"the {where} has {len(attributes)} attributes, more than the {self._limits.attributes} allowed"
         try:
-            self._cutter.shared(attributes, where)
+            self._cutter.shared(attributes, where, self._repaired.get(place, NOTHING))
         except TooDeepError:
             return "depth", f"an attribute of the {where} is nested deeper than {MAX_DEPTH} levels"
         return None
 
-    def _scope(self, scope: ScopeSpans, shared: tuple[str, str] | None) -> None:
+    def _scope(self, scope: ScopeSpans, shared: tuple[str, str] | None, place: Place) -> None:
         kept = []
-        for span in scope.spans:
-            if problem := shared or self._problem(span):
+        for index, span in enumerate(scope.spans):
+            if problem := shared or self._problem(span, self._repaired.get((*place, index), NOTHING)):
                 self.reject(problem[0], f"span {span.name[:100]!r}: {problem[1]}")
             else:
                 kept.append(span)
@@ -169,7 +180,7 @@ class _Rewrite:
             del scope.spans[:]
             scope.spans.extend(copies)
 
-    def _problem(self, span: Span) -> tuple[str, str] | None:
+    def _problem(self, span: Span, repaired: Sizes) -> tuple[str, str] | None:
         """Why the span cannot be stored; None if it can, and then its attributes are flat and within the limits."""
         match id_problem(span):
             case "trace_id":
@@ -179,7 +190,7 @@ class _Rewrite:
             case "parent_span_id":
                 return "parent_span_id", "parent_span_id must be 8 bytes or absent"
         try:
-            self._cutter.span(span)
+            self._cutter.span(span, repaired)
         except TooDeepError:
             return "depth", f"an attribute is nested deeper than {MAX_DEPTH} levels"
         return None
@@ -190,6 +201,8 @@ class _Rewrite:
             told.append(f"{self._rejected.total()} spans rejected; first: {self._first}")
         if self._cutter.cuts:
             told.append(f"{self._cutter.cuts.total()} values cut; first: {self._cutter.first}")
+        if self._cutter.repaired:
+            told.append(f"{self._cutter.repaired} texts are not UTF-8 and are kept with U+FFFD; first: {self._cutter.first_repaired}")
         return ". ".join(told)
 
     def _count(self) -> None:
@@ -197,3 +210,5 @@ class _Rewrite:
             REJECTED_SPANS.labels(reason).inc(spans)
         for limit, values in self._cutter.cuts.items():
             CUT_VALUES.labels(limit).inc(values)
+        if self._cutter.repaired:
+            CUT_VALUES.labels("utf8").inc(self._cutter.repaired)

@@ -74,7 +74,7 @@ async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> 
 async def _seal(log: SpoolLog, readiness: Readiness) -> None:
     while True:
         await asyncio.to_thread(log.seal)
-        readiness.set("spool", log.full or None)
+        readiness.set("spool", log.unwritable or log.full or None)
         await asyncio.sleep(_SEAL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Three readings of an OTLP trace request that say fast whether it can be stored as it is: protobuf's own parser with a changed schema.
+"""Four readings of an OTLP trace request that say fast whether and how it can be stored: protobuf's own parser with a changed schema.
 
 ``Frame`` stops at the spans, so that their number, sizes and ids are known without a Python object for each.
 
@@ -7,6 +7,8 @@
 writer never gives those bytes back. So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Nor does it hold a
 field that is given twice, a second value in a oneof, an overlong number, or anything else that a reader other than protobuf might take otherwise.
 
+``Loose`` takes any bytes for a text. protobuf refuses a request with a text that is not UTF-8, and does not say which text that is.
+
 ``Outline`` stops at attributes. Read, rid of unknown fields and written again, it is a request that protobuf would write so. A field with a known
 number and a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes they are not looked for, which would cost
 more than all of this: no library writes them, and of those the engine reads a value or refuses the request, which the writer then has without them.
@@ -14,7 +16,7 @@ more than all of this: no library writes them, and of those the engine reads a v
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -58,10 +60,20 @@ def _outline(file: FileDescriptorProto) -> None:
     _opaque(file, "attributes")
 
 
+def _loose(file: FileDescriptorProto) -> None:
+    for field in (field for message in _messages(file) for field in message.field if field.type == FieldDescriptorProto.TYPE_STRING):
+        field.type = FieldDescriptorProto.TYPE_BYTES
+
+
+def _messages(file: FileDescriptorProto) -> Iterator[DescriptorProto]:
+    for message in file.message_type:
+        yield message
+        yield from message.nested_type
+
+
 def _opaque(file: FileDescriptorProto, *fields: str) -> None:
     """Have message fields of these names read as bytes, whatever is in them."""
-    messages = [one for message in file.message_type for one in (message, *message.nested_type)]
-    for field in (field for message in messages for field in message.field if field.name in fields):
+    for field in (field for message in _messages(file) for field in message.field if field.name in fields):
         field.ClearField("type_name")
         field.type = FieldDescriptorProto.TYPE_BYTES
 
@@ -81,5 +93,7 @@ Flat: Final = _request_class(_flat)
 """``ExportTraceServiceRequest`` without nested values."""
 Frame: Final = _request_class(_frame)
 """``ExportTraceServiceRequest`` with resource, scope and spans as bytes."""
+Loose: Final = _request_class(_loose)
+"""``ExportTraceServiceRequest`` with all texts as bytes."""
 Outline: Final = _request_class(_outline)
 """``ExportTraceServiceRequest`` with all attributes as bytes."""

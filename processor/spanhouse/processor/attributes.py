@@ -73,7 +73,7 @@ def _global_files(repository: Repository, environ: Mapping[str, str]) -> list[st
         config.read(os.path.join(home, ".gitconfig"))
     if environ.get("GIT_CONFIG_GLOBAL"):
         config.read(environ["GIT_CONFIG_GLOBAL"])
-    own = repository.config.get("core", "attributesfile") or config.get("core", "attributesfile")
+    own = repository.config.path("core", "attributesfile") or config.path("core", "attributesfile")
     if not own:
         own = settings and os.path.join(settings, "git", "attributes")
     elif own.startswith("~/"):

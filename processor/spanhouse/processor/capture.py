@@ -74,7 +74,8 @@ class Capture:
             disk[vocabulary.GIT_DIRTY.mlflow] = Value("true" if dirty else "false", disk[vocabulary.GIT_COMMIT.mlflow].origin)
         # Variables of a CI job tell of the project that it builds, which installed code need not be part of.
         stamps = [self._stamp, self._distribution]
-        built = [self._ci, *stamps] if self.entry is None or self.entry.directory else [*stamps, self._ci]
+        is_installed = self._distribution or (self.entry and self.entry.directory is None)
+        built = [*stamps, self._ci] if is_installed else [self._ci, *stamps]
         return [self.otel, self._own, self._model, disk, *built, self._defaults]
 
     def _from_disk(self) -> dict[str, Value]:
@@ -114,10 +115,10 @@ class Capture:
 
     def _from_distribution(self) -> Found:
         entry = self.entry
-        path = (entry.code or entry.path) if entry and entry.directory is None else None
+        path = (entry.code or entry.path) if entry and self.repository is None else None
         if path is None:
             return {}
-        from spanhouse.processor.distribution import from_distribution  # start-up: most apps are not installed
+        from spanhouse.processor.distribution import from_distribution  # start-up: most apps have a repository
 
         return from_distribution(path)
 

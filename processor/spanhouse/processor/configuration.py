@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from spanhouse.processor.process import suppressed_instrumentation, this_process
 from spanhouse.processor.span_processor import MetadataSpanProcessor
@@ -19,8 +19,43 @@ from spanhouse.schema import vocabulary
 _ARGUMENT = "argument of configure()"
 
 _logger = logging.getLogger("spanhouse.processor")
-_configured: weakref.WeakSet[trace.TracerProvider] = weakref.WeakSet()
-_exporting: weakref.WeakSet[trace.TracerProvider] = weakref.WeakSet()
+
+
+class _Equipment:
+    """The processors that one tracer provider has from here.
+
+    Attributes:
+        provider: gives the provider, or None after its end.
+        stamps: it has a ``MetadataSpanProcessor``.
+        exports: it has an exporter.
+    """
+
+    __slots__ = ("exports", "provider", "stamps")
+
+    def __init__(self, provider: object) -> None:
+        self.stamps = False
+        self.exports = False
+        self.provider: Callable[[], object | None]
+        try:
+            self.provider = weakref.ref(provider)
+        except TypeError:  # a class with __slots__
+            self.provider = lambda: provider
+
+
+class _ConfiguredProcessor(MetadataSpanProcessor):
+    """A processor that ``configure`` added: after its shutdown, the next call may add another."""
+
+    def __init__(self, equipment: _Equipment, *, all_keys: bool) -> None:
+        super().__init__(all_keys=all_keys)
+        self._equipment = equipment
+
+    def shutdown(self) -> None:
+        # Logfire and Arize take all processors out when they are set up once more.
+        self._equipment.stamps = self._equipment.exports = False
+
+
+# By id: a provider may be a dataclass, which cannot be hashed, or equal to another one.
+_equipped: dict[int, _Equipment] = {}
 
 
 def configure(
@@ -41,14 +76,16 @@ def configure(
 
     Without a tracer provider a new one becomes the global one, which exports over OTLP. An existing provider, ``tracer_provider`` or the
     global one, gets the span processor, and an exporter only if ``export`` or ``endpoint`` asks for it, so that nothing is sent twice; if
-    metadata cannot reach its resource, local root spans carry it as attributes. A second call for the same provider takes new arguments
-    and adds nothing twice. Nothing is raised: what goes wrong is logged, and the application goes on.
+    metadata cannot reach its resource, local root spans carry it as attributes. The provider keeps all processors and exporters that it
+    has, Phoenix's and Arize's default ones included. A second call for the same provider takes new arguments and adds nothing twice.
+    Nothing is raised: each failure is logged, and the application goes on.
 
     Args:
         service_name: ``service.name``; default ``OTEL_SERVICE_NAME``. A provider that exists keeps its own, but for what is exported from here.
         endpoint: OTLP endpoint, ``http://HOST:PORT``; default ``OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT``, else this machine. Without a
             scheme it is taken as ``http://``; for ``http/protobuf`` an address without a path gets ``/v1/traces``.
-        protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``grpc``.
+        protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``http/protobuf`` for an endpoint
+            with the port 4318 or the path ``/v1/traces``, else ``grpc``.
         headers: sent with every request, such as ``{"authorization": "Bearer ..."}``.
         export: whether to export; default: yes for a new provider (not if ``OTEL_TRACES_EXPORTER`` is ``none``), for an existing one
             only with ``endpoint``.
@@ -78,21 +115,23 @@ def configure(
         process.propagate(propagate)
     except Exception:
         _logger.exception("configure() leaves its metadata out")
+    provider = tracer_provider
     with process.configuring, suppressed_instrumentation():
-        provider = tracer_provider or trace.get_tracer_provider()
-        is_new = tracer_provider is None and isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
         try:
+            found = trace.get_tracer_provider() if tracer_provider is None else tracer_provider
+            is_new = tracer_provider is None and isinstance(found, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
             if is_new:
-                provider = TracerProvider(resource=Resource.create(dict(process.attributes_of_new_provider())))
-                trace.set_tracer_provider(provider)
+                found = TracerProvider(resource=Resource.create(dict(process.attributes_of_new_provider())))
+                trace.set_tracer_provider(found)
+            provider = cast("TracerProvider", found)
             _equip(provider, is_new=is_new, endpoint=endpoint, protocol=protocol, headers=headers, export=export)
         except Exception:
             _logger.exception("configure() failed; the application goes on without metadata")
-    return cast("TracerProvider", provider)
+    return cast("TracerProvider", trace.ProxyTracerProvider()) if provider is None else provider
 
 
 def _equip(
-    provider: trace.TracerProvider,
+    provider: TracerProvider,
     *,
     is_new: bool,
     endpoint: str | None,
@@ -100,18 +139,37 @@ def _equip(
     headers: Mapping[str, str] | None,
     export: bool | None,
 ) -> None:
-    """Add what the provider does not have from us yet."""
-    add = getattr(provider, "add_span_processor", None)
-    if add is None:
+    """Add each processor that the provider does not have from here yet."""
+    if getattr(provider, "add_span_processor", None) is None:
         _logger.warning("configure() has no effect: the tracer provider %s takes no span processors", type(provider).__name__)
         return
+    equipment = _equipment_of(provider)
+    if not equipment.stamps:
+        equipment.stamps = True
+        _add(provider, _ConfiguredProcessor(equipment, all_keys=not is_new))
     exports = export if export is not None else bool(endpoint) or (is_new and os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() != "none")
-    exports = exports and provider not in _exporting
-    if provider not in _configured:
-        _configured.add(provider)
-        add(MetadataSpanProcessor(all_keys=not is_new and not exports))
-    if exports and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
+    if exports and not equipment.exports and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
         from spanhouse.processor.otlp import otlp_processor  # loads gRPC, which costs more than everything else
 
-        _exporting.add(provider)
-        add(otlp_processor(endpoint=endpoint, protocol=protocol, headers=headers))
+        _add(provider, otlp_processor(endpoint=endpoint, protocol=protocol, headers=headers, has_others=not is_new))
+        equipment.exports = True
+
+
+def _equipment_of(provider: TracerProvider) -> _Equipment:
+    known = _equipped.get(id(provider))
+    if known is None or known.provider() is not provider:
+        # The id of a provider that is gone may be another one's by now.
+        known = _equipped[id(provider)] = _Equipment(provider)
+    return known
+
+
+def _add(provider: object, processor: SpanProcessor) -> None:
+    """Add a processor to those that the provider has: the method of Phoenix's and Arize's providers would take theirs away."""
+    try:
+        if isinstance(provider, TracerProvider):
+            TracerProvider.add_span_processor(provider, processor)
+        else:
+            cast("TracerProvider", provider).add_span_processor(processor)
+    except Exception:
+        processor.shutdown()
+        raise

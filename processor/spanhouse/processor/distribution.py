@@ -1,6 +1,7 @@
 """What an installed distribution says about its origin: PEP 610's ``direct_url.json``, and the source URL in its metadata.
 
-Nothing is imported and no catalogue of packages is made: the distribution is the one whose list of files has the entry point's module.
+Nothing is imported and no catalogue of packages is made: the distribution is the one whose list of files has the entry point's module. It
+is searched beside that module, wherever that is: in site-packages, or where ``pip install --target`` put both.
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from spanhouse.processor.files import read_file
 from spanhouse.processor.remotes import scrub
@@ -20,6 +22,7 @@ from spanhouse.processor.values import Value
 from spanhouse.schema import vocabulary
 
 _INSTALLED = ("site-packages", "dist-packages")
+_SCRIPTS = "bin/"
 _SUFFIX = ".dist-info"
 _BUDGET_SECONDS = 0.002
 _RECORD_LIMIT = 16 << 20
@@ -35,7 +38,7 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 def from_distribution(module_path: str) -> dict[str, Value]:
-    """Commit and repository of the distribution that installed the file ``module_path``."""
+    """Return commit and repository of the distribution that installed the file ``module_path``."""
     directory = _distribution_of(module_path)
     if directory is None:
         _logger.debug("no commit from an installed distribution: %s is in none that could be found in time", module_path)
@@ -44,30 +47,46 @@ def from_distribution(module_path: str) -> dict[str, Value]:
     return _from_metadata(directory, name) | _from_direct_url(directory, name)
 
 
-def _distribution_of(module_path: str) -> str | None:
-    """The ``.dist-info`` directory with the module in its RECORD; the one that is called like the module is looked at first."""
-    parts = module_path.split(os.sep)
-    last = max((number for number, part in enumerate(parts) if part in _INSTALLED), default=None)
-    if last is None or last + 1 >= len(parts):
-        return None
-    site = os.sep.join(parts[: last + 1])
-    top = parts[last + 1].removesuffix(".py")
-    record_line = ("/".join(parts[last + 1 :]) + ",").encode()
+def _distribution_of(path: str) -> str | None:
+    """Return the ``.dist-info`` directory that lists the file in its RECORD."""
     deadline = time.monotonic() + _BUDGET_SECONDS
-    for directory in _candidates(site, top):
-        try:
-            record = b"\n" + read_file(os.path.join(directory, "RECORD"), _RECORD_LIMIT)
-        except (OSError, ValueError):
-            continue
-        if b"\n" + record_line in record:
-            return directory
-        if time.monotonic() > deadline:
-            return None
+    for site, line in _places(path):
+        for directory in _candidates(site, line.partition("/")[0].removesuffix(".py")):
+            try:
+                record = b"\n" + read_file(os.path.join(directory, "RECORD"), _RECORD_LIMIT)
+            except (OSError, ValueError):
+                continue
+            # Installers write the path of a command from the directory that they took for site-packages.
+            if f"\n{line},".encode() in record or (line.startswith(_SCRIPTS) and f"/{line},".encode() in record):
+                return directory
+            if time.monotonic() > deadline:
+                return None
     return None
 
 
+def _places(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the directories that the file's package may be installed in, with the file's path from there on."""
+    parts = path.split(os.sep)
+    last = max((number for number, part in enumerate(parts) if part in _INSTALLED), default=None)
+    if last is not None:
+        if last + 1 < len(parts):
+            yield os.sep.join(parts[: last + 1]), "/".join(parts[last + 1 :])
+        return
+    if len(parts) > 2 and parts[-2] == _SCRIPTS.rstrip("/"):
+        yield os.sep.join(parts[:-2]), _SCRIPTS + parts[-1]
+    search: Sequence[object] = ["", *sys.path]  # applications put other things there, too
+    searched = {os.path.realpath(entry) for entry in search if isinstance(entry, str)}
+    for count in range(len(parts) - 1, 1, -1):
+        directory = os.sep.join(parts[:count])
+        if directory in searched:
+            yield directory, "/".join(parts[count:])
+
+
 def _candidates(site: str, top: str) -> Iterator[str]:
-    names = [name for name in os.listdir(site) if name.endswith(_SUFFIX)]
+    try:
+        names = [name for name in os.listdir(site) if name.endswith(_SUFFIX)]
+    except OSError:
+        names = []
     # A distribution is often called like its package, or shares a part of the name with it.
     wanted = _plain(top)
     names.sort(key=lambda name: (_plain(name.partition("-")[0]) != wanted, wanted not in _plain(name), name))

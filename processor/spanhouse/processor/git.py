@@ -97,9 +97,9 @@ def read_head(repository: Repository) -> Head:
     target, branch = _read_ref(repository.git_dir, "HEAD"), None
     for _ in range(_REF_DEPTH):
         if target is None:
-            return None, branch
+            return None, _as_text(branch)
         if not target.startswith("refs/"):
-            return (target if len(target) == 2 * repository.hash_bytes else None), branch
+            return (target if len(target) == 2 * repository.hash_bytes else None), _as_text(branch)
         branch = target.removeprefix("refs/heads/") if target.startswith("refs/heads/") else None
         per_worktree = target.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
         directory = repository.git_dir if per_worktree else repository.common_dir
@@ -107,7 +107,12 @@ def read_head(repository: Repository) -> Head:
         path = os.path.join(directory, target)
         is_loose = os.path.lexists(path) and not os.path.isdir(path)
         target = _read_ref(directory, target) if is_loose else _packed_ref(repository, target)
-    return None, branch
+    return None, _as_text(branch)
+
+
+def _as_text(branch: str | None) -> str | None:
+    """Read a branch as UTF-8, as git does, where the locale's encoding made a path of it."""
+    return None if branch is None else os.fsencode(branch).decode("utf-8", "surrogateescape")
 
 
 def remote_url(repository: Repository) -> str | None:
@@ -134,7 +139,7 @@ def _open(git_dir: str, root: str, *, follow_worktree: bool) -> Repository | Non
     config.read(os.path.join(common_dir, "config"))
     if config.flag("extensions", "worktreeconfig", default=False):
         config.read(os.path.join(git_dir, "config.worktree"))
-    work_tree = config.get("core", "worktree") if follow_worktree and common_dir == git_dir else None
+    work_tree = config.path("core", "worktree") if follow_worktree and common_dir == git_dir else None
     if work_tree:
         root = os.path.realpath(os.path.join(git_dir, work_tree))
     return Repository(root, git_dir, common_dir, config)

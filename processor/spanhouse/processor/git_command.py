@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from spanhouse.processor.git import Head, Repository
@@ -41,4 +40,4 @@ def _run(repository: Repository, environ: Mapping[str, str], *command: str) -> s
         )
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    return (os.fsdecode(done.stdout).strip() or None) if done.returncode == 0 else None
+    return (done.stdout.decode("utf-8", "surrogateescape").strip() or None) if done.returncode == 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 from spanhouse.processor.files import read_file
@@ -43,6 +44,11 @@ class GitConfig:
             if at_key == key and at_section == section and at_subsection == subsection:
                 found = "true" if value is None else value
         return found
+
+    def path(self, section: str, key: str) -> str | None:
+        """Return the last value as the locale spells paths."""
+        value = self.get(section, key)
+        return None if value is None else os.fsdecode(value.encode("utf-8", "surrogateescape"))
 
     def flag(self, section: str, key: str, *, default: bool) -> bool:
         """A boolean setting."""

@@ -16,7 +16,7 @@ from spanhouse.processor.capture import Capture
 from spanhouse.processor.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
 from spanhouse.processor.resolve import Resolved, resolve, texts
 from spanhouse.processor.source import EntryPoint, entry_point
-from spanhouse.processor.values import Value, given, to_text
+from spanhouse.processor.values import Value, given, printable, to_text
 from spanhouse.schema import vocabulary
 
 # At most this much of a start goes into the check of the files, whose index tells beforehand how long that takes: some 80 bytes and 4
@@ -28,6 +28,7 @@ _MODELS_KEPT = 4096
 _PROPAGATE = "SPANHOUSE_PROPAGATE"
 _SDK_ORIGINS = frozenset({RESOURCE_ATTRIBUTES, SERVICE_NAME})
 _PROVIDER = "resource of the tracer provider"
+_TYPE = vocabulary.SOURCE_TYPE.mlflow
 PROCESS_NAMES = frozenset({*vocabulary.process_key_names(), vocabulary.GIT_REF_TYPE})
 """Keys that readers know as process metadata wherever they find them."""
 
@@ -55,7 +56,7 @@ class Process:
     Attributes:
         version: grows with every change that was not there before, models included.
         models: what ``set_active_model`` set, the latest last.
-        wrappers: how many exporters put metadata on resources.
+        wrappers: number of exporters that put metadata on resources, those aside that stand beside a provider's own.
         detected: what a tracer provider's resource got from here.
         propagated: which metadata crosses to other services, see ``propagation``; None before anybody asked.
         configuring: held while providers are equipped.
@@ -67,7 +68,7 @@ class Process:
         self.models: tuple[Model, ...] = ()
         self.wrappers = 0
         self.detected: dict[str, str] = {}
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         self._arguments: dict[str, Value] = {}
         self._capture: Capture | None = None
         self._dirty: bool | None = None
@@ -112,7 +113,7 @@ class Process:
         for key, entry in self.values(provider).items():
             value = entry.value
             is_for_sdk = key in otel and value.origin in _SDK_ORIGINS and key not in PROCESS_NAMES
-            is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own)
+            is_there = provider.get(key) == value.text or (value.origin == _PROVIDER and key in own and _can_be_sent(own[key]))
             if not is_for_sdk and not is_there:
                 missing[key] = value.text
         return missing
@@ -151,17 +152,17 @@ class Process:
             self.wrappers += count
             self.version += 1
 
-    def late_dirty(self) -> str | None:
-        """Whether the files are changed, where the answer came too late for the provider's resource."""
-        if not self.detected or vocabulary.GIT_DIRTY.mlflow in self.detected or self._dirty is None:
-            return None
-        entry = self.values().get(vocabulary.GIT_DIRTY.mlflow)
-        return entry.value.text if entry else None
+    def late_for(self, provider: Mapping[str, object]) -> dict[str, str]:
+        """Return the keys that the detector could not know: the check of the files, and the environment that code names."""
+        if not self.detected:
+            return {}
+        is_late = {vocabulary.GIT_DIRTY.mlflow: vocabulary.GIT_DIRTY.mlflow not in self.detected, _TYPE: _TYPE in provider}
+        return {key: text for key, text in self.missing_from(provider).items() if is_late.get(key)}
 
     def after_fork(self) -> None:
         """Make a forked child whole: locks may be held, and threads are gone."""
         self._lock = threading.RLock()
-        self.configuring = threading.Lock()
+        self.configuring = threading.RLock()
         if self._checking and self._capture is not None:
             self._check_in_background(self._capture)
 
@@ -226,6 +227,11 @@ def _are_files_changed(captured: Capture, seconds: float, *, at_start: bool = Fa
     except Exception as error:  # noqa: BLE001 as in capture: any fault of the files makes the answer unknown
         _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
     return None
+
+
+def _can_be_sent(value: object) -> bool:
+    """Tell whether UTF-8 can hold a value; the SDK leaves out a service name that an ASCII locale has garbled."""
+    return not isinstance(value, str) or value.isascii() or printable(value) == value
 
 
 def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:

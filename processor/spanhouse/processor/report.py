@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from spanhouse.processor.environment import STAMP_FILE_NAME
 from spanhouse.processor.resolve import Resolved, resolve
 from spanhouse.processor.source import EntryPoint, entry_point_of
 from spanhouse.processor.stamp import KEYS
+from spanhouse.processor.values import printable
 
 DONE, MISTAKE = 0, 2
 _TIMEOUT_SECONDS = 10.0
@@ -41,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     except MistakeError as mistake:
         sys.stderr.write(f"spanhouse metadata: {mistake}\n")
         return MISTAKE
-    sys.stdout.write(_as_json(values) if options.json else _as_table(values))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # values are text in any script, whatever the locale can spell
+    sys.stdout.write(printable(_as_json(values) if options.json else _as_table(values)))
     return DONE
 
 

@@ -31,11 +31,13 @@ class MetadataSpanExporter(SpanExporter):
         inner: the exporter that sends.
     """
 
+    _counts_as = 1
+
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
         self._process = this_process()
         self._resources: dict[int, _StampedResources] = {}
-        self._process.add_wrapper(1)
+        self._process.add_wrapper(self._counts_as)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export ``spans`` with metadata; if that should fail, as they are."""
@@ -49,7 +51,7 @@ class MetadataSpanExporter(SpanExporter):
 
     def shutdown(self) -> None:
         """Shut down the inner exporter."""
-        self._process.add_wrapper(-1)
+        self._process.add_wrapper(-self._counts_as)
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -39,8 +39,10 @@ def local_root(span_id: int) -> Span | None:
 class MetadataSpanProcessor(SpanProcessor):
     """Knows the local root of every running span, where ``update_current_trace`` puts what it is given.
 
-    When a local root starts, it gets what ``trace_context`` holds, and process metadata that its resource cannot have: what changed at
-    run time (the model, a late answer on changed files), unless a ``MetadataSpanExporter`` puts it on the resource.
+    When a local root starts, it gets what ``trace_context`` holds, and process metadata that its resource cannot have, unless a
+    ``MetadataSpanExporter`` puts it on the resource: the model and a late answer on changed files, which came at run time, and an
+    environment that code names beside a detected type. Phoenix's provider drops its own exporter unless this processor is added with
+    ``replace_default_processor=False``.
 
     Args:
         all_keys: stamp all process metadata that the resource lacks on local roots, for a provider whose resource has none and whose
@@ -105,9 +107,7 @@ class MetadataSpanProcessor(SpanProcessor):
                 missing = process.missing_from(resource.attributes)
                 missing.pop(vocabulary.SERVICE_NAME, None)  # means nothing on a span
             else:
-                dirty = process.late_dirty()
-                if dirty is not None:
-                    missing[vocabulary.GIT_DIRTY.mlflow] = dirty
+                missing = process.late_for(resource.attributes)
             if process.models:
                 missing |= process.models[-1].attributes
         # Readers take keys of the process from a span as they are; others only as metadata of the trace.

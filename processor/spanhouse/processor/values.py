@@ -34,7 +34,8 @@ def to_text(value: object) -> str | None:
 
     None stays None, which callers skip. Text stays as it is, bytes are read as UTF-8; a boolean becomes ``true`` or ``false``; a mapping,
     list, tuple or set becomes compact JSON (sets sorted; what JSON does not know by this same rule); anything else, numbers too, is
-    ``str(value)``. What UTF-8 cannot hold becomes ``?``, so that a value never costs its span. A value whose own conversion fails is None.
+    ``str(value)``. Text from a file name or a variable that the locale could not read is read as UTF-8; what UTF-8 cannot hold becomes
+    ``?``, so that a value never costs its span. A value whose own conversion fails is None.
     """
     try:
         match value:
@@ -50,9 +51,19 @@ def to_text(value: object) -> str | None:
                 text = _json(value)
             case _:
                 text = str(value)
-        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        return text if text.isascii() else printable(text)
     except Exception:  # noqa: BLE001  a value's own __str__ may fail in any way, and metadata must not break the application
         return None
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without surrogates: those that stand for bytes are read as UTF-8, others become ``?``."""
+    try:
+        # Python decodes file names and variables by the locale, which may be ASCII, and keeps the bytes that it cannot read this way.
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "replace")  # half a pair of surrogates, which stands for no byte
+    return raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: object) -> str:

@@ -7,13 +7,15 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
 from spanhouse.exporter import origin
+from spanhouse.exporter.bodies import Budget, Receive, Send
 from spanhouse.exporter.clickhouse_http import response
+from spanhouse.exporter.clickhouse_http.body import read_body
 from spanhouse.exporter.clickhouse_http.errors import (
     ACCESS_DENIED,
     AUTHENTICATION_FAILED,
@@ -24,7 +26,7 @@ from spanhouse.exporter.clickhouse_http.errors import (
 from spanhouse.exporter.clickhouse_http.exchange import Exchange
 from spanhouse.exporter.clickhouse_http.query_log import QueryLog
 from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
-from spanhouse.exporter.clickhouse_http.request import MAX_BODY_BYTES, query_id, read_fields, read_request, too_large
+from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
 from spanhouse.exporter.clickhouse_http.response import Packer, Response
 from spanhouse.exporter.clickhouse_http.running import Running
 from spanhouse.exporter.priority import engine_threads
@@ -35,13 +37,12 @@ Authorize = Callable[[Mapping[str, str]], str | None]
 """Whose request that is, by its headers (lower-case names); None for one that may not read."""
 
 _KILL_AGAIN_SECONDS: Final = 0.2
+_BODIES_BYTES: Final = 32 << 20
+"""Of all requests together; a statement has a few KiB."""
 _METHODS: Final = ("GET", "HEAD", "POST")
 _OK: Final = b"Ok.\n"
 _NO_HANDLE: Final = b"There is no handle for this path: use / with a query, /ping or /replicas_status\n"
 _NO_METHOD: Final = b"This method is not used here: use GET, HEAD or POST\n"
-
-_Receive = Callable[[], Awaitable[dict[str, Any]]]
-_Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class ClickHouseHttp:
@@ -65,6 +66,7 @@ class ClickHouseHttp:
         self._query_log = query_log
         self._authorize = authorize
         self._places = reader.limits.concurrent_queries + reader.limits.waiting_queries
+        self._bodies = Budget(_BODIES_BYTES)
         self._busy = 0
         self._asking: Counter[str] = Counter()
         self._workers = engine_threads(self._places, "clickhouse-http")
@@ -75,7 +77,7 @@ class ClickHouseHttp:
         self._workers.shutdown()
         self._killer.shutdown()
 
-    async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         answer = await self._answer(scope, headers, receive, send)
@@ -84,7 +86,7 @@ class ClickHouseHttp:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.raw_headers()})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
-    async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive, send: _Send) -> Response | None:
+    async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send) -> Response | None:
         listening = (scope.get("server") or ("", 0))[0]
         if origin.is_from_elsewhere(headers):
             return self._error(EngineError(ACCESS_DENIED, "Requests of web pages from elsewhere are not answered"))
@@ -101,25 +103,36 @@ class ClickHouseHttp:
                 return await self._query(scope, headers, receive, send)
         return Response(status=404, body=_NO_HANDLE)
 
-    async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: _Receive, send: _Send) -> Response | None:
+    async def _query(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send) -> Response | None:
         asker = None if self._authorize is None else self._authorize(headers)
         if self._authorize is not None and asker is None:
             return self._error(EngineError(AUTHENTICATION_FAILED, "Authentication failed: give a token that may read, as Bearer or password"))
         try:
-            body = await _read(receive)
+            self._check_places(asker)  # so that no body is read in vain
+            fields = read_fields(scope["query_string"])
+            with self._bodies.request() as take:
+                body = await read_body(receive, fields, headers, statement_bytes=self._reader.limits.statement_bytes, take=take)
+                if body is None:
+                    return None
+                self._check_places(asker)
+                with self._place(asker), self._reader.arrive(asker) as turn:
+                    running = Running(turn)
+                    running.entry.asker = asker or ""
+                    return await self._work(scope["method"], fields, headers, body, running, receive=receive, send=send)
         except EngineError as error:
             return self._error(error)
-        if body is None:
-            return None
+
+    def _check_places(self, asker: str | None) -> None:
+        """Refuse a query for which there is no place.
+
+        Raises:
+            EngineError: all places are taken, or all that one token may have.
+        """
         if self._busy >= self._places:
-            return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again"))
+            raise EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, "Too many simultaneous queries: try again")
         if asker is not None and self._asking[asker] >= self._reader.limits.queries_per_token:
             of_token = f"{self._reader.limits.queries_per_token} of this token run or wait"
-            return self._error(EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again"))
-        with self._place(asker), self._reader.arrive(asker) as turn:
-            running = Running(turn)
-            running.entry.asker = asker or ""
-            return await self._work(scope, headers, body, running, receive=receive, send=send)
+            raise EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries: {of_token}, try again")
 
     @contextmanager
     def _place(self, asker: str | None) -> Iterator[None]:
@@ -136,12 +149,20 @@ class ClickHouseHttp:
                 self._asking += Counter()  # lets go of those that ask nothing any more
 
     async def _work(
-        self, scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes, running: Running, *, receive: _Receive, send: _Send
+        self,
+        method: str,
+        fields: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        running: Running,
+        *,
+        receive: Receive,
+        send: Send,
     ) -> Response | None:
         """Have a thread run the query, and end it when the client leaves or the server stops."""
         loop = asyncio.get_running_loop()
-        exchange = Exchange(send, loop, with_body=scope["method"] != "HEAD")
-        work = loop.run_in_executor(self._workers, self._run_logged, scope["query_string"], headers, body, running, exchange)
+        exchange = Exchange(send, loop, with_body=method != "HEAD")
+        work = loop.run_in_executor(self._workers, self._run_logged, fields, headers, body, running, exchange)
         left = asyncio.create_task(_left(receive))
         either: set[asyncio.Future[Any]] = {work, left}
         try:
@@ -162,24 +183,26 @@ class ClickHouseHttp:
             _log.warning("a query for which nobody waits could not be ended: %s", error)
         await asyncio.wait({work}, timeout=_KILL_AGAIN_SECONDS)
 
-    def _run_logged(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
+    def _run_logged(
+        self, fields: Mapping[str, str], headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange
+    ) -> Response | None:
         begun = time.perf_counter()
         try:
-            return self._run(query_string, headers, body, running, exchange)
+            return self._run(fields, headers, body, running, exchange)
         finally:
             running.entry.seconds = time.perf_counter() - begun
             if self._query_log is not None and running.entry.query_id:
                 self._query_log.write(running.entry)
 
-    def _run(self, query_string: bytes, headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
+    def _run(self, fields: Mapping[str, str], headers: Mapping[str, str], body: bytes, running: Running, exchange: Exchange) -> Response | None:
         """Run a query; in a thread of its own. None if its result was sent in pieces."""
         identifier = None
         try:
-            fields = read_fields(query_string)
             identifier = query_id(fields)
             request = read_request(fields, headers, body)
             del body
-            if not request.statement.strip():
+            # Spaces beyond the limit may precede a statement that was not read.
+            if len(request.statement) <= self._reader.limits.statement_bytes and not request.statement.strip():
                 return Response(headers={"x-clickhouse-query-id": identifier}, body=_OK)
             running.entry.query_id, running.entry.statement, running.entry.parameters = identifier, request.statement, request.parameters
             describe = partial(response.of_result, query_id=identifier, timezone=self._reader.timezone)
@@ -204,28 +227,7 @@ class ClickHouseHttp:
         return response.of_error(error, query_id=identifier or str(uuid.uuid4()), version=self._reader.version)
 
 
-async def _left(receive: _Receive) -> None:
+async def _left(receive: Receive) -> None:
     """Return when the client has left, which is what comes after its request."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _read(receive: _Receive) -> bytes | None:
-    """The request's body, None if the client leaves.
-
-    Raises:
-        EngineError: it is too large.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise too_large()
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return b"".join(pieces)

@@ -286,7 +286,7 @@ def _decode(statement: bytes, limit_bytes: int) -> tuple[str, EngineError | None
     What is too long or binary is as a rule an INSERT with its data. Its head is enough to see that, and to say so.
     """
     if len(statement) > limit_bytes:
-        flaw = EngineError(QUERY_IS_TOO_LARGE, f"The statement has {len(statement)} bytes, more than the {limit_bytes} that are read")
+        flaw = EngineError(QUERY_IS_TOO_LARGE, f"The statement has more than the {limit_bytes} bytes that are read")
         return _head(statement[:limit_bytes]), flaw
     if b"\0" in statement:
         return _head(statement), EngineError(SYNTAX_ERROR, "Syntax error: the statement has a NUL byte")

@@ -11,22 +11,11 @@ from email.policy import compat32
 from typing import Final
 from urllib.parse import parse_qsl
 
-import lz4.frame
-
-from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
-    CANNOT_DECOMPRESS,
     NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE,
-    UNKNOWN_COMPRESSION_METHOD,
     EngineError,
 )
-from spanhouse.exporter.encodings import Unpacker
-from spanhouse.exporter.status import InvalidRequestError, UnsupportedMediaTypeError
-
-MAX_BODY_BYTES: Final = 64 << 20
-"""Of a request's body, after decompression."""
 
 _MAX_FIELDS: Final = 2000
 _MAX_QUERY_ID: Final = 256
@@ -66,12 +55,12 @@ class Request:
     @property
     def accepts(self) -> str:
         """The client's Accept-Encoding; '' if it does not want compression."""
-        return self.headers.get("accept-encoding", "") if _is_on(self.fields, "enable_http_compression") else ""
+        return self.headers.get("accept-encoding", "") if is_on(self.fields, "enable_http_compression") else ""
 
     @property
     def in_blocks(self) -> bool:
         """Whether the result is to be packed in ClickHouse's own blocks."""
-        return _is_on(self.fields, "compress")
+        return is_on(self.fields, "compress")
 
 
 def read_fields(query_string: bytes) -> dict[str, str]:
@@ -107,75 +96,28 @@ def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: by
     Args:
         fields: of the URL.
         headers: by lower-case name.
-        body: as it came.
+        body: unpacked.
 
     Raises:
-        EngineError: it can't be decoded, is too large, or asks for what is not supported.
+        EngineError: it can't be decoded, or asks for what is not supported.
     """
-    content = decompress(body, headers.get("content-encoding", ""))
-    if _is_on(fields, "decompress"):
-        content = blocks.unpack(content, MAX_BODY_BYTES, too_large)
-    if headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        form = _read_form(headers["content-type"], content)
-        fields = {**fields, **form}
-        content = b""
+    if is_form(headers):
+        fields = {**fields, **_read_form(headers["content-type"], body)}
+        body = b""
     statement = fields.get("query", "").encode()
-    if statement and content:
+    if statement and body:
         statement += b"\n"
-    return Request(statement=statement + content, fields=fields, headers=headers)
+    return Request(statement=statement + body, fields=fields, headers=headers)
 
 
-def decompress(body: bytes, encoding: str) -> bytes:
-    """A body without its Content-Encoding.
-
-    Raises:
-        EngineError: the encoding is unknown, the body is broken, or larger than ``MAX_BODY_BYTES``.
-    """
-    if encoding.strip().lower() == "lz4":
-        return _unlz4(body)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        unpacker = Unpacker(encoding)
-        for piece in unpacker.unpack(body):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_BODY_BYTES:
-                raise too_large()
-    except UnsupportedMediaTypeError:
-        message = "Unknown Content-Encoding of the request: use gzip, deflate, zstd or lz4"
-        raise EngineError(UNKNOWN_COMPRESSION_METHOD, message) from None
-    except InvalidRequestError:
-        raise _broken() from None
-    if not unpacker.complete:
-        raise _broken()
-    return b"".join(pieces)
-
-
-def _is_on(fields: Mapping[str, str], name: str) -> bool:
+def is_on(fields: Mapping[str, str], name: str) -> bool:
+    """Whether a field switches something on."""
     return fields.get(name) in {"1", "true"}
 
 
-def too_large() -> EngineError:
-    """The error of a body beyond ``MAX_BODY_BYTES``."""
-    return EngineError(QUERY_IS_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes")
-
-
-def _broken() -> EngineError:
-    return EngineError(CANNOT_DECOMPRESS, "The request's body is not in the form that its Content-Encoding names")
-
-
-def _unlz4(body: bytes) -> bytes:
-    inflater = lz4.frame.LZ4FrameDecompressor()
-    try:
-        content: bytes = inflater.decompress(body, MAX_BODY_BYTES + 1)
-    except RuntimeError:
-        raise _broken() from None
-    if len(content) > MAX_BODY_BYTES:
-        raise too_large()
-    if not inflater.eof:
-        raise _broken()
-    return content
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Whether a body has fields."""
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _read_form(content_type: str, body: bytes) -> dict[str, str]:

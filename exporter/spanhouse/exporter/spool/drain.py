@@ -17,6 +17,7 @@ from spanhouse.exporter.spool.root import SpoolRoot
 from spanhouse.exporter.spool.segment import Bodies, Segment
 from spanhouse.exporter.status import InvalidRequestError
 from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.schema.store import StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +69,12 @@ class Drain:
             if stopping and (self.trouble or time.monotonic() >= self._deadline):
                 break
             try:
+                self._root.keep()
                 # A batch that failed is tried again as it was: the store may have it, and knows it by its content.
                 batch = batch or self._next_batch()
                 trouble = self._store([Segment.open(path) for path in batch if path.exists()])
+            except StoreError as error:
+                trouble = str(error)
             except Exception as error:  # noqa: BLE001 whatever it is, the segments stay and are tried again
                 _log.exception("segments were not stored; they are tried again")
                 trouble = f"{type(error).__name__}: {error}"
@@ -101,9 +105,9 @@ class Drain:
 
     def _tell(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
-            _log.error("the store does not take spans, which wait in the spool: %s", trouble)
+            _log.error("spans are not stored and wait in the spool: %s", trouble)
         elif self.trouble and not trouble:
-            _log.warning("the store takes spans again")
+            _log.warning("spans are stored again")
         self.trouble = trouble
 
     def _store(self, segments: Sequence[Segment]) -> str:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, TextIO
 
-from spanhouse.exporter.directory import own, sync
+from spanhouse.exporter.directory import own, owns, sync
 from spanhouse.exporter.metrics import SPOOL_BYTES, SYNC_SECONDS
 from spanhouse.exporter.request import CheckedRequest
 from spanhouse.exporter.spool import record
 from spanhouse.exporter.spool.layout import OPEN, SEALED
+from spanhouse.exporter.spool.open_segment import OpenSegment, probe
 from spanhouse.exporter.status import ExportError, UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -24,15 +25,13 @@ _ENDING_SECONDS: Final = 15.0
 """A receive process that outlives the one that started it finishes its calls, then ends."""
 
 _MEASURE_SECONDS: Final = 0.25
-_VECTORS: Final = 512
-"""Records in one system call, which takes up to 1024 buffers (IOV_MAX)."""
 _RETRY_SECONDS: Final = 2.0
 """SDKs try for 10 seconds, whatever they are told: this gives them five tries."""
+_PROBE_SECONDS: Final = 1.0
+"""Pause between two probes of a disk that refused a write."""
+_PROBE_BYTES: Final = 2**20
 _RESERVE: Final = 8
 """The last eighth of the room is for requests that were refused before. At the same time it takes what was let in before the spool was full."""
-
-# Not on every platform.
-_sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +64,7 @@ class SpoolLog:
 
     Attributes:
         full: why requests are refused though they come again, which lasts until there is room for one as large; '' if they are taken.
+        unwritable: why the disk takes no request, as of the last seal, which lasts until it takes one as large; '' if it takes them.
 
     Raises:
         OSError: the folder can't be made, or another process owns it.
@@ -75,15 +75,18 @@ class SpoolLog:
         self._directory = root / str(receiver)
         self._limits = limits
         self._lock = threading.Lock()
-        self._owner = own(self._directory, wait_seconds=_ENDING_SECONDS)
-        self._segment: _OpenSegment | None = None
+        self._segment: OpenSegment | None = None
+        self._number = 0
+        self._owner = self._own(_ENDING_SECONDS)
+        self.unwritable = ""
+        self._failed_bytes = 0
+        """Size of the write that the disk refused; 0 after one that it took."""
+        self._probed_at = float("-inf")
         self._sealed_at = 0.0
         self.full = self._without_reserve = self._with_reserve = ""
         self._lacked = 0
         self._measured_at = 0.0
         self._measured = self._appended = 0
-        self._seal_left()  # by a receive process that was killed
-        self._number = max((int(path.stem) for path in self._sealed()), default=0)
 
     def admit(self, size: int, again: bool) -> None:
         """Say without a look at the disk whether there is room, as of the last look.
@@ -107,36 +110,86 @@ class SpoolLog:
         Returns:
             For each request None, or why it was not taken. All of them share one fate.
         """
+        size = sum(len(request.body) for request in requests)
         try:
             with self._lock:
+                self._keep()
                 self._look()
-                size = sum(len(request.body) for request in requests)
                 if refusal := self._refusal(size):
                     self._lack(size)
                     return [UnavailableError(f"{refusal}; try again", _RETRY_SECONDS)] * len(requests)
                 self._append(requests)
         except OSError as error:
+            self._failed_bytes = max(1, min(size, _PROBE_BYTES))
             _log.error("the spool can't be written: %s: %s", self._directory, error.strerror)
             return [UnavailableError(f"the spool can't be written: {error.strerror}; try again", _RETRY_SECONDS)] * len(requests)
         return [None] * len(requests)
 
     def seal(self, *, now: bool = False) -> None:
-        """Seal the open segment if it is time, or at once. What the disk does not let it do, the next call tries again."""
+        """Seal the open segment if it is time, or at once. What the disk does not let it do, the next call tries again.
+
+        It also makes a folder again that somebody removed, and asks a disk that refused a write once a second if it takes one now: clients
+        send nothing to a receiver that is not ready.
+        """
         with self._lock:
-            try:
-                self._look()
-                self._seal_left()
-            except OSError as error:
-                _log.error("the spool can't be read: %s: %s", self._directory, error.strerror)
+            if not self._owner.closed:
+                self._check()
             if self._segment is not None and (now or self._is_due(self._segment)):
                 self._seal(self._segment)
 
     def close(self) -> None:
         """Seal what is open and give the folder free."""
         self.seal(now=True)
-        self._owner.close()
+        with self._lock:
+            self._owner.close()
 
-    def _is_due(self, segment: _OpenSegment) -> bool:
+    def _own(self, wait_seconds: float = 0) -> TextIO:
+        """Own the folder, made if it is not there, and seal what a process that was killed left in it."""
+        owner = own(self._directory, wait_seconds=wait_seconds)
+        try:
+            self._seal_left()
+        except OSError:
+            owner.close()
+            raise
+        self._number = max([self._number, *(int(path.stem) for path in self._sealed())])
+        return owner
+
+    def _check(self) -> None:
+        """Find out whether the disk takes requests."""
+        try:
+            self._keep()
+            self._look()
+            self._seal_left()
+            self._probe()
+        except OSError as error:
+            if not self.unwritable:
+                _log.error("requests are refused: the spool can't be written: %s: %s", error.filename or self._directory, error.strerror)
+            self.unwritable = f"can't be written: {error.strerror}"
+        else:
+            if self.unwritable and not self._failed_bytes:
+                _log.warning("requests are taken again: the spool can be written")
+                self.unwritable = ""
+
+    def _keep(self) -> None:
+        """Go on in a new folder where somebody removed or replaced the old one."""
+        if owns(self._owner, self._directory):
+            return
+        if self._segment is not None:
+            self._seal(self._segment)
+        lost, self._owner = self._owner, self._own()
+        lost.close()
+        _log.warning("the spool's folder %s was gone or replaced: it is made again", self._directory)
+
+    def _probe(self) -> None:
+        """Write as much as the disk refused, if it did; it stays refused until the next probe is due."""
+        now = time.monotonic()
+        if not self._failed_bytes or now - self._probed_at < _PROBE_SECONDS:
+            return
+        self._probed_at = now
+        probe(self._directory, self._failed_bytes)
+        self._failed_bytes = 0
+
+    def _is_due(self, segment: OpenSegment) -> bool:
         at = time.monotonic()
         waited = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
         return waited and not self._sealed()
@@ -171,9 +224,9 @@ class SpoolLog:
         if segment.spans >= self._limits.segment_spans or segment.size >= self._limits.segment_bytes:
             self._seal(segment)
 
-    def _open(self) -> _OpenSegment:
+    def _open(self) -> OpenSegment:
         self._number += 1
-        segment = _OpenSegment.create(self._directory / f"{self._number:012}{OPEN}")
+        segment = OpenSegment.create(self._directory / f"{self._number:012}{OPEN}")
         try:
             sync(self._directory)
         except OSError:
@@ -183,7 +236,7 @@ class SpoolLog:
         self._segment = segment
         return segment
 
-    def _seal(self, segment: _OpenSegment) -> None:
+    def _seal(self, segment: OpenSegment) -> None:
         self._segment = None
         self._sealed_at = time.monotonic()
         try:
@@ -192,6 +245,10 @@ class SpoolLog:
                 segment.path.rename(segment.path.with_suffix(SEALED))
             else:
                 segment.path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            _log.error(
+                "segment %s is gone before it was stored: its %d acknowledged spans are lost unless it comes back", segment.path, segment.spans
+            )
         except OSError as error:
             _log.error("segment %s can't be sealed; it is tried again: %s", segment.path, error.strerror)
 
@@ -233,48 +290,6 @@ class SpoolLog:
             self._measured = sum(_size(Path(folder) / name) for folder, _, names in os.walk(self._root) for name in names)
             SPOOL_BYTES.set(self._measured)
         return self._measured + self._appended
-
-
-@dataclass(slots=True)
-class _OpenSegment:
-    """The file that is written.
-
-    Attributes:
-        size: bytes that are known to be on the disk.
-        begun: when its first request came, monotonic.
-    """
-
-    path: Path
-    descriptor: int
-    begun: float
-    size: int = 0
-    spans: int = 0
-
-    @classmethod
-    def create(cls, path: Path) -> Self:
-        return cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), time.monotonic())
-
-    def write(self, buffers: Sequence[bytes]) -> None:
-        try:
-            for begin in range(0, len(buffers), 2 * _VECTORS):
-                _write_all(self.descriptor, buffers[begin : begin + 2 * _VECTORS])
-            _sync_data(self.descriptor)
-        except OSError:
-            os.ftruncate(self.descriptor, self.size)
-            raise
-        self.size += sum(map(len, buffers))
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-
-def _write_all(descriptor: int, buffers: Sequence[bytes]) -> None:
-    written = os.writev(descriptor, buffers)
-    if written == sum(map(len, buffers)):
-        return
-    rest = memoryview(b"".join(buffers))[written:]
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _size(path: Path) -> int:

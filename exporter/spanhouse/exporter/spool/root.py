@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from spanhouse.exporter.directory import own, replace
+from spanhouse.exporter.directory import own, owns, replace
 from spanhouse.exporter.spool import layout
 from spanhouse.exporter.spool.layout import OPEN, SEALED
 from spanhouse.exporter.spool.stored import forget
 from spanhouse.schema.store import StoreError
+
+_log = logging.getLogger(__name__)
 
 _STORE_FILE: Final = "store"
 _IDENTITY_FILE: Final = "identity"
@@ -34,19 +37,21 @@ class SpoolRoot:
 
     def __init__(self, path: Path, store: str) -> None:
         self.path = path
-        try:
-            self._owner = own(path)
-        except BlockingIOError:
-            raise StoreError(f"spool {path} belongs to another process; stop it, or choose another --spool") from None
-        except OSError as error:
-            raise StoreError(f"spool {path}: {(error.strerror or str(error)).lower()}") from None
-        try:
-            self._claim(store)
-            self.identity = self._identity()
-            self.left = set(self.sealed())
-        except BaseException:
-            self.close()
-            raise
+        self.identity = ""
+        self._store = store
+        self._owner = self._own()
+
+    def keep(self) -> None:
+        """Own the directory again where somebody removed or replaced it. The store may have some of the segments that are in it then.
+
+        Raises:
+            StoreError: as for the first time.
+        """
+        if owns(self._owner, self.path):
+            return
+        lost, self._owner = self._owner, self._own()
+        lost.close()
+        _log.warning("spool %s was gone or replaced: it is made again", self.path)
 
     def sealed(self) -> list[Path]:
         """The segments that wait for the store, those of all receive processes, oldest first, and dead letters that are tried again last."""
@@ -60,13 +65,28 @@ class SpoolRoot:
         """Give the directory free."""
         self._owner.close()
 
-    def _identity(self) -> str:
+    def _own(self) -> TextIO:
+        with ExitStack() as stack:
+            try:
+                owner = stack.enter_context(closing(own(self.path)))
+                self._claim()
+                self.identity = self._identify()
+                self.left = set(self.sealed())
+            except BlockingIOError:
+                raise StoreError(f"spool {self.path} belongs to another process; stop it, or choose another --spool") from None
+            except OSError as error:
+                raise StoreError(f"spool {self.path}: {(error.strerror or str(error)).lower()}") from None
+            stack.pop_all()
+            return owner
+
+    def _identify(self) -> str:
+        """Return the identity that the directory has. One that was replaced while it was owned gets that of its owner, whose inserts carry it."""
         file = self.path / _IDENTITY_FILE
-        if not file.exists():
-            replace(file, os.urandom(8).hex().encode())
+        if self.identity or not file.exists():
+            replace(file, (self.identity or os.urandom(8).hex()).encode())
         return file.read_text(encoding="utf-8")
 
-    def _claim(self, store: str) -> None:
+    def _claim(self) -> None:
         """Requests must not end in another store than they were acknowledged for."""
         for folder in {left.parent for left in self.path.glob(f"*/*{OPEN}")}:
             # A receive process that outlives the one that started it goes on writing its segment, and seals it.
@@ -75,7 +95,7 @@ class SpoolRoot:
                     left.rename(left.with_suffix(SEALED))
         name = self.path / _STORE_FILE
         before = name.read_text(encoding="utf-8") if name.exists() else None
-        if before == store:
+        if before == self._store:
             return
         if before is not None:
             if self.sealed():
@@ -83,4 +103,4 @@ class SpoolRoot:
                     f"spool {self.path} holds requests for store {before}: serve that store until they are stored, or choose another --spool"
                 )
             forget(self.path)
-        replace(name, store.encode())
+        replace(name, self._store.encode())

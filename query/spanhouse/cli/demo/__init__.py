@@ -58,7 +58,8 @@ def _variables(release: Release, commit: str, grpc: str) -> dict[str, str]:
     """What a deployment tells the application."""
     return {
         "OTEL_SERVICE_NAME": report.SERVICE,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{grpc}",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{grpc}",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
         "APP_ENVIRONMENT": "production",
         "APP_VERSION": release.version,
         "DEPLOYMENT_ID": f"deploy-{commit[:8]}",
