@@ -16,7 +16,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from google.protobuf.message import Message
 
-from spanhouse.schema import migrations
+from spanhouse.schema import migrations, settle
 
 _numbers = itertools.count(1)
 
@@ -66,10 +66,11 @@ class TestStore:
         return result.result_rows
 
     def ingest(self, *requests: Message) -> None:
-        """Hand requests to the engine as the receiver does, in one insert, without its checks and rewriting."""
+        """Hand requests to the engine as the receiver does, in one insert, without its checks and rewriting; then settle them."""
         body = b"".join(request.SerializeToString() for request in requests)
         settings = {**migrations.otlp_insert_settings(), "insert_deduplication_token": hashlib.sha256(body).hexdigest()}
         self.client.raw_insert("otlp_requests", insert_block=body, fmt="ProtobufSingle", settings=settings)
+        settle.settle_all(self.execute)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return list(self.client.query(sql).named_results())

@@ -25,6 +25,7 @@ from spanhouse.schema.substitutions import substitute
 _OBJECT_FILE: Final = re.compile(r"(\d{2})_([a-z0-9_]+)\.sql\Z")
 _STEP_FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+_COMMENT_LINE: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 _CREATE_LEDGER: Final = """CREATE TABLE IF NOT EXISTS spanhouse_migrations
 (
@@ -121,8 +122,9 @@ def _statements(text: str) -> tuple[str, ...]:
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of ``sql/statements/NAME.sql``, substitutions filled in."""
-    return substitute((resources.files(__package__) / "sql" / "statements" / f"{name}.sql").read_text(encoding="utf-8")).strip()
+    """Return the statement of ``sql/statements/NAME.sql``, comments left out and substitutions filled in."""
+    text = (resources.files(__package__) / "sql" / "statements" / f"{name}.sql").read_text(encoding="utf-8")
+    return substitute(_COMMENT_LINE.sub("", text)).strip()
 
 
 @cache

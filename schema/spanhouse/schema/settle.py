@@ -10,23 +10,20 @@ runs for long, that is very large, whose tags were edited, or whose root moved. 
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import Final
 
 from spanhouse.schema import migrations
 from spanhouse.schema.execute import Execute, number
 
-_log = logging.getLogger(__name__)
-
 WINDOW_SECONDS: Final = 600
 """Parts that came so long before an arrival are at hand when it is settled."""
 _COVERED_SECONDS: Final = WINDOW_SECONDS // 2
-"""A trace whose earliest part at hand is older is made anew, which leaves a part that covers all of it: so none ever leaves the window unseen."""
+"""A trace whose earliest part at hand is older is made anew, which leaves a part that covers all of it: so none leaves the window unseen."""
 _RECENT_SECONDS: Final = 120
 _EVER_SECONDS: Final = 2**31
 _MOST_ARRIVALS: Final = 500
@@ -40,26 +37,34 @@ QUIET_SECONDS: Final = 60
 """A trace without root that got no span for so long is given its place in time."""
 KEPT_SECONDS: Final = 7200
 """How long parts are kept, at least."""
+_MOST_AT_ONCE: Final = 10_000
 
-_NAMES: Final = re.compile(r"^    .*?(?:AS )?(`?[\w.]+`?)(?:,|(?=\nFROM))$", re.MULTILINE)
+_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
 _VERSION: Final = (
     "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitAnd(cityHash64("
     "Timestamp, RootSpanId, Name, State, Duration, ErrorCount, ifNull(InputTokens, -1), ifNull(OutputTokens, -1), ifNull(Cost, -1), "
     "Metadata, Tags, `Services.Spans`), 65535)"
 )
+_EDITED_TAGS: Final = (
+    "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
+    "mapFromArrays(kept.2, kept.3)))"
+)
 _INTERNAL: Final = frozenset({"Stamped", "Several"})
 _PARTS_AT_HAND: Final = """(
     SELECT * FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)}
-      AND Key IN (SELECT touched.Key FROM spanhouse_trace_parts AS touched WHERE touched.Received >= {since:DateTime64(3)} AND touched.Arrival IN {arrivals:Array(UInt64)})
-      AND TraceId NOT IN {apart:Array(String)}
+    WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
+        SELECT touched.Key FROM spanhouse_trace_parts AS touched
+        WHERE touched.Received >= {since:DateTime64(3)} AND touched.Arrival IN {arrivals:Array(UInt64)})
 )"""
 _PARTS_MADE: Final = """(
     SELECT * FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)} AND Arrival = 0 AND TraceId IN {trace_ids:Array(String)}
+    WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64} AND TraceId IN {trace_ids:Array(String)}
 )"""
-_NOW: Final = "SELECT toString(now64(3))"
+_BEFORE: Final = "SELECT toString(addSeconds(toDateTime64({at:String}, 3), -{seconds:UInt32}))"
+_NOW: Final = "SELECT toString(now64(3)), toString(now())"
+_LAST: Final = "SELECT toString(subtractSeconds(max(Settled), 60)) FROM spanhouse_trace_rows"
 _MARK: Final = "INSERT INTO spanhouse_arrivals (Arrival) SELECT arrayJoin({arrivals:Array(UInt64)})"
+_DROP: Final = "ALTER TABLE spanhouse_trace_parts DROP PARTITION ID {partition:String}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Settled:
     """An account of one round.
 
     Attributes:
-        arrivals: arrivals whose traces have their rows now.
+        arrivals: arrivals that were settled.
         remade: traces that were made anew from their spans.
         waiting: True if more arrivals wait.
     """
@@ -90,6 +95,8 @@ class Settler:
     due: set[str] = field(default_factory=set)
     _held: set[int] = field(default_factory=set)
     """Arrivals that are settled but for traces in ``due``."""
+    _fed: str = ""
+    """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
 
     def settle(self, *, everything: bool = False) -> Settled:
         """Settle the arrivals that wait, as many as one statement can take; traces that need more are put into ``due``.
@@ -99,21 +106,20 @@ class Settler:
         """
         seconds = _EVER_SECONDS if everything else _RECENT_SECONDS
         waiting = self.execute(migrations.statement("waiting_arrivals"), {"seconds": seconds, "most": _MOST_ARRIVALS + len(self._held)})
-        fresh = [(number(arrival), first, number(parts)) for arrival, first, parts in waiting if number(arrival) not in self._held]
+        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts in waiting if number(arrival) not in self._held]
         if not fresh:
             return Settled()
         taken = _as_many(fresh)
         arrivals = [arrival for arrival, _, _ in taken]
-        parameters: dict[str, object] = {"arrivals": arrivals, "since": _before(taken[0][1])}
-        apart = [str(trace_id) for trace_id, _ in self.execute(
-            migrations.statement("touched_apart"), {**parameters, "most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
-        )]
-        self.execute(_settle_statement(), {**parameters, "apart": apart})
+        at_hand = {"arrivals": arrivals, "since": self.execute(_BEFORE, {"at": taken[0][1], "seconds": WINDOW_SECONDS})[0][0]}
+        bounds = {"most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
+        apart = [str(trace_id) for trace_id, _ in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})]
+        self.execute(_settle(), {**at_hand, "apart": apart})
         if apart:
             self.due.update(apart)
             self._held.update(arrivals)
         else:
-            self._mark(arrivals)
+            _mark(self.execute, arrivals)
         return Settled(len(arrivals), waiting=len(taken) < len(fresh))
 
     def remake_due(self) -> int:
@@ -121,12 +127,25 @@ class Settler:
         remade = remake(self.execute, sorted(self.due))
         self.due.clear()
         if self._held:
-            self._mark(sorted(self._held))
+            _mark(self.execute, sorted(self._held))
             self._held.clear()
         return remade
 
-    def _mark(self, arrivals: Sequence[int]) -> None:
-        self.execute(_MARK, {"arrivals": list(arrivals)})
+    def feed(self) -> None:
+        """Bring the lists of metadata and of models up to the rows that were settled lately."""
+        since = self._fed or str(self.execute(_LAST)[0][0])
+        _, now = self.execute(_NOW)[0]
+        for name in ("metadata_feed", "models_feed"):
+            self.execute(migrations.statement(name), {"since": since})
+        self._fed = str(now)
+
+    def sweep(self) -> int:
+        """Give quiet traces their place, apply edits that no row has seen, and drop old parts; return the number of traces that were written."""
+        edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
+        remake(self.execute, edited)
+        aged = age(self.execute)
+        drop_old_parts(self.execute)
+        return aged + len(edited)
 
 
 def settle_all(execute: Execute) -> Settled:
@@ -136,6 +155,7 @@ def settle_all(execute: Execute) -> Settled:
     while (done := settler.settle(everything=True)).arrivals:
         arrivals += done.arrivals
         remade += settler.remake_due()
+    settler.feed()
     return Settled(arrivals, remade)
 
 
@@ -146,44 +166,106 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False) -
         execute: runs a statement on the store.
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
+
+    Returns:
+        The number of ids.
     """
     for first in range(0, len(trace_ids), _TRACES_AT_ONCE):
-        some = list(trace_ids[first : first + _TRACES_AT_ONCE])
-        since = str(execute(_NOW)[0][0])
-        execute(migrations.statement("tombstones"), {"trace_ids": some})
-        execute(_remade_parts(), {"trace_ids": some})
-        made = {"trace_ids": some, "since": since}
-        whole = {str(row[0]) for row in execute(migrations.statement("whole_traces"), made)}
-        if whole:
-            execute(_remade_statement(), {"trace_ids": sorted(whole), "since": since, "quiet": int(quiet)})
-        if expired := sorted(set(some) - whole):
-            execute(_expired_statement(), {"trace_ids": expired, "since": since})
+        _remake(execute, list(trace_ids[first : first + _TRACES_AT_ONCE]), quiet=quiet)
     return len(trace_ids)
 
 
-def age(execute: Execute, *, quiet_seconds: int = QUIET_SECONDS, most: int = 10_000) -> int:
+def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
+    since = str(execute(_NOW)[0][0])
+    # A part that is made here is settled from the start: what it tells is written below.
+    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": secrets.randbits(64)}
+    _mark(execute, [made["arrival"]])
+    execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
+    execute(_remade_parts(), {"trace_ids": trace_ids, "arrival": made["arrival"]})
+    whole = sorted(str(row[0]) for row in execute(migrations.statement("whole_traces"), made))
+    if whole:
+        execute(_remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
+    if expired := sorted(set(trace_ids) - set(whole)):
+        execute(_expired_rows(), {**made, "trace_ids": expired})
+
+
+def age(execute: Execute, *, quiet_seconds: int = QUIET_SECONDS) -> int:
     """Give traces without root that got no span for a while their place in time, and return their number."""
-    found = execute(migrations.statement("quiet_traces"), {"seconds": quiet_seconds, "most": most})
-    doubtful = [str(trace_id) for trace_id, doubt in found if doubt]
-    plain = [str(trace_id) for trace_id, doubt in found if not doubt]
-    remake(execute, doubtful, quiet=True)
-    if plain:
+    found = execute(migrations.statement("quiet_traces"), {"seconds": quiet_seconds, "most": _MOST_AT_ONCE})
+    remake(execute, [str(trace_id) for trace_id, anew in found if anew], quiet=True)
+    if plain := [str(trace_id) for trace_id, anew in found if not anew]:
         execute(_filled("aged_rows"), {"trace_ids": plain})
     return len(found)
 
 
+def drop_old_parts(execute: Execute, *, kept_seconds: int = KEPT_SECONDS) -> int:
+    """Drop the partitions of parts that are settled and old, and return their number."""
+    found = execute(migrations.statement("old_parts"), {"seconds": kept_seconds})
+    for (partition,) in found:
+        execute(_DROP, {"partition": partition})
+    return len(found)
+
+
+def _as_many(fresh: Sequence[tuple[int, str, int]]) -> Sequence[tuple[int, str, int]]:
+    """Return the earliest arrivals that one statement can take; at least one."""
+    parts = 0
+    for place, (_, _, count) in enumerate(fresh):
+        parts += count
+        if place and parts > _MOST_PARTS:
+            return fresh[:place]
+    return fresh
+
+
+def _mark(execute: Execute, arrivals: Sequence[int]) -> None:
+    execute(_MARK, {"arrivals": list(arrivals)})
+
+
 @cache
 def row_columns() -> tuple[str, ...]:
-    """Return the columns that ``settled_rows`` gives, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
+    """Return the columns of ``settled_rows``, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
     text = migrations.statement("settled_rows")
-    outermost = text[: text.index("\nFROM\n")] + "\nFROM"
-    return tuple(name for name in _NAMES.findall(outermost) if name not in _INTERNAL)
+    outermost = text[text.index("SELECT\n") : text.index("\nFROM\n")]
+    names = (found[1] or found[2] for found in _NAME.finditer(outermost))
+    return tuple(name for name in names if name not in _INTERNAL)
 
 
-def _filled(name: str, *, settled: str = "", **columns: str) -> str:
-    names = ", ".join(row_columns())
-    text = migrations.statement(name)
-    head, separator, rest = text.partition("\nSELECT" if "\nWITH" not in text else "\nWITH")
-    values = ", ".join(columns.get(name, name) for name in row_columns())
-    inner = migrations.statement("settled_rows").replace("{parts}", settled)
-    return head.replace("{columns}", names) + (separator + rest).replace("{columns}", values).replace("{version}", _VERSION).replace("{settled}", inner)
+def _filled(name: str, *, parts: str = "", **columns: str) -> str:
+    """Return a statement with its columns, its version and its source filled in.
+
+    Args:
+        name: of the statement's file.
+        parts: SQL of the parts that are merged.
+        columns: SQL of columns that are not taken as they are, by name.
+    """
+    head, where, rest = migrations.statement(name).partition("\nSELECT")
+    values = ",\n    ".join(columns.get(column, column) for column in row_columns())
+    settled = migrations.statement("settled_rows").replace("{parts}", parts)
+    return head.replace("{columns}", ", ".join(row_columns())) + where + rest.replace("{columns}", values, 1).replace(
+        "{columns}", ", ".join(row_columns())).replace("{version}", _VERSION).replace("{settled}", settled)
+
+
+@cache
+def _settle() -> str:
+    return _filled("settle", parts=_PARTS_AT_HAND)
+
+
+@cache
+def _remade_rows() -> str:
+    return _filled("remade_rows", parts=_PARTS_MADE, Tags=_EDITED_TAGS)
+
+
+@cache
+def _expired_rows() -> str:
+    return _filled("expired_rows", Tags=_EDITED_TAGS, Partial="1", Settled="now()", ErrorCount="greatest(ErrorCount, left_over.Errors)")
+
+
+@cache
+def _remade_parts() -> str:
+    """Return the INSERT that makes the parts of some traces from all their spans, by the SELECT that makes them of an insert."""
+    (view,) = (text for text in migrations.load().baseline.statements if "MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts" in text)
+    select = view[view.index("\nSELECT\n") + 1 :]
+    outermost = select[: select.index("\nFROM\n")]
+    names = [line.rstrip(",").rpartition(" ")[2] for line in outermost.splitlines()[1:] if line.startswith("    ")]
+    arrival = next(line for line in outermost.splitlines() if line.endswith("AS Arrival,"))
+    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace("FROM otel_traces", "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})")
+    return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{made.replace('SELECT', 'SELECT 1,', 1)}"

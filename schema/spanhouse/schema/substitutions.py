@@ -52,8 +52,8 @@ SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 """Name -> what renders it of the argument, '' for a name without one."""
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
-_PARTS: Final = "parts"
-"""The one name that stays: a statement's source, which whoever runs it fills in."""
+_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "version"})
+"""Names that stay: pieces of statements, which ``settle`` fills in."""
 
 
 def substitute(sql: str) -> str:
@@ -62,4 +62,4 @@ def substitute(sql: str) -> str:
     Raises:
         KeyError: it names a substitution that is not in the list.
     """
-    return _PLACEHOLDER.sub(lambda found: found[0] if found[1] == _PARTS else SUBSTITUTIONS[found[1]](found[2] or ""), sql)
+    return _PLACEHOLDER.sub(lambda found: found[0] if found[1] in _FILLED_LATER else SUBSTITUTIONS[found[1]](found[2] or ""), sql)

@@ -16,7 +16,7 @@ LEFT JOIN
 (
     SELECT part.TraceId AS TraceId, arraySum(groupArrayArray(part.`Spans.error`)) AS Errors, max(arrayMax(part.`Spans.start`)) AS LastNs
     FROM spanhouse_trace_parts AS part
-    WHERE part.Arrival = 0 AND part.Received >= {since:DateTime64(3)} AND part.TraceId IN {trace_ids:Array(String)}
+    WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival = {arrival:UInt64} AND part.TraceId IN {trace_ids:Array(String)}
     GROUP BY part.TraceId
 ) AS left_over USING TraceId
 LEFT JOIN

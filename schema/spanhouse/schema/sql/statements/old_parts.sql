@@ -1,0 +1,6 @@
+-- Partitions of parts that are old enough to go, and whose arrivals are all settled.
+SELECT _partition_id
+FROM spanhouse_trace_parts
+GROUP BY _partition_id
+HAVING max(Received) < now64(3) - toIntervalSecond({seconds:UInt32})
+    AND countIf(Arrival NOT IN (SELECT settled.Arrival FROM spanhouse_arrivals AS settled)) = 0

@@ -1,0 +1,17 @@
+-- Traces whose row is older than the last edit of their tags.
+SELECT edited.TraceId
+FROM
+(
+    SELECT edit.TraceId AS TraceId, max(toUnixTimestamp64Nano(edit.EditedAt)) AS LastNs
+    FROM trace_tags AS edit
+    GROUP BY edit.TraceId
+) AS edited
+INNER JOIN
+(
+    SELECT row.TraceId AS TraceId, min(toUInt64(bitAnd(bitShiftRight(row.Version, 16), 0xFFFFFFFFFFFFFFFF))) AS SeenNs
+    FROM spanhouse_trace_rows AS row FINAL
+    WHERE row.TraceId IN (SELECT TraceId FROM trace_tags)
+    GROUP BY row.TraceId
+) AS seen USING TraceId
+WHERE seen.SeenNs < edited.LastNs
+LIMIT {most:UInt32}
