@@ -31,6 +31,7 @@ class OpenStore:
         store: its address.
         client: a connection that may write; for one thread at a time.
         writing: held by whoever writes spans or tags, and by a backup, beside which nobody may.
+        settling: held by whoever writes rows of traces, and by a backup.
     """
 
     def __init__(self, store: Store, bounds: Bounds = DEFAULT_BOUNDS) -> None:
@@ -45,6 +46,7 @@ class OpenStore:
         """
         self.store = store
         self.writing = threading.Lock()
+        self.settling = threading.Lock()
         self._bounds = bounds
         self._lock = _lock(store.directory) if store.directory is not None else None
         if store.directory is not None:

@@ -38,6 +38,12 @@ FAILED_INSERTS: Final = Counter("spanhouse_failed_inserts", "Inserts that the st
 LAG_SECONDS: Final = Histogram(
     "spanhouse_lag_seconds", "Time from a batch's first acknowledgement until it can be searched.", buckets=(0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 600)
 )
+SETTLE_SECONDS: Final = Histogram(
+    "spanhouse_settle_seconds", "Time of one round of merging into rows of traces.", buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+)
+FAILED_SETTLES: Final = Counter("spanhouse_failed_settles", "Rounds of merging that the store refused; they are tried again.")
+REMADE_TRACES: Final = Counter("spanhouse_remade_traces", "Traces that were made anew from their spans: late, long, large or edited ones.")
+UNSETTLED_TRACES: Final = Counter("spanhouse_unsettled_traces", "Traces that can't be merged; their spans are stored.")
 RESENT_REQUESTS: Final = Counter("spanhouse_resent_requests", "Requests that had been acknowledged before and were not stored again.")
 DEAD_LETTERS: Final = Counter("spanhouse_dead_letters", "Acknowledged requests that the store can't read, kept as dead letters.", ["reason"])
 

@@ -11,6 +11,7 @@ from spanhouse.exporter.batch import Batcher
 from spanhouse.exporter.config import Ack, ServeConfig
 from spanhouse.exporter.engine import OpenStore
 from spanhouse.exporter.readiness import Readiness
+from spanhouse.exporter.settling import settling
 from spanhouse.exporter.spool.drain import Drain
 from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.root import SpoolRoot
@@ -37,11 +38,13 @@ async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readin
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
     """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
     with _root(config) as root:
-        drain = Drain(root, Writer(store.client, StoredRequests(root.path), root.identity, store.writing), batch_bytes=config.batch_bytes)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(drain.stop, config.stop_seconds)
+        with settling(store) as settler:
+            writer = Writer(store.client, StoredRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
+            drain = Drain(root, writer, batch_bytes=config.batch_bytes)
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(drain.stop, config.stop_seconds)
 
 
 @contextmanager
@@ -80,15 +83,16 @@ async def _seal(log: SpoolLog, readiness: Readiness) -> None:
 
 @asynccontextmanager
 async def _into_store(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
-    writer = Writer(store.client, StoredRequests(None), turn=store.writing)
-    batcher = Batcher(
-        lambda requests: writer.insert(Batch.of(requests)),
-        linger_seconds=config.batch_linger_seconds,
-        max_spans=config.batch_spans,
-        max_bytes=config.batch_bytes,
-        waiting_bytes=config.waiting_bytes,
-    )
-    try:
-        yield batcher
-    finally:
-        await batcher.close()
+    with settling(store) as settler:
+        writer = Writer(store.client, StoredRequests(None), turn=store.writing, stored_some=settler.notify)
+        batcher = Batcher(
+            lambda requests: writer.insert(Batch.of(requests)),
+            linger_seconds=config.batch_linger_seconds,
+            max_spans=config.batch_spans,
+            max_bytes=config.batch_bytes,
+            waiting_bytes=config.waiting_bytes,
+        )
+        try:
+            yield batcher
+        finally:
+            await batcher.close()

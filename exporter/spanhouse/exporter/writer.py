@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,19 @@ class Writer:
         stored: the requests that were stored lately; they are not stored again.
         mark: by which inserts of an earlier process are known; it is their ``log_comment``.
         turn: held while it writes; None if nobody else minds.
+        stored_some: called after each insert, from the thread that made it.
     """
 
-    def __init__(self, client: Client, stored: StoredRequests, mark: str | None = None, turn: AbstractContextManager[object] | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stored: StoredRequests,
+        mark: str | None = None,
+        turn: AbstractContextManager[object] | None = None,
+        stored_some: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
+        self._stored_some = stored_some
         self._turn = turn or nullcontext()
         self._stored = stored
         self._mark = f"spanhouse {mark or os.urandom(8).hex()}"
@@ -111,6 +120,7 @@ class Writer:
         with self._turn:
             for index, outcome in zip(fresh, self._insert_fresh(batch.only(fresh)), strict=True):
                 outcomes[index] = outcome
+        self._stored_some()
         self._remember([batch.digests[index] for index in fresh if outcomes[index] is None])
         self._doubtful.add([batch.digests[index] for index in fresh if outcomes[index] is not None])
         return outcomes

@@ -13,7 +13,9 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from spanhouse.query.errors import FilterError
+from spanhouse.query.statement import Statement
 from spanhouse.query.tags import write_tag
+from spanhouse.schema.settle import remake
 from spanhouse.schema import retention
 from spanhouse.schema.execute import Execute, MigrationError
 from spanhouse.schema.upkeep import Event
@@ -123,7 +125,7 @@ class Console:
         self._waiting += 1
         try:
             async with self._one:
-                await asyncio.to_thread(self._execute, statement.sql, statement.parameters)
+                await asyncio.to_thread(self._write, statement)
         except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client may try again
             _log.exception("a tag could not be written")
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store failed; the server's log says why") from None
@@ -132,6 +134,12 @@ class Console:
         if value is None:
             return HTTPStatus.NO_CONTENT, b""
         return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
+
+
+    def _write(self, statement: Statement) -> None:
+        """Write an edit, and the trace's row with it."""
+        self._execute(statement.sql, statement.parameters)
+        remake(self._execute, [str(statement.parameters["trace_id"])])
 
 
 def _only(method: str, *allowed: str) -> None:

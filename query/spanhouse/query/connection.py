@@ -18,7 +18,9 @@ from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.interrupt import close_sockets
 from spanhouse.query.limits import Cost, Limits
 from spanhouse.query.statement import Parameter, Statement
+from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.tags import write_tag
+from spanhouse.schema.settle import remake
 from spanhouse.schema import embedded
 from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
@@ -213,6 +215,9 @@ class Connection:
         else:
             with self._one:
                 self._run(statement)
+                if self.store.embedded:
+                    # On a server the receivers do it, within half a minute.
+                    remake(lambda sql, parameters=None: self._client.query(sql, parameters=dict(parameters or {})).result_rows, [bare_trace_id(trace_id)])
 
     def api(self) -> tuple[Api, str] | None:
         """The JSON API of the server that this leads to, and where it is; None for a ClickHouse server, or a store that is open here.

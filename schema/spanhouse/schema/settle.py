@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -38,6 +38,8 @@ QUIET_SECONDS: Final = 60
 KEPT_SECONDS: Final = 7200
 """How long parts are kept, at least."""
 _MOST_AT_ONCE: Final = 10_000
+_MOST_CULPRITS: Final = 16
+"""If so many traces can't be settled, the store is to blame."""
 
 _NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
 _VERSION: Final = (
@@ -63,6 +65,8 @@ _PARTS_MADE: Final = """(
 _BEFORE: Final = "SELECT toString(addSeconds(toDateTime64({at:String}, 3), -{seconds:UInt32}))"
 _NOW: Final = "SELECT toString(now64(3)), toString(now())"
 _LAST: Final = "SELECT toString(subtractSeconds(max(Settled), 60)) FROM spanhouse_trace_rows"
+_TOUCHED: Final = """SELECT DISTINCT TraceId FROM spanhouse_trace_parts
+WHERE Received >= {since:DateTime64(3)} AND Arrival IN {arrivals:Array(UInt64)}"""
 _MARK: Final = "INSERT INTO spanhouse_arrivals (Arrival) SELECT arrayJoin({arrivals:Array(UInt64)})"
 _DROP: Final = "ALTER TABLE spanhouse_trace_parts DROP PARTITION ID {partition:String}"
 
@@ -89,10 +93,12 @@ class Settler:
     Attributes:
         execute: runs a statement on the store.
         due: traces that are to be made anew, by the next call of ``remake_due``.
+        culprits: traces that can't be settled, and without which the others can.
     """
 
     execute: Execute
     due: set[str] = field(default_factory=set)
+    culprits: list[str] = field(default_factory=list)
     _held: set[int] = field(default_factory=set)
     """Arrivals that are settled but for traces in ``due``."""
     _fed: str = ""
@@ -114,13 +120,42 @@ class Settler:
         at_hand = {"arrivals": arrivals, "since": self.execute(_BEFORE, {"at": taken[0][1], "seconds": WINDOW_SECONDS})[0][0]}
         bounds = {"most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
         apart = [str(trace_id) for trace_id, _ in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})]
-        self.execute(_settle(), {**at_hand, "apart": apart})
+        self._write_rows(at_hand, apart)
         if apart:
             self.due.update(apart)
             self._held.update(arrivals)
         else:
             _mark(self.execute, arrivals)
         return Settled(len(arrivals), waiting=len(taken) < len(fresh))
+
+    def _write_rows(self, at_hand: Mapping[str, object], apart: Sequence[str]) -> None:
+        """Write the rows of what was touched, but for some traces. If that fails, halve it until the culprits stand apart.
+
+        Raises:
+            Exception: the statement's error, if the store is to blame: nothing of it succeeds.
+        """
+        try:
+            self.execute(_settle(), {**at_hand, "apart": apart})
+        except Exception as error:
+            touched = {str(row[0]) for row in self.execute(_TOUCHED, at_hand)}.difference(apart)
+            culprits: list[str] = []
+            self._halve(at_hand, sorted(touched), touched.union(apart), culprits)
+            if len(culprits) in {len(touched), _MOST_CULPRITS}:
+                raise error from None
+            self.culprits.extend(culprits)
+
+    def _halve(self, at_hand: Mapping[str, object], some: Sequence[str], every: set[str], culprits: list[str]) -> None:
+        if len(culprits) == _MOST_CULPRITS:
+            return
+        try:
+            self.execute(_settle(), {**at_hand, "apart": sorted(every.difference(some))})
+        except Exception:  # noqa: BLE001 whatever it is, it is told of by whoever asked
+            if len(some) == 1:
+                culprits.extend(some)
+                return
+            middle = len(some) // 2
+            self._halve(at_hand, some[:middle], every, culprits)
+            self._halve(at_hand, some[middle:], every, culprits)
 
     def remake_due(self) -> int:
         """Make the traces in ``due`` anew from their spans, and return their number."""

@@ -6,8 +6,8 @@ past inserts does not help after a power loss, since nothing syncs it, nor for o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.exporter.directory import Buffer
-from spanhouse.schema.rollups import rebuild_statements
+from spanhouse.schema.settle import remake
 
 _TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
@@ -48,7 +48,7 @@ def still_runs(client: Client, mark: str) -> bool:
 def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     """The requests without the spans that the store has, one body for each, b"" where nothing is left; as they are if it has none of them.
 
-    Where it has some, their traces' rollups are written again: the insert may have ended between the spans and these.
+    Where it has some, the rows of their traces are made anew: the insert may have ended between the spans and their parts.
     """
     return [body for some in _in_parts(bodies) for body in _missing(client, some)]
 
@@ -97,10 +97,10 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
 
 
 def _rebuild(client: Client, trace_ids: Sequence[str]) -> None:
-    for begin in range(0, len(trace_ids), _TRACES):
-        for statement in rebuild_statements():
-            # Not dropped as a repetition of what an earlier start wrote: those rows may be gone.
-            client.command(statement, parameters={"trace_ids": trace_ids[begin : begin + _TRACES]}, settings={"insert_deduplicate": 0})
+    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
+        return client.query(sql, parameters=dict(parameters or {})).result_rows
+
+    remake(execute, trace_ids)
 
 
 def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:

@@ -1,0 +1,146 @@
+"""The settling thread: it keeps the rows of traces up to what inserts brought, a second behind them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from clickhouse_connect.driver.client import Client
+
+from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.metrics import FAILED_SETTLES, REMADE_TRACES, SETTLE_SECONDS, UNSETTLED_TRACES
+from spanhouse.exporter.priority import come_last
+from spanhouse.schema.execute import Execute
+from spanhouse.schema.settle import Settler
+
+_log = logging.getLogger(__name__)
+
+_EVERY_SECONDS: Final = 1.0
+"""Time between two rounds, at least: a small round costs as much as a middling one."""
+_IDLE_SECONDS: Final = 2.0
+"""How often parts are looked for that others wrote: another receiver, or a Collector."""
+_REMAKE_SECONDS: Final = 5.0
+_FEED_SECONDS: Final = 10.0
+_SWEEP_SECONDS: Final = 20.0
+_EVERYTHING_SECONDS: Final = 60.0
+_BACK_OFF_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 3.0
+
+
+class Settling:
+    """A thread that settles a store, with a connection of its own.
+
+    Args:
+        store: an open store.
+    """
+
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
+        self._came = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="spanhouse-settle", daemon=True)
+
+    def start(self) -> None:
+        """Begin with everything that waits."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Say that an insert was made."""
+        self._came.set()
+
+    def stop(self) -> None:
+        """Settle what was inserted, and end; what takes too long is settled at the next start."""
+        self._stopping.set()
+        self._came.set()
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            _log.warning("traces are still being settled; the rest is settled at the next start")
+
+    def _run(self) -> None:
+        come_last()
+        with self._store.another_client() as client:
+            rounds = _Rounds(Settler(executing(client)), self._store.settling)
+            while not self._stopping.is_set():
+                pause = rounds.run()
+                self._came.wait(pause)
+                self._came.clear()
+                self._stopping.wait(rounds.rest())
+            rounds.run()
+
+
+class _Rounds:
+    """The rounds of a settler: what is due when."""
+
+    def __init__(self, settler: Settler, turn: threading.Lock) -> None:
+        self._settler = settler
+        self._turn = turn
+        self._due = dict.fromkeys(("everything", "remake", "feed", "sweep"), 0.0)
+        self._began = 0.0
+        self._trouble = ""
+
+    def run(self) -> float:
+        """Do what is due, and return the seconds until it is worth looking again without a notice."""
+        self._began = time.monotonic()
+        try:
+            with self._turn:
+                waiting = self._round()
+        except Exception as error:  # noqa: BLE001 whatever it is, parts stay and are settled later
+            FAILED_SETTLES.inc()
+            if str(error) != self._trouble:
+                _log.exception("traces were not settled; it is tried again")
+            self._trouble = str(error)
+            return _BACK_OFF_SECONDS
+        if self._trouble:
+            _log.warning("traces are settled again")
+            self._trouble = ""
+        return 0.0 if waiting else _IDLE_SECONDS
+
+    def rest(self) -> float:
+        """Return the seconds until the next round may begin."""
+        return max(0.0, self._began + _EVERY_SECONDS - time.monotonic())
+
+    def _round(self) -> bool:
+        with SETTLE_SECONDS.time():
+            settled = self._settler.settle(everything=self._is_due("everything", _EVERYTHING_SECONDS))
+        if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
+            REMADE_TRACES.inc(self._settler.remake_due())
+        if self._is_due("feed", _FEED_SECONDS):
+            self._settler.feed()
+        if self._is_due("sweep", _SWEEP_SECONDS):
+            self._settler.sweep()
+        for trace_id in self._settler.culprits:
+            UNSETTLED_TRACES.inc()
+            _log.error("trace %s can't be settled; its spans are stored", trace_id)
+        self._settler.culprits.clear()
+        return settled.waiting
+
+    def _is_due(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + seconds
+        return True
+
+
+@contextmanager
+def settling(store: OpenStore) -> Iterator[Settling]:
+    """Keep a store settled."""
+    thread = Settling(store)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.stop()
+
+
+def executing(client: Client) -> Execute:
+    """Return what runs statements by a connection."""
+
+    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
+        return client.query(sql, parameters=dict(parameters or {})).result_rows
+
+    return execute
