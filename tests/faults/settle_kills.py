@@ -30,7 +30,6 @@ from spanhouse.exporter.writer import Writer
 from spanhouse.schema.settle import Settler
 from spanhouse.schema.store import parse_store
 
-
 ROWS = "rows:"
 
 
@@ -91,7 +90,9 @@ def prepare(directory: Path) -> None:
     append(spool, _piece("rooted", 0, 1), _piece("open", 2, 3), _piece("edited", 0, 1, 2), _piece("late", 0, 1), _piece("old", 1, 2))
     run(directory, before=None, after=None)
     with OpenStore(parse_store(f"chdb://{directory}")) as store:
-        store.client.command("INSERT INTO trace_tags (TraceId, Key, Value) SELECT {id:String}, 't0', 'edited'", parameters={"id": b"edited".ljust(16, b".").hex()})
+        store.client.command(
+            "INSERT INTO trace_tags (TraceId, Key, Value) SELECT {id:String}, 't0', 'edited'", parameters={"id": b"edited".ljust(16, b".").hex()}
+        )
         # As if hours had gone by.
         store.client.command("TRUNCATE TABLE spanhouse_trace_parts")
     append(spool, _piece("rooted", 3, 2, resource=_OTHER), _piece("open", 0, 1), _piece("edited", 3), _piece("late", 2, 1))
