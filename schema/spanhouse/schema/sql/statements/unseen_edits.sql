@@ -15,3 +15,5 @@ INNER JOIN
 ) AS seen USING TraceId
 WHERE seen.SeenNs < edited.LastNs
 LIMIT {most:UInt32}
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'
