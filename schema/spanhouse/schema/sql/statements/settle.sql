@@ -10,5 +10,5 @@ FROM
 (
     {settled}
 )
-ARRAY JOIN if(Rank > 0, [(toDateTime64(0, 9, 'UTC'), 0)], if(Several, [(toDateTime64(0, 9, 'UTC'), 1), (Timestamp, 0)], [(Timestamp, 0)])) AS place
+ARRAY JOIN if(Rank > 0, [(toDateTime64(0, 9, 'UTC'), 0)], if(Several, [(toDateTime64(0, 9, 'UTC'), 1), ({placed}, 0)], [({placed}, 0)])) AS place
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

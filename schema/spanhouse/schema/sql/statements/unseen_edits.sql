@@ -1,4 +1,4 @@
--- Traces whose row is older than the last edit of their tags.
+-- Traces whose row is older than the last edit of their tags, and deleted traces that have a row.
 SELECT edited.TraceId
 FROM
 (
@@ -14,4 +14,8 @@ INNER JOIN
     GROUP BY row.TraceId
 ) AS seen USING TraceId
 WHERE seen.SeenNs < edited.LastNs
+UNION ALL
+SELECT DISTINCT row.TraceId
+FROM spanhouse_trace_rows AS row FINAL
+WHERE row.TraceId IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted)
 LIMIT {most:UInt32}
