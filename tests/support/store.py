@@ -70,11 +70,15 @@ class TestStore:
         return result.result_rows
 
     def ingest(self, *requests: Message) -> None:
-        """Hand requests to the engine as the receiver does, in one insert, without its checks and rewriting; then settle them."""
+        """Insert requests, then settle them."""
+        self.insert(*requests)
+        settle.settle_all(self.execute)
+
+    def insert(self, *requests: Message) -> None:
+        """Hand requests to the engine as the receiver does, in one insert, without its checks and rewriting."""
         body = b"".join(request.SerializeToString() for request in requests)
         settings = {**migrations.otlp_insert_settings(), "insert_deduplication_token": hashlib.sha256(body).hexdigest()}
         self.client.raw_insert("otlp_requests", insert_block=body, fmt="ProtobufSingle", settings=settings)
-        settle.settle_all(self.execute)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return list(self.client.query(sql).named_results())

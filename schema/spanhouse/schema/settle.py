@@ -43,15 +43,18 @@ _MOST_CULPRITS: Final = 16
 
 _NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
 _VERSION: Final = (
-    "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitAnd(cityHash64("
+    "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + "
+    "bitShiftLeft(least(Copies, 1023), 6) + bitShiftLeft(NOT Doubt, 5) + bitAnd(cityHash64("
     "Timestamp, RootSpanId, Name, State, Duration, ErrorCount, ifNull(InputTokens, -1), ifNull(OutputTokens, -1), ifNull(Cost, -1), "
-    "Metadata, Tags, `Services.Spans`), 65535)"
+    "Metadata, Tags, `Services.Spans`), 31)"
 )
+_PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
+"""Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
 _EDITED_TAGS: Final = (
     "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
     "mapFromArrays(kept.2, kept.3)))"
 )
-_INTERNAL: Final = frozenset({"Stamped", "Several"})
+_INTERNAL: Final = frozenset({"Stamped", "Copies", "Several"})
 _PARTS_AT_HAND: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
@@ -273,16 +276,11 @@ def _filled(name: str, *, parts: str = "", **columns: str) -> str:
         columns: SQL of columns that are not taken as they are, by name.
     """
     head, where, rest = migrations.statement(name).partition("\nSELECT")
+    names = ", ".join(row_columns())
     values = ",\n    ".join(columns.get(column, column) for column in row_columns())
+    filled = head.replace("{columns}", names) + where + rest.replace("{columns}", values, 1).replace("{columns}", names)
     settled = migrations.statement("settled_rows").replace("{parts}", parts)
-    return (
-        head.replace("{columns}", ", ".join(row_columns()))
-        + where
-        + rest.replace("{columns}", values, 1)
-        .replace("{columns}", ", ".join(row_columns()))
-        .replace("{version}", _VERSION)
-        .replace("{settled}", settled)
-    )
+    return filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
 
 
 @cache

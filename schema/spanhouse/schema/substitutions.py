@@ -35,7 +35,8 @@ def _effective(process: str) -> str:
     """Render SQL over a map of process metadata: the map, and each alias under its MLflow key. A detected environment yields to a named one."""
     keys = [key for key in vocabulary.PROCESS_KEYS if key.aliases]
     names = ", ".join(f"[{_literals((key.mlflow, *key.aliases))}]" for key in keys)
-    named = f"arrayFirst(v -> v NOT IN ({_literals(('', *vocabulary.DETECTED_SOURCE_TYPES))}), arrayMap(name -> {process}[name], names))"
+    detected = f"names[1] = {_literal(vocabulary.SOURCE_TYPE.mlflow)} AND v IN ({_literals(vocabulary.DETECTED_SOURCE_TYPES)})"
+    named = f"arraySort(v -> {detected}, arrayFilter(v -> v != '', arrayMap(name -> {process}[name], names)))[1]"
     values = f"mapFromArrays([{_literals(key.mlflow for key in keys)}], arrayMap(names -> {named}, [{names}]))"
     return f"mapUpdate({process}, mapFilter((k, v) -> v != '', {values}))"
 
@@ -52,7 +53,7 @@ SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 """Name -> what renders it of the argument, '' for a name without one."""
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
-_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "version"})
+_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "version", "placed"})
 """Names that stay: pieces of statements, which ``settle`` fills in."""
 
 

@@ -14,7 +14,8 @@ SELECT
     candidate.service AS ServiceName,
     candidate.status AS StatusCode,
     candidate.duration AS Duration,
-    mapUpdate(candidate.process, mapFilter((k, v) -> k IN ({process_keys}), candidate.attributes)) AS Process,
+    candidate.process AS Process,
+    mapFilter((k, v) -> k IN ({process_keys}), candidate.attributes) AS Own,
     {session(candidate.attributes)} AS OwnSession,
     {user(candidate.attributes)} AS OwnUser,
     LatestSession AS Session,
@@ -50,7 +51,7 @@ FROM
         ResourceAttributes AS process,
         SpanAttributes AS attributes
     FROM otel_traces
-    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name
+    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name, attributes
     LIMIT 1 BY TraceId, resource
 ) AS candidate
 ANY INNER JOIN
@@ -58,7 +59,8 @@ ANY INNER JOIN
     WITH
         {session(SpanAttributes)} AS session,
         {user(SpanAttributes)} AS user,
-        text -> ifNull(toFloat64OrNull(text), -1) AS to_number
+        -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
+        text -> if((toFloat64OrDefault(text, -1.) AS number) >= 0 AND number < 1e18, number, -1) AS to_number
     SELECT
         TraceId,
         cityHash64(ResourceAttributes) AS resource,

@@ -7,5 +7,5 @@ FROM
     FROM spanhouse_trace_rows FINAL
     WHERE Sorted = toDateTime64(0, 9, 'UTC') AND TraceId IN {trace_ids:Array(String)}
 )
-ARRAY JOIN [(toDateTime64(0, 9, 'UTC'), Version + 1, 1), (Timestamp, Version, 0)] AS place
+ARRAY JOIN [(toDateTime64(0, 9, 'UTC'), Version + 1, 1), ({placed}, Version, 0)] AS place
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

@@ -3,12 +3,14 @@
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 WITH
     (Rank = 0 OR {quiet:UInt8} OR arrayExists(place -> toUnixTimestamp64Nano(place.1) > 0, live.Places)) AS placed,
-    if(placed, Timestamp, toDateTime64(0, 9, 'UTC')) AS target,
+    if(placed, {placed}, toDateTime64(0, 9, 'UTC')) AS target,
+    {version} + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
     -- Edits come with the latest first: of each key the first one counts.
     arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
 SELECT
     place.1,
-    if(place.3, place.2 + 1, {version} + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16)),
+    -- A tombstone outranks what a slower process may still write there of fewer spans.
+    if(place.3, greatest(place.2, version) + 1, version),
     place.3,
     {columns}
 FROM

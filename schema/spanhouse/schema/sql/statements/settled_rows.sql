@@ -48,9 +48,10 @@ SELECT
         mapApply((k, v) -> (substring(k, 17), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceTag.'), Last)),
         mapFilter((k, v) -> v != '', map('mlflow.traceName', Name))) AS Tags,
     if(Rank = 3, '', SpanId) AS RootSpanId,
-    toUnixTimestamp64Nano(Start) - arrayMin(Spans.3) AS Before,
-    arrayMax(Spans.3) - toUnixTimestamp64Nano(Start) AS After,
+    toUnixTimestamp64Nano(Start) - arrayMin(AllSpans.3) AS Before,
+    arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After,
     arraySum(Spans.2) AS Stamped,
+    arrayUniq(AllSpans) - SpanCount + arrayUniq(AllSaid) AS Copies,
     Several
 FROM
 (
@@ -75,8 +76,9 @@ FROM
                 range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
                 arrayMap(number -> greatest(number, 0), own))))),
             [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
-        arraySort(arrayMap(
-            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners)) AS Took,
+        -- An owner of copies that do not count did not take part.
+        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
+            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
         mapUpdate(
             mapUpdate(Effective, mapFilter((k, v) -> v != '', map('mlflow.trace.session', SessionOf, 'mlflow.trace.user', UserOf))),
             mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
@@ -104,14 +106,17 @@ FROM
             (
                 SELECT
                     *,
-                    {effective(Process)} AS Effective,
-                    (ServiceName, Effective['app_version'], Effective['mlflow.source.git.commit'], Effective['mlflow.source.git.branch'], Effective['mlflow.source.type']) AS Owner,
-                    toUInt8(Owner.3 != '' OR Effective['mlflow.source.name'] != '') AS Stamped,
+                    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
+                    arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known,
+                    Known[-1] AS Effective,
+                    Known[1] AS OfProcess,
+                    (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
+                    toUInt8(Owner.3 != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
                     arrayZip(`Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`, `Spans.parent`,
-                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`) AS Facts
+                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`, arrayWithConstant(spans, cityHash64(Process))) AS Facts
                 FROM {parts}
             )
-            WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+            WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
             QUALIFY row_number() OVER w = 1
         )
     )

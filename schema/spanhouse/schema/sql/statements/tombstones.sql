@@ -1,6 +1,6 @@
--- Tombstones in every place where a row of a deleted trace lives.
+-- Tombstones in every place where a row of a deleted trace lives; none outranks them.
 INSERT INTO spanhouse_trace_rows (Sorted, TraceId, Version, Gone, Key, Settled, Timestamp)
-SELECT Sorted, TraceId, Version + 1, 1, Key, now(), Timestamp
+SELECT Sorted, TraceId, bitNot(toUInt128(0)), 1, Key, now(), Timestamp
 FROM spanhouse_trace_rows FINAL
 WHERE TraceId IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
 -- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).

@@ -20,7 +20,7 @@ FROM
         countIf(NOT new) AS Older,
         sum(length(`Spans.id`)) AS Spans,
         covered AS Covered,
-        minIf(toUnixTimestamp64Nano(Start), Rank = 0) AS RootAt
+        minIf(greatest(toUnixTimestamp64Nano(Start), 1), Rank = 0) AS RootAt
     FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Key IN (SELECT part.Key FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
     GROUP BY TraceId

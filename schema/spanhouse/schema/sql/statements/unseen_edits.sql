@@ -1,4 +1,4 @@
--- Traces whose row is older than the last edit of their tags.
+-- Traces whose row is older than the last edit of their tags, and deleted traces that have a row.
 SELECT edited.TraceId
 FROM
 (
@@ -14,6 +14,10 @@ INNER JOIN
     GROUP BY row.TraceId
 ) AS seen USING TraceId
 WHERE seen.SeenNs < edited.LastNs
+UNION ALL
+SELECT DISTINCT row.TraceId
+FROM spanhouse_trace_rows AS row FINAL
+WHERE row.TraceId IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted)
 LIMIT {most:UInt32}
 -- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local'

@@ -1,0 +1,175 @@
+"""A store that untidy traces arrive at, piece by piece, between settling, crashes, edits, deletions and the passing of hours."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.support.otlp import request
+from tests.support.reference_merge import Copy, Edit, merge
+from tests.support.store import TestStore
+from tests.support.untidy import Sent, untidy_trace
+
+from spanhouse.schema import settle
+from spanhouse.schema.execute import Execute
+
+ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
+_PARTS: Final = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'spanhouse_trace_parts' AND active"
+_OLDER: Final = "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
+
+
+class Crashed(Exception):  # noqa: N818 a thing that happened
+    """The process ended here."""
+
+
+class Arrivals:
+    """Traces on their way into a store.
+
+    Attributes:
+        store: keeps them. Merges of its parts are stopped, so that their times can be put back.
+        execute: runs settling's statements.
+    """
+
+    ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "one_statement_stale")
+
+    def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, execute: Execute | None = None) -> None:
+        self.store = store
+        self.execute: Execute = execute or store.execute
+        self.stored: dict[str, list[Copy]] = defaultdict(list)
+        self.edits: dict[str, list[Edit]] = defaultdict(list)
+        self.deleted: set[str] = set()
+        self._rng = rng
+        self._waiting = [sent for seed in seeds for sent in untidy_trace(random.Random(seed))]
+        rng.shuffle(self._waiting)
+        self._chunk = max(1, len(self._waiting) // rng.randint(2, 8))
+        self._settlers = [settle.Settler(self.execute) for _ in range(2)]
+        store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
+
+    def act(self, name: str) -> None:
+        getattr(self, name)()
+
+    def insert(self) -> None:
+        taken, self._waiting = self._waiting[: self._chunk], self._waiting[self._chunk :]
+        for sent in taken:
+            self.stored[sent.span.trace_id.hex()].append(Copy.of(sent.span, sent.resource))
+        if taken:
+            self.store.insert(*_requests(taken))
+
+    def settle(self) -> None:
+        self._rng.choice(self._settlers).settle(everything=self._rng.random() < 0.5)
+
+    def remake(self) -> None:
+        self._rng.choice(self._settlers).remake_due()
+
+    def crash(self) -> None:
+        """Settle in a process that ends after some statements."""
+        settler = settle.Settler(_ending(self.execute, self._rng.randint(1, 14)))
+        try:
+            settler.settle(everything=True)
+            settler.remake_due()
+            settle.age(settler.execute, quiet_seconds=0)
+        except Crashed:
+            pass
+
+    def edit(self) -> None:
+        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 3)):
+            at = self._rng.randint(1, 10**9) + 1_790_000_000 * 10**9
+            edit = Edit(at, self._rng.choice(["t", "u", "mlflow.traceName"]), self._rng.choice(["set", "again", "", None]))
+            self.edits[trace_id].append(edit)
+            self.store.execute(
+                "INSERT INTO trace_tags SELECT {trace_id:String}, {key:String}, {value:String}, fromUnixTimestamp64Nano({at:Int64}), {deleted:UInt8}",
+                {"trace_id": trace_id, "key": edit.key, "value": edit.value or "", "at": edit.at, "deleted": int(edit.value is None)},
+            )
+            if self._rng.random() < 0.5:
+                settle.remake(self.execute, [trace_id])
+
+    def delete(self) -> None:
+        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 1)):
+            self.deleted.add(trace_id)
+            self.store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
+            settle.remake(self.execute, [trace_id])
+
+    def age(self) -> None:
+        settle.age(self.execute, quiet_seconds=0)
+
+    def sweep(self) -> None:
+        self._rng.choice(self._settlers).sweep()
+
+    def time_passes(self) -> None:
+        """Put all parts back in time; what is settled and older than its keeping goes."""
+        parts = [str(row[0]) for row in self.store.execute(_PARTS)]
+        self.store.execute(_OLDER, {"seconds": self._rng.choice([100, 200, 400, 500, 700, 3 * 3600])})
+        for part in parts:
+            self.store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
+        settle.drop_old_parts(self.execute)
+
+    def one_statement_stale(self) -> None:
+        """Settle in a process that is overtaken before it writes its rows: what it read is older than what is stored by then."""
+        overtaken = settle.Settler(_before_rows(self.execute, self.insert))
+        overtaken.settle(everything=True)
+
+    def finish(self) -> None:
+        """Let everything arrive and come to rest."""
+        while self._waiting:
+            self.insert()
+        settle.settle_all(self.execute)
+        settle.age(self.execute, quiet_seconds=0)
+        settle.Settler(self.execute).sweep()
+
+    def differences(self) -> list[str]:
+        """Return one text for each trace whose rows are not the one that the reference gives."""
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
+            found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
+        return [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
+
+    def _differences(self, trace_id: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        wanted = 0 if trace_id in self.deleted else 1
+        if len(rows) != wanted:
+            yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
+        elif rows:
+            expected = merge(self.stored[trace_id], self.edits[trace_id])
+            if different := {key: (rows[0].get(key), expected.get(key)) for key in rows[0] | expected if not _same(rows[0].get(key), expected.get(key))}:
+                spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
+                yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
+
+
+def _same(stored: Any, expected: Any) -> bool:
+    if isinstance(stored, float) and isinstance(expected, float):
+        return abs(stored - expected) <= 1e-9 * max(1.0, abs(expected))
+    return bool(stored == expected)
+
+
+def _requests(sent: Sequence[Sent]) -> Iterator[ExportTraceServiceRequest]:
+    """Give a request for each run of spans of one process."""
+    for resource, run in groupby(sorted(sent, key=lambda one: sorted(one.resource.items())), key=lambda one: one.resource):
+        yield request([one.span for one in run], resource=resource)
+
+
+def _ending(execute: Execute, after: int) -> Execute:
+    left = [after]
+
+    def run(sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Crashed
+        return execute(sql, parameters)
+
+    return run
+
+
+def _before_rows(execute: Execute, meanwhile: Callable[[], None]) -> Execute:
+    """Return an ``execute`` that lets something else happen between looking for waiting arrivals and writing their rows."""
+    waited = [True]
+
+    def run(sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
+        if waited.pop() if waited and sql.startswith("INSERT INTO spanhouse_trace_rows") else False:
+            meanwhile()
+            settle.settle_all(execute)
+        return execute(sql, parameters)
+
+    return run
