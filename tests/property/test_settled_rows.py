@@ -38,4 +38,6 @@ def test_each_trace_has_one_row_that_is_the_merge_of_its_spans(engine: TestStore
         arrivals.act(action)
     arrivals.finish()
     assert not arrivals.differences()
-    assert engine.rows("SELECT count() AS n, uniqExact(TraceId) AS traces FROM traces WHERE (SELECT count() FROM traces) != (SELECT uniqExact(TraceId) FROM traces)") == [{"n": 0, "traces": 0}]
+    assert engine.rows(
+        "SELECT count() AS n, uniqExact(TraceId) AS traces FROM traces WHERE (SELECT count() FROM traces) != (SELECT uniqExact(TraceId) FROM traces)"
+    ) == [{"n": 0, "traces": 0}]
