@@ -194,7 +194,8 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
     ServiceName String COMMENT 'Service of the process' CODEC(LZ4),
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
-    Process Map(String, String) COMMENT 'Resource attributes, and over them the process keys among the candidate''s attributes' CODEC(LZ4),
+    Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
+    Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
     OwnSession String COMMENT 'Session that the candidate names' CODEC(LZ4),
     OwnUser String COMMENT 'User that the candidate names' CODEC(LZ4),
     Session Tuple(start DateTime64(9), id String, value String) COMMENT 'Session that the latest span names' CODEC(LZ4),
@@ -253,7 +254,8 @@ SELECT
     candidate.service AS ServiceName,
     candidate.status AS StatusCode,
     candidate.duration AS Duration,
-    mapUpdate(candidate.process, mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), candidate.attributes)) AS Process,
+    candidate.process AS Process,
+    mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), candidate.attributes) AS Own,
     if(candidate.attributes['session.id'] != '', candidate.attributes['session.id'], candidate.attributes['gen_ai.conversation.id']) AS OwnSession,
     if(candidate.attributes['user.id'] != '', candidate.attributes['user.id'], candidate.attributes['enduser.id']) AS OwnUser,
     LatestSession AS Session,
@@ -289,7 +291,7 @@ FROM
         ResourceAttributes AS process,
         SpanAttributes AS attributes
     FROM otel_traces_local
-    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name
+    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name, attributes
     LIMIT 1 BY TraceId, resource
 ) AS candidate
 ANY INNER JOIN
@@ -297,7 +299,8 @@ ANY INNER JOIN
     WITH
         if(SpanAttributes['session.id'] != '', SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id']) AS session,
         if(SpanAttributes['user.id'] != '', SpanAttributes['user.id'], SpanAttributes['enduser.id']) AS user,
-        text -> ifNull(toFloat64OrNull(text), -1) AS to_number
+        -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
+        text -> if((toFloat64OrDefault(text, -1.) AS number) >= 0 AND number < 1e18, number, -1) AS to_number
     SELECT
         TraceId,
         cityHash64(ResourceAttributes) AS resource,

@@ -22,8 +22,8 @@ from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
 from spanhouse.schema import migrations, settle
-from spanhouse.schema.cluster import SHARDING_KEY
 from spanhouse.schema.check import problems
+from spanhouse.schema.cluster import SHARDING_KEY
 from spanhouse.schema.execute import Execute, MigrationError
 from spanhouse.schema.remaking import remake_all
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -21,9 +22,12 @@ from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 from tests.support.store import TestStore
 
+from spanhouse.cli.errors import CommandError
+from spanhouse.cli.second_engine import second_engine
 from spanhouse.schema.check import problems
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.push import Pushed, push
+from spanhouse.schema.store import parse_store
 
 HOUR_NS = 3600 * 10**9
 NOW = 1_790_000_000 * 10**9 // HOUR_NS * HOUR_NS
@@ -227,6 +231,18 @@ def test_a_source_that_is_no_store_or_in_use_is_one_line(pre_release: Path, tmp_
         done = spanhouse("store", "push", new, "--store", f"chdb://{pre_release}")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
     assert f"store chdb://{pre_release}: owned by process" in done.stderr
+
+
+def test_a_process_that_reads_a_second_store_and_is_killed_is_one_line(pre_release: Path) -> None:
+    with second_engine(parse_store(f"chdb://{pre_release}")) as engine:
+        assert engine.execute("SELECT count() FROM otel_traces") == [(300,)]
+        with pytest.raises(CommandError, match="nope"):
+            engine.read("SELECT nope FROM otel_traces", {})
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        with pytest.raises(CommandError, match=rf"\Astore chdb://{pre_release}: the process that read it ended: run it again\Z"):
+            engine.execute("SELECT 1")
+    assert multiprocessing.active_children() == []
 
 
 def hashes(client: Client) -> list[Any]:
