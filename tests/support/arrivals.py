@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -34,7 +34,7 @@ class Arrivals:
         execute: runs settling's statements.
     """
 
-    ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "one_statement_stale")
+    ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "overtaken")
 
     def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, execute: Execute | None = None) -> None:
         self.store = store
@@ -107,10 +107,20 @@ class Arrivals:
             self.store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
         settle.drop_old_parts(self.execute)
 
-    def one_statement_stale(self) -> None:
-        """Settle in a process that is overtaken before it writes its rows: what it read is older than what is stored by then."""
-        overtaken = settle.Settler(_before_rows(self.execute, self.insert))
-        overtaken.settle(everything=True)
+    def overtaken(self) -> None:
+        """Settle in a process that stops for a while between two statements, and what it has read is older than what others write meanwhile."""
+        slow = _interrupted(self.execute, self._rng.randint(1, 9), self._meanwhile)
+        kind = self._rng.randrange(3)
+        if kind == 0:
+            settle.Settler(slow).settle(everything=True)
+        elif kind == 1:
+            settle.remake(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
+        else:
+            settle.age(slow, quiet_seconds=0)
+
+    def _meanwhile(self) -> None:
+        self.insert()
+        settle.settle_all(self.execute)
 
     def finish(self) -> None:
         """Let everything arrive and come to rest."""
@@ -162,14 +172,13 @@ def _ending(execute: Execute, after: int) -> Execute:
     return run
 
 
-def _before_rows(execute: Execute, meanwhile: Callable[[], None]) -> Execute:
-    """Return an ``execute`` that lets something else happen between looking for waiting arrivals and writing their rows."""
-    waited = [True]
+def _interrupted(execute: Execute, at: int, meanwhile: Callable[[], None]) -> Execute:
+    """Return an ``execute`` that lets something else happen before its statement with this number."""
+    numbers = count(1)
 
     def run(sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
-        if waited.pop() if waited and sql.startswith("INSERT INTO spanhouse_trace_rows") else False:
+        if next(numbers) == at:
             meanwhile()
-            settle.settle_all(execute)
         return execute(sql, parameters)
 
     return run
