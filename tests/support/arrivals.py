@@ -18,6 +18,7 @@ from spanhouse.schema import settle
 from spanhouse.schema.execute import Execute
 
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
+_DOUBLES: Final = "SELECT count() - uniqExact(TraceId) FROM traces"
 _PARTS: Final = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'spanhouse_trace_parts' AND active"
 _OLDER: Final = "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
 
@@ -36,7 +37,7 @@ class Arrivals:
 
     ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "overtaken")
 
-    def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, execute: Execute | None = None) -> None:
+    def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, *, pieces: int, execute: Execute | None = None) -> None:
         self.store = store
         self.execute: Execute = execute or store.execute
         self.stored: dict[str, list[Copy]] = defaultdict(list)
@@ -45,12 +46,15 @@ class Arrivals:
         self._rng = rng
         self._waiting = [sent for seed in seeds for sent in untidy_trace(random.Random(seed))]
         rng.shuffle(self._waiting)
-        self._chunk = max(1, len(self._waiting) // rng.randint(2, 8))
+        self._chunk = -(-len(self._waiting) // pieces)
+        self._doubles = 0
         self._settlers = [settle.Settler(self.execute) for _ in range(2)]
         store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
 
     def act(self, name: str) -> None:
         getattr(self, name)()
+        ((double,),) = self.store.execute(_DOUBLES)
+        self._doubles += double
 
     def insert(self) -> None:
         taken, self._waiting = self._waiting[: self._chunk], self._waiting[self._chunk :]
@@ -61,6 +65,9 @@ class Arrivals:
 
     def settle(self) -> None:
         self._rng.choice(self._settlers).settle(everything=self._rng.random() < 0.5)
+
+    def settle_all(self) -> None:
+        settle.settle_all(self.execute)
 
     def remake(self) -> None:
         self._rng.choice(self._settlers).remake_due()
@@ -88,7 +95,7 @@ class Arrivals:
                 settle.remake(self.execute, [trace_id])
 
     def delete(self) -> None:
-        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 1)):
+        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 2)):
             self.deleted.add(trace_id)
             self.store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
             settle.remake(self.execute, [trace_id])
@@ -100,9 +107,15 @@ class Arrivals:
         self._rng.choice(self._settlers).sweep()
 
     def time_passes(self) -> None:
+        self._pass(self._rng.choice([100, 200, 400, 500, 700, 3 * 3600]))
+
+    def hours_pass(self) -> None:
+        self._pass(3 * 3600)
+
+    def _pass(self, seconds: int) -> None:
         """Put all parts back in time; what is settled and older than its keeping goes."""
         parts = [str(row[0]) for row in self.store.execute(_PARTS)]
-        self.store.execute(_OLDER, {"seconds": self._rng.choice([100, 200, 400, 500, 700, 3 * 3600])})
+        self.store.execute(_OLDER, {"seconds": seconds})
         for part in parts:
             self.store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
         settle.drop_old_parts(self.execute)
@@ -120,22 +133,23 @@ class Arrivals:
 
     def _meanwhile(self) -> None:
         self.insert()
-        settle.settle_all(self.execute)
+        self.settle_all()
 
     def finish(self) -> None:
         """Let everything arrive and come to rest."""
         while self._waiting:
             self.insert()
-        settle.settle_all(self.execute)
-        settle.age(self.execute, quiet_seconds=0)
+        self.act("settle_all")
+        self.act("age")
         settle.Settler(self.execute).sweep()
 
     def differences(self) -> list[str]:
-        """Return one text for each trace whose rows are not the one that the reference gives."""
+        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces."""
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
-        return [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
+        doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
+        return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
 
     def _differences(self, trace_id: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1

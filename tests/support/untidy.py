@@ -46,7 +46,7 @@ def _tree(rng: random.Random, flags: tuple[int, ...]) -> list[Span]:
     talks = rng.choice([0.05, 0.3, 0.8])
     made: list[Span] = []
     for number in range(rng.randint(1, 14)):
-        parent = rng.choice(made).span_id if made and rng.random() < 0.93 else b""
+        parent = rng.choice(made).span_id if made and rng.random() < 0.97 else b""
         if rng.random() < 0.08:
             parent = b"missing!"
         made.append(
@@ -66,7 +66,7 @@ def _tree(rng: random.Random, flags: tuple[int, ...]) -> list[Span]:
             made[-1].flags |= 0x300
     if rng.random() < 0.1:
         made[0].parent_span_id = rng.choice(made).span_id
-    if len(made) > 1 and rng.random() < 0.25:
+    if len(made) > 1 and rng.random() < 0.4:
         del made[0]
     return made
 
