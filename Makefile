@@ -39,6 +39,7 @@ bench: $(STAMP)
 # Some hundred kills of the server under load; the tests do a few.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
+	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py
 
 # A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.
 fuzz: $(STAMP)

@@ -37,7 +37,7 @@ class Rotel:
 
     def spans(self, mark: bytes) -> int:
         """How many spans came out of it: each has the mark once."""
-        return sum(_unpacked(path.read_bytes()).count(mark) for path in self.received.glob("*.insert"))
+        return sum(unpacked(path.read_bytes()).count(mark) for path in self.received.glob("*.insert"))
 
     def wait(self) -> None:
         """Wait until it has sent all."""
@@ -67,7 +67,8 @@ def rotel(directory: Path) -> Iterator[Rotel]:
             reader.terminate()
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
+    """Return the rows of an insert that came compressed."""
     plain = []
     at = 0
     while at < len(data):

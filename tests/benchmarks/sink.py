@@ -16,7 +16,7 @@ class _Sink:
         self._directory = directory
         self._numbers = count()
 
-    async def __call__(self, _: object, receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[..., Awaitable[None]]) -> None:
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[..., Awaitable[None]]) -> None:
         pieces = []
         more = True
         while more:
@@ -24,7 +24,9 @@ class _Sink:
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         if body := b"".join(pieces):
-            (self._directory / f"{next(self._numbers)}.insert").write_bytes(body)
+            number = next(self._numbers)
+            (self._directory / f"{number:06}.insert").write_bytes(body)
+            (self._directory / f"{number:06}.query").write_bytes(scope["query_string"])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 

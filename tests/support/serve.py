@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -28,6 +30,7 @@ def _empty_store() -> Path:
     return directory / "store"
 
 
+_UNSETTLED = "SELECT count() FROM spanhouse_trace_parts WHERE Arrival NOT IN (SELECT settled.Arrival FROM spanhouse_arrivals AS settled)"
 _READY = re.compile(r"spanhouse ready store=(\S+) grpc=(\S+) http=(\S+) clickhouse-http=(\S+) console=(\S+)")
 
 
@@ -59,6 +62,7 @@ class Serve:
         data_dir.mkdir(parents=True, exist_ok=True)
         if prepared and "--store" not in arguments and not (data_dir / "store").exists():
             shutil.copytree(_empty_store(), data_dir / "store", symlinks=True)
+        self.arguments = arguments
         self.data_dir = data_dir
         self.log = data_dir / "serve.log"
         self.spool = Path(arguments[arguments.index("--spool") + 1]) if "--spool" in arguments else data_dir / "store-spool"
@@ -93,11 +97,24 @@ class Serve:
         return f"http://{self.clickhouse_http}"
 
     def drained(self, seconds: float = 60) -> None:
-        """Wait until everything that was acknowledged is in the store."""
+        """Wait until everything that was acknowledged is in the store, and in the rows of traces where the server tells of them."""
         deadline = time.monotonic() + seconds
         while waiting := [path.name for path in self.spool.rglob("*") if path.suffix in {".open", ".sealed"}]:
             assert time.monotonic() < deadline, f"still in the spool after {seconds} s: {waiting}\n{self.log.read_text()}"
             time.sleep(0.01)
+        while self._unsettled():
+            assert time.monotonic() < deadline, f"not settled after {seconds} s\n{self.log.read_text()}"
+            time.sleep(0.05)
+
+    def _unsettled(self) -> bool:
+        """Ask whether parts of traces wait; False of a server that does not answer without a token."""
+        if self.clickhouse_http == "off" or "--token-file" in self.arguments:
+            return False
+        try:
+            with urllib.request.urlopen(self.dsn, _UNSETTLED.encode(), timeout=30) as answer:  # noqa: S310 an address of our own
+                return int(answer.read()) > 0
+        except urllib.error.HTTPError:
+            return True
 
     def logged(self, text: str, seconds: float = 60) -> None:
         """Wait until the log says this."""

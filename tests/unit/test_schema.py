@@ -1,9 +1,10 @@
-"""The vocabulary is one table, and the migrations are a chain that nothing breaks silently."""
+"""The vocabulary is one table, and the tables are a baseline with forward steps that nothing breaks silently."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from spanhouse.schema import migrations, serving, substitutions, trace_attributes, vocabulary
 from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.migrations import Migration
+from spanhouse.schema.migrations import Migration, Tables, load
 from spanhouse.schema.serving import Serving
 from spanhouse.schema.store import data_dir, default_store
 
@@ -21,9 +22,8 @@ ROOT = Path(__file__).parents[2]
 class Ledger:
     """A store that knows nothing but the ledger, for states that are hard to reach."""
 
-    def __init__(self, *rows: tuple[int, str, str, bool], condition: int = 1) -> None:
+    def __init__(self, *rows: tuple[int, str, str, bool]) -> None:
         self.rows = list(rows)
-        self.condition = condition
         self.ran: list[str] = []
 
     def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
@@ -32,14 +32,21 @@ class Ledger:
         if sql.startswith("SELECT engine"):
             return []
         if sql.startswith("SELECT"):
-            return self.rows if "spanhouse_migrations" in sql else [[self.condition]]
-        self.ran.append(str(parameters["state"]) if parameters else sql)
+            return self.rows
+        self.ran.append(f"{parameters['id']} {parameters['state']}" if parameters else sql)
         return []
 
 
-def applied(*, upto: int | None = None, done: bool = True) -> list[tuple[int, str, str, bool]]:
-    rows = [(migration.id, migration.name, migration.sha256, True) for migration in migrations.load()[:upto]]
-    return rows if done else [*rows[:-1], (*rows[-1][:3], False)]
+ONE = Migration(1, "one", "first", ("ALTER TABLE otel_traces ADD COLUMN One UInt8", "ALTER TABLE otel_traces DROP INDEX idx_duration"))
+TWO = Migration(2, "two", "second", ("ALTER TABLE otel_traces ADD COLUMN Two UInt8",))
+STEPPED = Tables(Migration(0, "baseline", "present", ("CREATE TABLE otel_traces",)), (ONE, TWO))
+"""The tables of a version to come."""
+
+
+def applied(*, upto: int, baseline: str = "present", done: bool = True) -> list[tuple[int, str, str, bool]]:
+    """The ledger of a store that has the steps up to a number, the last of them half or whole."""
+    rows = [(0, "baseline", baseline, True), *((step.id, step.name, step.sha256, True) for step in STEPPED.steps[:upto])]
+    return [*rows[:-1], (*rows[-1][:3], done)]
 
 
 def test_no_key_has_two_meanings() -> None:
@@ -48,15 +55,15 @@ def test_no_key_has_two_meanings() -> None:
 
 
 def test_each_attribute_of_the_filter_language_reads_columns_that_the_view_has() -> None:
-    view = [statement for migration in migrations.load() for statement in migration.statements if " traces_merged AS\n" in statement][-1]
+    (view,) = (statement for statement in load().baseline.statements if "VIEW IF NOT EXISTS traces\n" in statement)
     for attribute in trace_attributes.ATTRIBUTES.values():
         for column in ("Timestamp", "Duration", "RootSpanId", "State", "Name", "TraceId", "ClientRequestId"):
             if column in attribute.sql:
-                assert f"AS {column}" in view
+                assert f"    {column},\n" in view
 
 
 def test_the_tables_know_every_process_key_and_trace_key() -> None:
-    text = "\n".join(statement for migration in migrations.load() for statement in migration.statements)
+    text = "\n".join([*load().baseline.statements, migrations.statement("settled_rows"), migrations.statement("models_feed")])
     keys = [
         *vocabulary.process_key_names(),
         *vocabulary.TRACE_FIELDS,
@@ -73,65 +80,105 @@ def test_the_tables_know_every_process_key_and_trace_key() -> None:
         assert f"'{key}'" in text, key
 
 
+def test_the_view_traces_has_the_columns_and_comments_of_the_rows_it_shows() -> None:
+    described: dict[str, dict[str, str]] = {}
+    for statement in load().baseline.statements:
+        if found := re.search(r"CREATE (?:TABLE|VIEW) IF NOT EXISTS (traces|spanhouse_trace_rows)\n", statement):
+            described[found[1]] = dict(re.findall(r"^    (\w+) [^\n]*COMMENT ('(?:[^']|'')*')", statement, re.MULTILINE))
+    internal = {"Sorted", "Version", "Gone", "Key", "Settled", "Rank", "Doubt", "Partial"}
+    rows = {name: comment for name, comment in described["spanhouse_trace_rows"].items() if name not in internal}
+    assert described["traces"] == rows
+
+
 def test_a_substitution_that_is_not_in_the_list_is_refused() -> None:
     with pytest.raises(KeyError):
         substitutions.substitute("SELECT {user_input}")
 
 
-def test_migrations_are_numbered_without_a_gap_and_hold_statements() -> None:
-    found = migrations.load()
-    assert [migration.id for migration in found] == list(range(1, len(found) + 1))
-    assert all(migration.statements for migration in found)
-    assert not any(statement.endswith(";") or "{" in statement for migration in found for statement in migration.statements)
+def test_the_package_holds_one_object_a_file_and_no_placeholder_is_left() -> None:
+    found = load()
+    assert found.newest.id == len(found.steps)
+    assert not any(statement.endswith(";") or re.search(r"\{\w+[}(]", statement) for statement in found.baseline.statements)
+    made = [re.search(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS (\w+)", statement) for statement in found.baseline.statements]
+    files = sorted(path.stem[3:] for path in (ROOT / "schema/spanhouse/schema/sql").glob("*.sql"))
+    assert sorted(one[1] for one in made if one) == files
 
 
-def test_a_new_store_needs_everything_and_a_current_one_nothing() -> None:
-    assert migrations.plan(Ledger()) == migrations.load()
-    assert migrations.plan(Ledger(*applied())) == ()
-    assert [migration.id for migration in migrations.plan(Ledger(*applied(upto=1)))] == [migration.id for migration in migrations.load()[1:]]
+def test_files_with_a_gap_in_their_numbers_or_without_a_number_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "01_a.sql").write_text("SELECT 1;\n")
+    (tmp_path / "migrations" / "README.md").write_text("no statement")
+    assert Tables.read(tmp_path).newest.statements == ("SELECT 1",)
+    for misnamed in ("03_b.sql", "b.sql"):
+        (tmp_path / misnamed).write_text("SELECT 2;\n")
+        with pytest.raises(ValueError, match="number"):
+            Tables.read(tmp_path)
+        (tmp_path / misnamed).unlink()
+
+
+def test_a_new_store_needs_the_baseline_an_older_one_its_steps_and_a_current_one_nothing() -> None:
+    assert migrations.plan(Ledger()) == (load().baseline,)
+    assert migrations.plan(Ledger(), STEPPED) == (STEPPED.baseline,)
+    assert migrations.plan(Ledger(*applied(upto=0, baseline="of another version")), STEPPED) == (ONE, TWO)
+    assert migrations.plan(Ledger(*applied(upto=1)), STEPPED) == (TWO,)
+    assert migrations.plan(Ledger(*applied(upto=2)), STEPPED) == ()
 
 
 def test_a_store_of_a_newer_version_is_refused() -> None:
+    newer = [*applied(upto=2), (3, "future", "x", True)]
     with pytest.raises(MigrationError, match="newer than this version"):
-        migrations.plan(Ledger(*applied(), (99, "future", "x", True)))
+        migrations.plan(Ledger(*newer), STEPPED)
+    with pytest.raises(MigrationError, match="newer than this version"):
+        migrations.apply(Ledger(*applied(upto=1)))
 
 
-def test_a_migration_with_another_text_is_refused() -> None:
-    changed = applied()
-    changed[0] = (1, "otel_traces", "other", True)
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("ledger", [[(1, "otel_traces", "old", True), (2, "otlp_requests", "old", False)], applied(upto=0, baseline="before 0.1.0")])
+def test_a_store_of_a_pre_release_is_refused_in_one_line_that_says_how_to_carry_its_spans_over(
+    ledger: list[tuple[int, str, str, bool]], resume: bool
+) -> None:
+    for refused in (lambda: migrations.plan(Ledger(*ledger)), lambda: migrations.apply(Ledger(*ledger), resume=resume)):
+        with pytest.raises(MigrationError, match=r"\Athe store was made by a pre-release: .*`spanhouse store push NEW --store THIS`\Z"):
+            refused()
+
+
+def test_a_step_with_another_text_is_refused() -> None:
+    changed = [applied(upto=0)[0], (1, "one", "other", True)]
     with pytest.raises(MigrationError, match="another text"):
-        migrations.plan(Ledger(*changed))
+        migrations.plan(Ledger(*changed), STEPPED)
 
 
-def test_a_half_applied_migration_stops_until_it_is_resumed() -> None:
-    ledger = Ledger(*applied(upto=2, done=False))
-    with pytest.raises(MigrationError, match="--resume"):
-        migrations.apply(ledger)
-    assert [statement for statement in ledger.ran if statement in {"started", "done"}] == []
-    resumed = migrations.apply(ledger, resume=True)
-    assert [migration.id for migration in resumed] == [migration.id for migration in migrations.load()[1:]]
-    assert ledger.ran.count("started") == ledger.ran.count("done") == len(resumed)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_baseline_that_another_version_began_is_left_to_that(resume: bool) -> None:
+    begun = Ledger(*applied(upto=0, baseline="other", done=False))
+    with pytest.raises(MigrationError, match="begun by another version"):
+        migrations.apply(begun, resume=resume, tables=STEPPED)
+
+
+def test_a_half_applied_step_stops_until_it_is_resumed() -> None:
+    ledger = Ledger(*applied(upto=1, done=False))
+    with pytest.raises(MigrationError, match="0001_one was begun and not finished.*--resume"):
+        migrations.apply(ledger, tables=STEPPED)
+    assert not any("started" in ran for ran in ledger.ran)
+    assert migrations.apply(ledger, resume=True, tables=STEPPED) == (ONE, TWO)
+    assert [ran for ran in ledger.ran if ran[0].isdigit()] == ["1 started", "1 done", "2 started", "2 done"]
 
 
 def test_each_migration_is_recorded_before_its_first_and_after_its_last_statement() -> None:
-    ledger = Ledger()
+    ledger = Ledger(*applied(upto=0))
     seen: list[Migration | str] = []
-    migrations.apply(ledger, report=seen.append)
-    expected = [mark for migration in migrations.load() for mark in ("started", *migration.statements, "done")]
+    migrations.apply(ledger, report=seen.append, tables=STEPPED)
     _, lock, *ran, unlock = ledger.ran
-    assert ran == expected
+    assert ran == ["1 started", *ONE.statements, "1 done", "2 started", *TWO.statements, "2 done"]
     assert lock.startswith("CREATE TABLE spanhouse_migrating")
     assert unlock.startswith("DROP TABLE IF EXISTS spanhouse_migrating")
-    assert tuple(seen) == migrations.load()
+    assert tuple(seen) == (ONE, TWO)
 
 
-def test_a_statement_with_a_condition_runs_only_where_it_holds() -> None:
-    conditional = [statement for migration in migrations.load() for statement in migration.statements if "-- only if: SELECT" in statement]
-    assert conditional
-    for condition in (0, 1):
-        ledger = Ledger(condition=condition)
-        migrations.apply(ledger)
-        assert [statement in ledger.ran for statement in conditional] == [bool(condition)] * len(conditional)
+def test_a_baseline_brings_all_steps_with_it() -> None:
+    ledger = Ledger()
+    migrations.apply(ledger, tables=STEPPED)
+    assert ledger.ran[2:-1] == ["0 started", *STEPPED.baseline.statements, "1 done", "2 done", "0 done"]
 
 
 def test_the_data_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,14 +37,13 @@ async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readin
 @asynccontextmanager
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
     """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
-    with _root(config) as root:
-        with settling(store) as settler:
-            writer = Writer(store.client, StoredRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
-            drain = Drain(root, writer, batch_bytes=config.batch_bytes)
-            try:
-                yield
-            finally:
-                await asyncio.to_thread(drain.stop, config.stop_seconds)
+    with _root(config) as root, settling(store) as settler:
+        writer = Writer(store.client, StoredRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
+        drain = Drain(root, writer, batch_bytes=config.batch_bytes)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(drain.stop, config.stop_seconds)
 
 
 @contextmanager

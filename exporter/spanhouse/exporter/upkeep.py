@@ -36,7 +36,7 @@ class Upkeep:
         """Do it. The last event is the outcome; one that has ``error`` says in one line why there is none.
 
         Args:
-            action: ``check``, ``compact``, ``backup`` or ``retention``.
+            action: ``check``, ``compact``, ``settle``, ``backup`` or ``retention``.
             days: of retention, how long each table keeps its rows.
         """
         steps = self._steps(action, days)
@@ -74,6 +74,8 @@ class Upkeep:
                     yield from upkeep.check(execute)
                 case "compact":
                     yield from upkeep.compact(execute)
+                case "settle":
+                    yield from upkeep.settle_all(execute)
                 case "retention":
                     yield from upkeep.keep(execute, days)
 

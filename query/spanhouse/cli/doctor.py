@@ -177,10 +177,10 @@ def _tables(reached: Store, store: Store) -> Finding:
         return Finding(Level.WARN, "store", f"{store}: not looked at, chdb-core is missing: pip install 'spanhouse[server]'")
     except (CommandError, MigrationError) as error:
         return Finding(Level.FAIL, "store", str(error) if isinstance(error, CommandError) else f"{store}: {error}")
-    if pending is None or len(pending) == len(migrations.load()):
+    if pending is None or migrations.load().baseline in pending:
         makes = "`spanhouse serve` makes it" if store.embedded else "`spanhouse migrate --store DSN` makes them"
         return Finding(Level.WARN, "store", f"{store}: no tables yet; {makes}")
     if pending:
         todo = "`spanhouse serve` applies them when it starts" if store.embedded else "run `spanhouse migrate --store DSN`"
         return Finding(Level.FAIL, "store", f"{store}: {', '.join(map(str, pending))} not applied; {todo}")
-    return Finding(Level.OK, "store", f"{store}: tables are up to date, {migrations.load()[-1]}")
+    return Finding(Level.OK, "store", f"{store}: tables are up to date, {migrations.load().newest}")

@@ -1,4 +1,4 @@
-"""``spanhouse migrate``: makes or updates a store's tables, and what else needs the right to."""
+"""``spanhouse migrate``: makes or updates a store's tables, and does all else that needs DDL rights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from spanhouse.schema.migrations import Migration
 from spanhouse.schema.store import Store
 
 _CLUSTER: Final = re.compile(r"[A-Za-z_{][A-Za-z0-9_.{}-]*\Z")
-_SPANS_BEFORE: Final = "SELECT count() FROM (SELECT 1 FROM otel_traces LIMIT 1)"
 
 
 def run(arguments: Namespace) -> int:
@@ -38,17 +37,17 @@ def run(arguments: Namespace) -> int:
                 return Exit.DONE
     with tables(store, create=not arguments.plan, cluster=cluster) as execute:
         if arguments.plan or execute is None:
-            pending = migrations.load() if execute is None else migrations.plan(execute)
+            pending = (migrations.load().baseline,) if execute is None else migrations.plan(execute)
             for migration in pending:
                 print(f"would apply {migration}")
         else:
             pending = migrations.apply(execute, resume=arguments.resume, cluster=cluster, report=_say)
         if not pending:
-            print(f"{store} is up to date: {migrations.load()[-1]}")
+            print(f"{store} is up to date: {migrations.load().newest}")
         elif not arguments.plan:
-            print(f"{store} is now at {migrations.load()[-1]}")
+            print(f"{store} is now at {migrations.load().newest}")
         if execute is not None and not arguments.plan:
-            _besides(execute, arguments, days, cluster, upgraded=bool(pending))
+            _besides(execute, arguments, days, cluster)
     return Exit.DONE
 
 
@@ -63,12 +62,10 @@ def _show_kept(name: str, days: int) -> None:
     print(f"{name} keeps {f'{days} days' if days else 'everything'}")
 
 
-def _besides(execute: Execute, arguments: Namespace, days: Mapping[str, int], cluster: str | None, *, upgraded: bool) -> None:
+def _besides(execute: Execute, arguments: Namespace, days: Mapping[str, int], cluster: str | None) -> None:
     for name, count in days.items():
         retention.keep(execute, name, count, cluster=cluster)
         _show_kept(name, count)
-    if upgraded and int(str(execute(_SPANS_BEFORE)[0][0])):
-        print("`spanhouse backfill` fills new tables for the spans that were stored before", file=sys.stderr)
     if arguments.adopt:
         database = vars(arguments)["from"]
         source = f"{database}.{arguments.adopt}" if database else arguments.adopt
@@ -86,8 +83,8 @@ def _verify(store: Store, cluster: str | None) -> int:
     for line in found:
         print(line)
     if found:
-        raise CommandError(f"{store} is not what its ledger says, {migrations.load()[-1]}: {len(found)} differences", Exit.STORE)
-    print(f"{store} is what its ledger says: {migrations.load()[-1]}")
+        raise CommandError(f"{store} is not what its ledger says, {migrations.load().newest}: {len(found)} differences", Exit.STORE)
+    print(f"{store} is what its ledger says: {migrations.load().newest}")
     return Exit.DONE
 
 

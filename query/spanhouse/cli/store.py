@@ -1,13 +1,14 @@
-"""``spanhouse store``: what an operator does with a store as a whole. How long it keeps what, ``spanhouse migrate --ttl`` says."""
+"""``spanhouse store``: upkeep of a store as a whole. Retention is ``spanhouse migrate --ttl``."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +17,18 @@ from clickhouse_connect.driver.client import Client
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step
+from spanhouse.cli.second_engine import second_engine
 from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store
 from spanhouse.exporter.backups import finish, move
 from spanhouse.exporter.directory import make
 from spanhouse.exporter.spool import layout
-from spanhouse.schema import backup, migrations, parts, upkeep
-from spanhouse.schema.execute import Execute
+from spanhouse.schema import backup, migrations, parts, settle, upkeep
+from spanhouse.schema.execute import Execute, number
 from spanhouse.schema.parts import Partition, Size
-from spanhouse.schema.push import push
+from spanhouse.schema.push import Read, push
 from spanhouse.schema.store import Store, default_spool
 from spanhouse.schema.upkeep import Event
+from spanhouse.schema.windows import Step, Window
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
@@ -49,6 +52,8 @@ def run(arguments: Namespace) -> int:
     takes = _TARGETS.get(arguments.action, "")
     if takes and not arguments.target:
         raise CommandError(f"store {arguments.action}: {takes} is missing (see `spanhouse store --help`)")
+    if arguments.all and arguments.action != "settle":
+        raise CommandError(f"store {arguments.action}: --all is for settle alone")
     if arguments.target and not takes:
         raise CommandError(f"store {arguments.action}: {arguments.target!r} is too much")
     return action(arguments)
@@ -68,7 +73,7 @@ def _size(arguments: Namespace) -> int:
 def _show(store: Store, found: Size) -> None:
     show_table(_SIZE_COLUMNS, [_row(one) for one in found.partitions])
     spans = f"{found.spans:,} spans of {found.bytes_per_span:.0f} bytes in otel_traces"
-    print(f"{store}: {_bytes(found.bytes)}; {spans}; about {found.traces:,} traces of {found.bytes_per_trace:.0f} bytes in all other tables")
+    print(f"{store}: {_bytes(found.bytes)}; {spans}; {found.traces:,} traces of {found.bytes_per_trace:.0f} bytes in all other tables")
 
 
 def _row(one: Partition) -> Sequence[object]:
@@ -91,7 +96,7 @@ def _check(arguments: Namespace) -> int:
                 print(event["problem"], flush=True)
     if event["problems"]:
         raise CommandError(f"{store}: {event['problems']} problems", Exit.STORE)
-    print(f"{store}: every part is whole, and so is what is derived from spans; `spanhouse migrate --verify` compares the tables' definitions")
+    print(f"{store}: every part is whole, and each trace says what its spans do; `spanhouse migrate --verify` compares the tables' definitions")
     return Exit.DONE
 
 
@@ -106,9 +111,29 @@ def _compact(arguments: Namespace) -> int:
     return Exit.DONE
 
 
+def _settle(arguments: Namespace) -> int:
+    store = given_store(arguments.store)
+    if arguments.all:
+        steps = partial(upkeep.settle_all, cluster=arguments.cluster or None)
+        with _events(arguments, "settle", steps) as events:
+            for event in events:
+                if "done" in event:
+                    show_step(Step(Window(event["first_ns"], event["first_ns"], event["spans"]), event["done"], event["windows"]))
+        print(f"{store}: the rows of all traces are made anew ({event['settled']} windows)")
+        return Exit.DONE
+    with looked_after(arguments.store, "settle") as told:
+        if told is not None:
+            print(f"{store}: the server that has it open settles it by itself")
+            return Exit.DONE
+    with _whole(store) as client:
+        done = settle.settle_all(execute_by(client))
+    print(f"{store}: all that waited is settled ({done.arrivals} inserts; {done.remade} traces were made anew from their spans)")
+    return Exit.DONE
+
+
 @contextmanager
 def _events(arguments: Namespace, action: str, steps: Callable[[Execute], Iterator[Event]]) -> Iterator[Iterator[Event]]:
-    """The steps of what is done to a store: by the server that has it open, else here."""
+    """Run an upkeep of a store step by step: by the server that has it open, else here."""
     with looked_after(arguments.store, action) as told:
         if told is not None:
             yield told
@@ -119,18 +144,13 @@ def _events(arguments: Namespace, action: str, steps: Callable[[Execute], Iterat
 
 def _push(arguments: Namespace) -> int:
     source, target = readable_store(arguments.store), given_store(arguments.target)
-    if target.embedded:
-        raise CommandError(f"store push: {target} is an embedded store; push copies into a ClickHouse server")
-    with _whole(source) as here, _whole(target) as there:
-
-        def read(sql: str, parameters: Mapping[str, object]) -> bytes:
-            return here.raw_query(sql, parameters=dict(parameters), fmt="Native")
+    with _spans_of(source, target) as (execute, read), _made(target) as there:
 
         def write(table: str, columns: Sequence[str], rows: bytes, settings: Mapping[str, object]) -> None:
             there.raw_insert(table, column_names=list(columns), insert_block=rows, fmt="Native", settings=dict(settings))
 
         done = push(
-            execute_by(here),
+            execute,
             read,
             execute_by(there),
             write,
@@ -145,6 +165,50 @@ def _push(arguments: Namespace) -> int:
     if done.equal != done.spans:
         print(f"{done.spans - done.equal:,} spans were there before with other values, and stay as they were", file=sys.stderr)
     return Exit.DONE
+
+
+@contextmanager
+def _spans_of(source: Store, target: Store) -> Iterator[tuple[Execute, Read]]:
+    """Open a store of this version or a pre-release to read its spans; where this process opens the target's engine, in another process.
+
+    Raises:
+        CommandError: it has no spans, can't be reached, or is the target itself.
+    """
+    if source.embedded and (source.directory, source.database) == (target.directory, target.database):
+        raise CommandError(f"store push: {source} would be copied into itself")
+    with ExitStack() as stack:
+        if source.embedded and target.embedded and source.directory != target.directory:
+            second = stack.enter_context(second_engine(source))
+            found: tuple[Execute, Read] = second.execute, second.read
+        elif (client := stack.enter_context(opened(source))) is None:
+            raise CommandError(f"{source}: there is no store", Exit.STORE)
+        else:
+            found = execute_by(client), _read_by(client)
+        if not number(found[0]("EXISTS TABLE otel_traces")[0][0]):
+            raise CommandError(f"{source}: there is no store", Exit.STORE)
+        yield found
+
+
+def _read_by(client: Client) -> Read:
+    return lambda sql, parameters: client.raw_query(sql, parameters=dict(parameters), fmt="Native")
+
+
+@contextmanager
+def _made(target: Store) -> Iterator[Client]:
+    """Open a store to write into it; an embedded one is made where it is missing, as `serve` does.
+
+    Raises:
+        CommandError: it has not the tables of this version, or can't be reached.
+    """
+    if not target.embedded:
+        with _whole(target) as client:
+            yield client
+        return
+    with opened(target, create=True) as made:
+        if made is None:
+            raise CommandError(f"{target} can't be made", Exit.STORE)
+        migrations.apply(execute_by(made))
+        yield made
 
 
 def _backup(arguments: Namespace) -> int:
@@ -221,9 +285,10 @@ _ACTIONS: Final[Mapping[str, Callable[[Namespace], int]]] = {
     "size": _size,
     "check": _check,
     "compact": _compact,
+    "settle": _settle,
     "backup": _backup,
     "restore": _restore,
     "push": _push,
 }
-_TARGETS: Final = {"backup": "the directory", "restore": "the directory", "push": "the DSN of a server"}
-"""Actions that take a second word, and what it is."""
+_TARGETS: Final = {"backup": "the directory", "restore": "the directory", "push": "the DSN of a store"}
+"""Actions that take a second word, and its meaning."""

@@ -304,34 +304,38 @@ VERBS: Final = (
         ),
     ),
     Verb(
-        name="backfill",
-        summary="make again, from the stored spans, all that is derived from them",
-        module="backfill",
-        options=(_CLUSTER, _OWN_STORE, CONFIG),
-        examples=("spanhouse backfill --store http://user:password@host:8123/spanhouse",),
-    ),
-    Verb(
         name="store",
-        summary="look after a store: size, check, compact, backup, restore, push",
+        summary="look after a store: size, check, compact, settle, backup, restore, push",
         module="store",
         arguments=(
             Argument(
                 name="action",
-                help="size: what it takes on disk; check: whether it is whole; compact: merge its parts; backup, restore, push: copy it",
-                choices=("size", "check", "compact", "backup", "restore", "push"),
+                help="size: its space on disk; check: find damage; compact: merge its parts; settle: bring the rows of traces up to their spans; "
+                "backup, restore, push: copy it",
+                choices=("size", "check", "compact", "settle", "backup", "restore", "push"),
             ),
             Argument(
-                name="target", help="of backup and restore: a directory; of push: a server, http(s)://user:password@host:8123/database", optional=True
+                name="target",
+                help="of backup and restore: a directory; of push: http(s)://user:password@host:8123/database, or chdb:///new/directory",
+                optional=True,
             ),
         ),
-        options=(FORMAT, _CLUSTER, _OWN_STORE, CONFIG),
+        options=(
+            Option(name="all", kind=bool, default=False, help="of settle: make the rows of all traces anew from their spans"),
+            FORMAT,
+            _CLUSTER,
+            _OWN_STORE,
+            CONFIG,
+        ),
         examples=(
             "spanhouse store size",
             "spanhouse store check",
             "spanhouse store compact",
+            "spanhouse store settle --all",
             "spanhouse store backup /backups/monday",
             "spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",
             "spanhouse store push http://user:password@host:8123/spanhouse",
+            "spanhouse store push chdb:///var/lib/spanhouse/new --store chdb:///var/lib/spanhouse/store",
         ),
     ),
     Verb(

@@ -28,7 +28,7 @@ _WAITING: Final = 100
 """Edits that wait for one another; a further one is told to come again."""
 _ROOT: Final = "/api/v1/"
 _STORE: Final = b"/api/v1/store/"
-_ACTIONS: Final = frozenset({"backup", "check", "compact", "retention"})
+_ACTIONS: Final = frozenset({"backup", "check", "compact", "retention", "settle"})
 
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]

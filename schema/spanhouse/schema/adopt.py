@@ -1,8 +1,8 @@
-"""Copies an ``otel_traces`` table that the Collector's exporter made into ours, in windows of time, and compares both afterwards.
+"""Adoption of an ``otel_traces`` table of the Collector's exporter: a copy into ours, in windows of time, and a comparison of both.
 
 Old and new templates of the exporter differ in what is mended here: the long spellings of kinds and states, durations as Int64, or as
 UInt64 that went below zero. A span that the store has already is not copied again, by its trace and span id; so a copy may be interrupted
-and repeated, and may run while new spans come in.
+and repeated, and may run while new spans come in. The traces of each window are settled with it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from spanhouse.schema import windows
-from spanhouse.schema.backfill import rebuild
+from spanhouse.schema import settle, windows
 from spanhouse.schema.execute import Execute, MigrationError, number
+from spanhouse.schema.remaking import remake_window
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -69,7 +69,7 @@ ON source.TraceId = stored.TraceId AND source.SpanId = stored.SpanId"""  # noqa:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What this run of a copy saw. An interrupted one that goes on counts only what was left.
+    """Account of this run of a copy. An interrupted one that goes on counts only what was left.
 
     Attributes:
         rows: of the other table.
@@ -104,19 +104,21 @@ def adopt(
         nonlocal total
         execute(_COPY.format(source=source), window.parameters)
         if resumed:
-            # The run before may have ended between spans and what views make of them.
-            rebuild(execute, window)
+            # The run before may have ended between spans and their parts.
+            remake_window(execute, window)
+        settle.settle_all(execute)
         spans, stored, equal = (number(cell) for cell in execute(_COMPARE.format(source=source), window.parameters)[0])
         if stored != spans:
             raise MigrationError(f"{spans - stored} of {spans} spans of {source} are not in the store after they were copied: run it again")
         total = replace(total, rows=total.rows + window.spans, spans=total.spans + spans, equal=total.equal + equal)
 
-    windows.run(execute, f"adopt {source}", source, work, report=report, cluster=cluster)
+    for step in windows.run(execute, f"adopt {source}", source, work, cluster=cluster):
+        report(step)
     return total
 
 
 def _check(execute: Execute, table: str, database: str | None) -> str:
-    """The table as it stands in SQL."""
+    """Return the table as it stands in SQL."""
     own = str(execute("SELECT currentDatabase()")[0][0])
     where = own if database is None else database
     for name in (where, table):

@@ -10,22 +10,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
+from spanhouse.schema import migrations, settle
 from spanhouse.schema.execute import Execute, MigrationError, number
 
 FILE_NAME: Final = "spanhouse-backup.json"
 """Stands in a backup's directory when it is whole."""
 _ENGINES: Final = "engine"
 """Directory of what the engine writes, in a backup's own."""
-_HASHED: Final = ("otel_traces", "trace_carriers", "trace_tags FINAL")
-"""What spans and users' edits are kept in. The other tables follow from them, and their parts have checksums of the engine."""
+_HASHED: Final[Mapping[str, str]] = MappingProxyType(
+    {"otel_traces": "otel_traces", "traces": "(SELECT * EXCEPT (Settled) FROM spanhouse_trace_rows FINAL)", "trace_tags": "trace_tags FINAL"}
+)
+"""Tables of spans, traces and users' edits, and SQL of what is compared. The others follow from them, and the engine has checksums of all."""
 _NOT_EMPTY: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase()"
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup holds.
+    """Contents of a backup.
 
     Attributes:
         database: name of the database that was written.
@@ -37,25 +41,28 @@ class Backup:
 
     @property
     def spans(self) -> int:
-        """Rows of ``otel_traces``."""
+        """Number of rows of ``otel_traces``."""
         return self.contents["otel_traces"][0]
 
     def to_json(self) -> str:
-        """As it stands in the file."""
+        """Return the text of the file."""
         return json.dumps({"database": self.database, "contents": self.contents})
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """The backup in a directory.
+        """Read the backup in a directory.
 
         Raises:
-            MigrationError: there is none, or it is not whole.
+            MigrationError: there is none, it is not whole, or it is of a pre-release.
         """
         try:
             found = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
-            return cls(str(found["database"]), {str(table): (int(rows), int(hashed)) for table, (rows, hashed) in found["contents"].items()})
+            read = cls(str(found["database"]), {str(table): (int(rows), int(hashed)) for table, (rows, hashed) in found["contents"].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise MigrationError(f"{directory} holds no backup that was finished: {FILE_NAME} is missing or damaged") from None
+        if read.contents.keys() != _HASHED.keys():
+            raise MigrationError(f"{directory} is of a pre-release: restore it with that, and carry its spans over by `spanhouse store push`")
+        return read
 
 
 def backup(execute: Execute, database: str, *, under: str = "") -> Backup:
@@ -73,7 +80,7 @@ def backup(execute: Execute, database: str, *, under: str = "") -> Backup:
 
 
 def restore(execute: Execute, database: str, source: Backup) -> None:
-    """Read a backup into a database without tables.
+    """Read a backup into a database without tables, and settle what it had not settled.
 
     Args:
         execute: runs a statement on the embedded store.
@@ -94,12 +101,15 @@ def restore(execute: Execute, database: str, source: Backup) -> None:
     if found != source.contents:
         differing = ", ".join(table for table in _HASHED if found.get(table) != source.contents.get(table))
         raise MigrationError(f"what was restored is not what was written: {differing}; remove the directory, and look at the disk of the backup")
+    if not migrations.plan(execute):
+        settle.settle_all(execute)
 
 
 def _contents(execute: Execute) -> dict[str, tuple[int, int]]:
     found = {}
-    for table in _HASHED:
-        rows, hashed = execute(f"SELECT count(), sum(cityHash64(*)) FROM {table}")[0]  # noqa: S608 names of ours
+    for table, compared in _HASHED.items():
+        # Of several columns the hash is NULL where one is, of their tuple it is not.
+        rows, hashed = execute(f"SELECT count(), sum(cityHash64(tuple(*))) FROM {compared}")[0]  # noqa: S608 names of ours
         found[table] = (number(rows), number(hashed))
     return found
 

@@ -1,7 +1,7 @@
 """The tables of a store and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
 
 ``sql/`` states the present, one object a file, in the order in which they are made; ``sql/migrations/`` holds the numbered forward steps from
-release 0.1.0 on. A new store gets the present, an older one the steps that it lacks; both are the same tables. Statements end in ``;`` at the
+release 0.1.0 on. A new store gets the present, an older one the steps that it lacks; both give the same tables. Statements end in ``;`` at the
 end of a line and can be repeated. The ledger ``spanhouse_migrations`` has a row for the baseline (number 0) and for each step, with its checksum:
 ``started`` before its first statement, ``done`` after its last. Files are written for one server; ``cluster`` makes of them what a cluster needs.
 """
@@ -26,6 +26,7 @@ _OBJECT_FILE: Final = re.compile(r"(\d{2})_([a-z0-9_]+)\.sql\Z")
 _STEP_FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 _COMMENT_LINE: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
+_OF_A_PRE_RELEASE: Final = "the store was made by a pre-release: make a new one, and carry its spans over by `spanhouse store push NEW --store THIS`"
 
 _CREATE_LEDGER: Final = """CREATE TABLE IF NOT EXISTS spanhouse_migrations
 (
@@ -71,10 +72,20 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one version: the present as a whole, and the steps that led to it."""
+    """The tables of one version: the present as a whole, and the steps that led to it.
+
+    Attributes:
+        baseline: the present; its checksum is that of its statements.
+        steps: the forward steps, oldest first; the checksum of each is that of its file.
+    """
 
     baseline: Migration
     steps: tuple[Migration, ...]
+
+    @property
+    def newest(self) -> Migration:
+        """The last entry in the ledger of a store that is up to date."""
+        return self.steps[-1] if self.steps else self.baseline
 
     @classmethod
     def read(cls, directory: Traversable) -> Tables:
@@ -83,10 +94,9 @@ class Tables:
         Raises:
             ValueError: a file is misnamed, or the numbers have a gap or a duplicate (a mistake in the package, not of the user).
         """
-        objects = _files(directory, _OBJECT_FILE)
-        text = "\n".join(content for _, _, content in objects)
-        baseline = Migration(0, "baseline", _hash(text), tuple(statement for _, _, content in objects for statement in _statements(content)))
-        steps = _files(directory / "migrations", _STEP_FILE) if (directory / "migrations").is_dir() else []
+        present = tuple(statement for _, _, content in _files(directory, _OBJECT_FILE) for statement in _statements(content))
+        baseline = Migration(0, "baseline", _hash(";\n".join(_COMMENT_LINE.sub("", statement) for statement in present)), present)
+        steps = _files(directory / "migrations", _STEP_FILE)
         return cls(baseline, tuple(Migration(place, name, _hash(content), _statements(content)) for place, name, content in steps))
 
 
@@ -155,15 +165,26 @@ def plan(execute: Execute, tables: Tables | None = None) -> tuple[Migration, ...
     applied = read_ledger(execute)
     if not applied:
         return (tables.baseline,)
-    if applied[0].id != 0:
-        raise MigrationError(
-            "the store was made by a pre-release: carry its spans over into a new one by `spanhouse store push`, from this one into an empty one"
-        )
+    _check_known(applied, tables)
     begun = next((row for row in applied if not row.done), None)
     if begun is not None:
         raise MigrationError(
-            f"migration {begun.id:04}_{begun.name} was begun and not finished: when no other migrate runs, `spanhouse migrate --resume` applies it again"
+            f"migration {begun.id:04}_{begun.name} was begun and not finished: "
+            "when no other migrate runs, `spanhouse migrate --resume` applies it again"
         )
+    return tables.steps[len(applied) - 1 :]
+
+
+def _check_known(applied: Sequence[Applied], tables: Tables) -> None:
+    """Refuse a store whose tables this version does not know.
+
+    A finished baseline is known by the steps that came with it, since each version's has others; without steps, by its checksum.
+    """
+    first = applied[0]
+    if first.id == 0 and not first.done and first.sha256 != tables.baseline.sha256:
+        raise MigrationError("the tables were begun by another version of spanhouse: `migrate --resume` of that version makes the rest")
+    if first.id != 0 or (len(applied) == 1 and not tables.steps and first.sha256 != tables.baseline.sha256):
+        raise MigrationError(_OF_A_PRE_RELEASE)
     for row, step in zip(applied[1:], tables.steps, strict=False):
         if row.id != step.id or row.sha256 != step.sha256:
             raise MigrationError(
@@ -172,7 +193,6 @@ def plan(execute: Execute, tables: Tables | None = None) -> tuple[Migration, ...
     if len(applied) - 1 > len(tables.steps):
         newest = applied[-1]
         raise MigrationError(f"the store is at {newest.id:04}_{newest.name}, newer than this version of spanhouse: upgrade spanhouse")
-    return tables.steps[len(applied) - 1 :]
 
 
 def apply(
@@ -207,8 +227,7 @@ def apply(
     where = "" if cluster is None else f"ON CLUSTER '{cluster}'"
     with lock.held(execute, take_over=resume, wait_seconds=wait_seconds, where=where, report=report):
         _check_new(execute)
-        pending = _begun(execute, tables) if resume else None
-        pending = plan(execute, tables) if pending is None else pending
+        pending = _resumed(execute, tables) if resume else plan(execute, tables)
         for migration in pending:
             report(migration)
             _record(execute, migration, "started")
@@ -216,13 +235,16 @@ def apply(
                 for each in (statement,) if cluster is None else on_cluster(statement, cluster):
                     execute(each)
             # The present has all steps in it.
-            for one in (*tables.steps, migration) if migration.id == 0 else (migration,):
+            for one in (*tables.steps, migration) if migration is tables.baseline else (migration,):
                 _record(execute, one, "done")
     return pending
 
 
 def _is_current(applied: Sequence[Applied], tables: Tables) -> bool:
-    return bool(applied) and all(row.done for row in applied) and [row.sha256 for row in applied[1:]] == [step.sha256 for step in tables.steps]
+    if not applied:
+        return False
+    _check_known(applied, tables)
+    return all(row.done for row in applied) and len(applied) == 1 + len(tables.steps)
 
 
 def _check_kind(execute: Execute, cluster: str | None) -> None:
@@ -242,18 +264,12 @@ def _check_new(execute: Execute) -> None:
         )
 
 
-def _begun(execute: Execute, tables: Tables) -> tuple[Migration, ...] | None:
-    """Return the half-applied migration and those after it; None if there is none."""
-    applied = read_ledger(execute)
-    begun = next((row for row in applied if not row.done), None)
-    if begun is None or begun.id > len(tables.steps):
-        return None
-    if begun.id == 0 and applied[0].id == 0:
-        return (tables.baseline,)
-    step = tables.steps[begun.id - 1]
-    if step.sha256 != begun.sha256:
-        raise MigrationError(f"migration {step} was begun with another text: resume it with the version that began it")
-    return tables.steps[begun.id - 1 :]
+def _resumed(execute: Execute, tables: Tables) -> tuple[Migration, ...]:
+    """Return the half-applied migration and those after it; what is planned if there is none."""
+    begun = next((row.id for row in read_ledger(execute) if not row.done), None)
+    if begun is None:
+        return plan(execute, tables)
+    return tables.steps[begun - 1 :] if begun else (tables.baseline,)
 
 
 def _record(execute: Execute, migration: Migration, state: str) -> None:

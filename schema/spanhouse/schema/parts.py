@@ -1,4 +1,4 @@
-"""What the tables of a store take on disk, and their parts merged into one."""
+"""Space of a store's tables on disk, and the merge of their parts into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PARTS: Final = """SELECT table, partition_id, any(partition), count(), sum(rows
 FROM system.parts WHERE active AND database = currentDatabase()
 GROUP BY table, partition_id ORDER BY table, partition_id"""
 _SPANS: Final = "otel_traces"
-_TRACES: Final = "SELECT uniq(TraceId) FROM trace_carriers"
+_TRACES: Final = "SELECT count() FROM traces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a store takes.
+    """Space of a store.
 
     Attributes:
         partitions: by table, the oldest first.
-        traces: how many there are, to about a hundredth.
+        traces: their number.
     """
 
     partitions: tuple[Partition, ...]
@@ -59,17 +59,17 @@ class Size:
 
     @property
     def bytes(self) -> int:
-        """All of it on disk."""
+        """Bytes of all tables on disk."""
         return sum(partition.bytes for partition in self.partitions)
 
     @property
     def bytes_per_span(self) -> float:
-        """Of ``otel_traces``; 0 if it is empty."""
+        """Bytes a span of ``otel_traces``; 0 if it is empty."""
         return sum(partition.bytes for partition in self.partitions if partition.table == _SPANS) / max(1, self.spans)
 
     @property
     def bytes_per_trace(self) -> float:
-        """Of all other tables; 0 without traces."""
+        """Bytes a trace of all other tables; 0 without traces."""
         return sum(partition.bytes for partition in self.partitions if partition.table != _SPANS) / self.traces if self.traces else 0.0
 
 
@@ -88,7 +88,7 @@ def size(execute: Execute) -> Size:
 
 
 def partitions(execute: Execute) -> tuple[Partition, ...]:
-    """All partitions of all tables, without the times of their rows."""
+    """Return all partitions of all tables, without the times of their rows."""
     return tuple(
         Partition(str(table), str(identity), str(value), number(parts), number(rows), number(size))
         for table, identity, value, parts, rows, size in execute(_PARTS)

@@ -1,9 +1,10 @@
-"""Copies the spans and tags of a store into another one, in windows of time; each is there once, whenever the copy was interrupted.
+"""Copy of a store's spans, edited tags and deletions into another store, in windows of time; each is there once, whenever it was interrupted.
 
 A window is divided by a hash of the trace id into pieces that fit in memory. Count and hash of a piece on both sides say whether it is
 there; of one that is not, the ids on both sides say what is missing. That is read and written in blocks, each of which the engine takes as a
 whole, and knows again by its token when it is sent twice. A span that is there already, from wherever, stays as it is. At the end all
-windows are compared once more, those of an interrupted run included.
+windows are compared once more, those of an interrupted run included. Traces are settled in the target, so the source may be a store of a
+pre-release, whose spans and tags have the same columns.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spanhouse.schema import windows
-from spanhouse.schema.backfill import rebuild
+from spanhouse.schema import settle, windows
 from spanhouse.schema.execute import Execute, MigrationError, number
+from spanhouse.schema.remaking import remake_window
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
 
 _PIECE_SPANS: Final = 20_000
@@ -50,11 +51,8 @@ _SETTINGS: Final[Mapping[str, object]] = {
     "max_partitions_per_insert_block": 0,
 }
 
-_TAG_COLUMNS: Final = ("TraceId", "Key", "Value", "EditedAt", "Deleted")
-_TAG_PIECE: Final = "cityHash64(TraceId) % {pieces:UInt64} = {piece:UInt64}"
-_TAG_ROWS: Final = "SELECT count() FROM trace_tags"
-_TAGS: Final = f"SELECT TraceId, Key, toUnixTimestamp64Nano(max(EditedAt)) FROM trace_tags WHERE {_TAG_PIECE} GROUP BY TraceId, Key"  # noqa: S608 our own words
-_TAG_BLOCK: Final = f"SELECT {', '.join(_TAG_COLUMNS)} FROM trace_tags WHERE {_TAG_PIECE}"  # noqa: S608 as above
+_IN_SHARE: Final = "cityHash64(TraceId) % {pieces:UInt64} = {piece:UInt64}"
+_EXISTS: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
 
 Read = Callable[[str, Mapping[str, object]], bytes]
 """Runs a SELECT with bound parameters; gives its rows in the engine's format ``Native``."""
@@ -63,8 +61,45 @@ Write = Callable[[str, Sequence[str], bytes, Mapping[str, object]], None]
 
 
 @dataclass(frozen=True, slots=True)
+class _Edits:
+    """A small table whose rows say something of a trace; of each key the latest counts.
+
+    Attributes:
+        table: its name.
+        columns: its columns.
+        key: SQL of what a row is about, besides its trace.
+        at: its column with the time of a row.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    key: str
+    at: str
+
+    @property
+    def count(self) -> str:
+        """Count its rows."""
+        return f"SELECT count() FROM {self.table}"  # noqa: S608 our own words, as below
+
+    @property
+    def latest(self) -> str:
+        """Find the latest time of each key in a piece."""
+        latest = f"toUnixTimestamp64Nano(CAST(max({self.at}), 'DateTime64(9)'))"
+        return f"SELECT TraceId, {self.key} AS edited, {latest} FROM {self.table} WHERE {_IN_SHARE} GROUP BY TraceId, edited"  # noqa: S608
+
+    @property
+    def rows(self) -> str:
+        """Read a piece."""
+        return f"SELECT {', '.join(self.columns)} FROM {self.table} WHERE {_IN_SHARE}"  # noqa: S608
+
+
+_TAGS: Final = _Edits("trace_tags", ("TraceId", "Key", "Value", "EditedAt", "Deleted"), "Key", "EditedAt")
+_DELETIONS: Final = _Edits("spanhouse_deleted_traces", ("TraceId", "DeletedAt"), "''", "DeletedAt")
+
+
+@dataclass(frozen=True, slots=True)
 class Pushed:
-    """What is in both stores when a copy has come to its end.
+    """Contents of both stores when a copy has come to its end.
 
     Attributes:
         spans: of the source; each is in the target.
@@ -89,10 +124,10 @@ def push(
     report_compared: Callable[[Step], None] = lambda _: None,
     cluster: str | None = None,
 ) -> Pushed:
-    """Copy all spans and edited tags. Both stores must have the tables of this version.
+    """Copy all spans, edited tags and deletions. The target must have the tables of this version.
 
     Args:
-        source: runs a statement on the store that is copied; need not write.
+        source: runs a statement on the store that is copied; need not write, and may be a store of a pre-release.
         read: reads rows there.
         target: runs a statement on the other one; must be allowed to make a table for its progress.
         write: writes rows there.
@@ -103,18 +138,22 @@ def push(
     Raises:
         MigrationError: something is not there after it was copied.
     """
+    # First, so that spans of deleted traces get no row.
+    _push_edits(_DELETIONS, source, read, target, write)
     copy = _Copy(source, read, target, write)
-    windows.run(target, f"push {copy.identity}", "otel_traces", copy.window, report=report, cluster=cluster, source=source)
+    for step in windows.run(target, f"push {copy.identity}", "otel_traces", copy.window, cluster=cluster, source=source):
+        report(step)
     copy.spans = copy.equal = 0
     every = windows.windows(source, "otel_traces")
     for done, window in enumerate(every, start=1):
         copy.window(window, False)
         report_compared(Step(window, done, len(every)))
-    return Pushed(copy.spans, copy.copied, copy.equal, _push_tags(source, read, target, write))
+    settle.settle_all(target)
+    return Pushed(copy.spans, copy.copied, copy.equal, _push_edits(_TAGS, source, read, target, write))
 
 
 class _Copy:
-    """Copies one window after the other."""
+    """A copy, one window after the other."""
 
     def __init__(self, source: Execute, read: Read, target: Execute, write: Write) -> None:
         self._source, self._read, self._target, self._write = source, read, target, write
@@ -133,17 +172,20 @@ class _Copy:
         parameters = {**window.parameters, "pieces": max(1, -(-count // _PIECE_SPANS), -(-size // _PIECE_BYTES))}
         here, there = self._sums(self._source, parameters), self._sums(self._target, parameters)
         if resumed and there:
-            # The target may have ended between spans and what views make of them.
-            rebuild(self._target, window)
+            # The target may have ended between spans and their parts.
+            remake_window(self._target, window)
+        copied = self.copied
         for piece, sums in sorted(here.items()):
             if there.get(piece) == sums:
                 self.spans += sums[0]
                 self.equal += sums[0]
             else:
                 self._piece({**parameters, "piece": piece})
+        if self.copied > copied:
+            settle.settle_all(self._target)
 
     def _sums(self, execute: Execute, parameters: Mapping[str, object]) -> dict[int, tuple[int, int]]:
-        """Count and hash of each piece that has spans."""
+        """Return count and hash of each piece that has spans."""
         return {number(piece): (number(count), number(sums)) for piece, count, sums in execute(self._sums_of, parameters)}
 
     def _piece(self, parameters: Mapping[str, object]) -> None:
@@ -164,12 +206,12 @@ class _Copy:
         self.equal += sum(not hashes.isdisjoint(there[one]) for one, hashes in here.items())
 
     def _ids(self, execute: Execute, parameters: Mapping[str, object]) -> dict[str, set[int]]:
-        """The spans of a piece by trace and span id, each with the hashes of its rows."""
+        """Return the spans of a piece by trace and span id, each with the hashes of its rows."""
         return {str(one): set(map(number, hashes)) for one, hashes in execute(self._ids_of, parameters)}  # type: ignore[call-overload]
 
     @staticmethod
     def _blocks(ids: Sequence[str], *, whole: bool, parameters: Mapping[str, object]) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """Conditions, with their parameters, that together give these spans and no others."""
+        """Give conditions, with their parameters, that together select these spans and no others."""
         if whole:
             yield _IN_PIECE, parameters
             return
@@ -177,26 +219,30 @@ class _Copy:
             yield f"{_IN_PIECE} AND {_AMONG}", {**parameters, "ids": list(ids[first : first + _BLOCK_IDS])}
 
 
-def _push_tags(source: Execute, read: Read, target: Execute, write: Write) -> int:
-    """Copy the edits of tags, deletions included; the table keeps the latest of each. Returns how many tags the source has."""
-    rows = number(source(_TAG_ROWS)[0][0])
+def _push_edits(edits: _Edits, source: Execute, read: Read, target: Execute, write: Write) -> int:
+    """Copy a table of edits, of which the table keeps the latest, and bring the rows of their traces up to them; return their number."""
+    if not number(source(_EXISTS, {"table": edits.table})[0][0]):
+        return 0
+    rows = number(source(edits.count)[0][0])
     pieces = max(1, -(-rows // _PIECE_SPANS))
-    tags = 0
+    found = 0
     for piece in range(pieces if rows else 0):
         parameters = {"pieces": pieces, "piece": piece}
-        here = _edits(source, parameters)
-        tags += len(here)
-        if _older(_edits(target, parameters), here):
-            write("trace_tags", _TAG_COLUMNS, read(_TAG_BLOCK, parameters), {**_SETTINGS, "insert_deduplicate": 0})
-            if left := _older(_edits(target, parameters), here):
-                raise MigrationError(f"{left} of {len(here)} tags are not in the target after they were copied: run it again")
-    return tags
+        here = _latest(source, edits, parameters)
+        found += len(here)
+        if older := _older(_latest(target, edits, parameters), here):
+            write(edits.table, edits.columns, read(edits.rows, parameters), {**_SETTINGS, "insert_deduplicate": 0})
+            if left := _older(_latest(target, edits, parameters), here):
+                raise MigrationError(f"{len(left)} of {len(here)} rows of {edits.table} are not in the target after they were copied: run it again")
+            settle.remake(target, sorted(older))
+    return found
 
 
-def _edits(execute: Execute, parameters: Mapping[str, object]) -> dict[tuple[str, str], int]:
-    return {(str(trace), str(key)): number(at) for trace, key, at in execute(_TAGS, parameters)}
+def _latest(execute: Execute, edits: _Edits, parameters: Mapping[str, object]) -> dict[tuple[str, str], int]:
+    """Return the time of each edit of a piece, in Unix nanoseconds."""
+    return {(str(trace), str(key)): number(at) for trace, key, at in execute(edits.latest, parameters)}
 
 
-def _older(there: Mapping[tuple[str, str], int], here: Mapping[tuple[str, str], int]) -> int:
-    """How many tags are not there, or in an older edit."""
-    return sum(there.get(tag, -1) < at for tag, at in here.items())
+def _older(there: Mapping[tuple[str, str], int], here: Mapping[tuple[str, str], int]) -> set[str]:
+    """Return the traces of edits that are not there, or are there in an older state."""
+    return {edit[0] for edit, at in here.items() if there.get(edit, -1) < at}

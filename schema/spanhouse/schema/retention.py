@@ -1,4 +1,4 @@
-"""How long each table keeps what it has. At first all keep everything; an operator says otherwise, and may change it again."""
+"""Retention: for how many days each table keeps its rows. At first all keep everything; an operator says otherwise, and may change it again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from spanhouse.schema.execute import Execute, MigrationError, number
 TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "otel_traces": ("otel_traces", "Timestamp"),
-        "traces": ("trace_carriers", "Timestamp"),
+        "traces": ("spanhouse_trace_rows", "Timestamp"),
         "trace_tags": ("trace_tags", "EditedAt"),
-        "metadata": ("metadata_parts", "Day"),
-        "models": ("logged_models_parts", "LastSeen"),
+        "metadata": ("spanhouse_metadata", "Day"),
+        "models": ("spanhouse_models", "LastSeen"),
     }
 )
 """What can be named: the table that holds the rows, and its column with their time."""

@@ -326,5 +326,7 @@ def _remade_parts() -> str:
     outermost = select[: select.index("\nFROM\n")]
     names = [line.rstrip(",").rpartition(" ")[2] for line in outermost.splitlines()[1:] if line.startswith("    ")]
     arrival = next(line for line in outermost.splitlines() if line.endswith("AS Arrival,"))
-    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace("FROM otel_traces", "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})")
+    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace(
+        "FROM otel_traces", "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})"
+    )
     return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{made.replace('SELECT', 'SELECT 1,', 1)}"

@@ -1,4 +1,4 @@
-"""Upkeep of a store step by step, as those tell it who do it here and those who have a server do it: events that JSON can hold.
+"""Upkeep of a store as a stream of events that JSON can hold: the same where it is done here and where a server does it.
 
 The last event of each is its outcome.
 """
@@ -11,13 +11,14 @@ from typing import Any
 from spanhouse.schema import parts, retention
 from spanhouse.schema.check import problems
 from spanhouse.schema.execute import Execute
+from spanhouse.schema.remaking import remake_all
 
 Event = Mapping[str, Any]
 """Names and values as JSON has them."""
 
 
 def check(execute: Execute) -> Iterator[Event]:
-    """``{"problem": line}`` for each thing that is wrong, then ``{"problems": how many}``."""
+    """Give ``{"problem": line}`` for each thing that is wrong, then ``{"problems": how many}``."""
     count = 0
     for problem in problems(execute):
         count += 1
@@ -26,7 +27,7 @@ def check(execute: Execute) -> Iterator[Event]:
 
 
 def compact(execute: Execute) -> Iterator[Event]:
-    """Before each partition's merge which it is, then how many there were, and the bytes of all tables before and after."""
+    """Name each partition before its merge, then their number, and the bytes of all tables before and after."""
     before, merged = _bytes(execute), 0
     for merged, of, one in parts.compact(execute):
         yield {"place": merged, "of": of, "table": one.table, "partition": one.partition, "parts": one.parts, "bytes": one.bytes}
@@ -34,10 +35,19 @@ def compact(execute: Execute) -> Iterator[Event]:
 
 
 def keep(execute: Execute, days: Mapping[str, int]) -> Iterator[Event]:
-    """``{"keeps": name, "days": days}`` for each table, when it has been told; see ``retention``."""
+    """Give ``{"keeps": name, "days": days}`` for each table, when it has been told; see ``retention``."""
     for name, count in days.items():
         retention.keep(execute, name, count)
         yield {"keeps": name, "days": count}
+
+
+def settle_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
+    """Make the rows of all traces anew: name each window when it is done, then give ``{"settled": number of windows}``."""
+    count = 0
+    for step in remake_all(execute, cluster=cluster):
+        count = step.windows
+        yield {"done": step.done, "windows": step.windows, "first_ns": step.window.first_ns, "spans": step.window.spans}
+    yield {"settled": count}
 
 
 def _bytes(execute: Execute) -> int:

@@ -52,7 +52,7 @@ class Window:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What ``IN_WINDOW`` and ``AROUND_WINDOW`` take."""
+        """Parameters of ``IN_WINDOW`` and ``AROUND_WINDOW``."""
         return {
             "first": self.first_ns,
             "last": self.last_ns,
@@ -66,7 +66,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far the work is: a window was finished.
+    """Progress of the work: a window was finished.
 
     Attributes:
         window: which.
@@ -79,7 +79,7 @@ class Step:
 
 
 def windows(execute: Execute, table: str) -> tuple[Window, ...]:
-    """All spans of a table, the newest first.
+    """Divide all spans of a table, the newest first.
 
     Args:
         execute: runs a statement on the store.
@@ -102,18 +102,16 @@ def run(
     table: str,
     work: Callable[[Window, bool], None],
     *,
-    report: Callable[[Step], None],
     cluster: str | None = None,
     source: Execute | None = None,
-) -> int:
-    """Do the work for each window that an interrupted run of the same job has not finished, and return how many windows there are.
+) -> Iterator[Step]:
+    """Do the work for each window that an interrupted run of the same job has not finished; give a step after each window.
 
     Args:
         execute: runs a statement on the store.
         job: name of the work, by which an interrupted run of it is found again. A run that comes to its end is forgotten.
         table: the table whose spans are worked on, as it stands in SQL.
         work: does one window; must bear to be repeated. Told whether an earlier run may have begun it.
-        report: called after each window.
         cluster: name of the cluster, if the store is one.
         source: runs a statement where the table is; None for the same store.
     """
@@ -126,6 +124,5 @@ def run(
         if str(window) not in finished:
             work(window, resumed)
             execute(_RECORD, {"job": job, "window": str(window)})
-        report(Step(window, done, len(every)))
+        yield Step(window, done, len(every))
     execute(_FORGET, {"job": job})
-    return len(every)

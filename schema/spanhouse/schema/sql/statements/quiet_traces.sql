@@ -9,3 +9,5 @@ FROM spanhouse_trace_rows AS open FINAL
 WHERE open.Sorted = toDateTime64(0, 9, 'UTC') AND open.Settled <= now() - toIntervalSecond({seconds:UInt32})
 ORDER BY open.TraceId
 LIMIT {most:UInt32}
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'

@@ -11,4 +11,5 @@ FROM
     {settled}
 )
 ARRAY JOIN if(Rank > 0, [(toDateTime64(0, 9, 'UTC'), 0)], if(Several, [(toDateTime64(0, 9, 'UTC'), 1), ({placed}, 0)], [({placed}, 0)])) AS place
-SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0, distributed_product_mode = 'local'

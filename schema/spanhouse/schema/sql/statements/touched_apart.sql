@@ -62,3 +62,5 @@ LEFT JOIN
     GROUP BY edit.TraceId
 ) AS edited USING TraceId
 WHERE Reason != ''
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'

@@ -19,3 +19,5 @@ SELECT DISTINCT row.TraceId
 FROM spanhouse_trace_rows AS row FINAL
 WHERE row.TraceId IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted)
 LIMIT {most:UInt32}
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'
