@@ -13,7 +13,7 @@ from tests.support.store import TestStore
 from spanhouse.schema import migrations
 from spanhouse.schema.execute import Execute
 
-SEEDS: Final = (*range(20), 55, 74, 81, 86, 90, 95)
+SEEDS: Final = (*range(30), 55, 74, 81, 86, 90, 95)
 """The last ones have a root that is in doubt while not all is there."""
 PIECES: Final = ("insert", "settle", "insert", "settle")
 FAULTS: Final = {
@@ -25,7 +25,7 @@ FAULTS: Final = {
     "of copies the one without stamps counts": ("spans, Stamped), `Spans.start`", "spans, 1 - Stamped), `Spans.start`", ()),
     "a detected environment hides a named one": (" AND v IN ('LOCAL', 'NOTEBOOK', 'JOB')", " AND v IN ('')", ()),
     "the earliest session counts": ("max(Session) OVER w", "min(Session) OVER w", ()),
-    "the root's own user counts for nothing": ("if(OwnUser != '' AND Rank < 3,", "if(0,", ()),
+    "the root's own session counts for nothing": ("if(OwnSession != '' AND Rank < 3,", "if(0,", ()),
     "the root's word counts no more than others'": ("(one.id = SpanId AND Rank < 3, one.start,", "(0, one.start,", ()),
     "before is taken for after": ("Start) - arrayMin(AllSpans.3) AS Before", "Start) - arrayMin(AllSpans.3) + 1 AS Before", ()),
     "a service's time includes that of its children": ("duration - least(duration, children)", "duration", ()),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
-EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "8"))
+EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "10"))
 """`make settled` runs many more."""
 SEEDS = st.integers(0, 2**32 - 1)
 
