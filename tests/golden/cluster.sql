@@ -83,7 +83,8 @@ CREATE TABLE IF NOT EXISTS otlp_requests ON CLUSTER 'main'
             schema_url String)),
         schema_url String))
 )
-ENGINE = Null;
+ENGINE = Null
+COMMENT 'Internal: raw OTLP requests go in, nothing is stored';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_requests_to_otel_traces ON CLUSTER 'main' TO otel_traces AS
 WITH
@@ -585,7 +586,8 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key, Value;
+GROUP BY Key, Value
+COMMENT 'Values of metadata, by key';
 
 CREATE VIEW IF NOT EXISTS metadata_keys ON CLUSTER 'main' AS
 SELECT
@@ -603,7 +605,8 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key;
+GROUP BY Key
+COMMENT 'Keys of metadata';
 
 CREATE TABLE IF NOT EXISTS spanhouse_models_local ON CLUSTER 'main'
 (
@@ -617,10 +620,12 @@ CREATE TABLE IF NOT EXISTS spanhouse_models_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY ModelId
-SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800
+COMMENT 'Internal: models as applications name them';
 
 CREATE TABLE IF NOT EXISTS spanhouse_models ON CLUSTER 'main' AS spanhouse_models_local
-ENGINE = Distributed('main', currentDatabase(), 'spanhouse_models_local', rand());
+ENGINE = Distributed('main', currentDatabase(), 'spanhouse_models_local', rand())
+COMMENT 'Internal: models as applications name them';
 
 CREATE VIEW IF NOT EXISTS logged_models ON CLUSTER 'main' AS
 SELECT
@@ -632,7 +637,8 @@ SELECT
     min(part.FirstCommit).commit AS FirstCommit,
     max(part.LastCommit).commit AS LastCommit
 FROM spanhouse_models AS part
-GROUP BY part.ModelId;
+GROUP BY part.ModelId
+COMMENT 'Models as applications name them';
 
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts ON CLUSTER 'main' AS
 WITH
@@ -643,11 +649,13 @@ SELECT
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) - toInt64(row.Before))) AS Start,
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) + toInt64(row.After))) AS End
 FROM spanhouse_trace_rows AS row
-WHERE NOT row.Gone;
+WHERE NOT row.Gone
+COMMENT 'Times of traces, for the ClickHouse datasource of Grafana';
 
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv ON CLUSTER 'main' AS
 SELECT
     times.TraceId AS TraceId,
     times.Start AS Start,
     times.End AS End
-FROM otel_traces_trace_id_ts AS times;
+FROM otel_traces_trace_id_ts AS times
+COMMENT 'Internal: stands in the place of a view of the Collector';

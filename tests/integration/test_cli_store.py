@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.store import TestStore
 
 from spanhouse.cli import main
 from spanhouse.schema import migrations
+from spanhouse.schema.migrations import Migration
 
 PRODUCTION = {"mlflow.traceMetadata.mlflow.source.type": "production"}
 START = 1_790_000_000_000_000_000
@@ -258,12 +260,12 @@ def test_a_trace_for_programs_is_all_that_is_known_of_it_or_a_row_for_each_span(
 
 def test_migrate_plans_makes_the_database_and_is_done_the_second_time(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
     dsn = f"{store.dsn}_new"
-    files = [str(migration) for migration in migrations.load()]
+    newest = str(migrations.load().newest)
     for words, said in (
-        (["--plan"], [f"would apply {file}" for file in files]),
-        ([], [*(f"applying {file}" for file in files), f"{dsn} is now at {files[-1]}"]),
-        ([], [f"{dsn} is up to date: {files[-1]}"]),
-        (["--plan"], [f"{dsn} is up to date: {files[-1]}"]),
+        (["--plan"], ["would apply 0000_baseline"]),
+        ([], ["applying 0000_baseline", f"{dsn} is now at {newest}"]),
+        ([], [f"{dsn} is up to date: {newest}"]),
+        (["--plan"], [f"{dsn} is up to date: {newest}"]),
     ):
         assert main(["migrate", "--store", dsn, *words]) == 0
         assert capsys.readouterr().out.splitlines() == said
@@ -271,8 +273,21 @@ def test_migrate_plans_makes_the_database_and_is_done_the_second_time(store: Tes
     store.client.command(f"DROP DATABASE {store.database}_new")
 
 
+def test_a_store_that_lacks_a_step_gets_it_alone_and_doctor_says_so_before(
+    store: TestStore, spanhouse: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = replace(migrations.load(), steps=(Migration(1, "later", "x", ("CREATE TABLE IF NOT EXISTS later (n UInt8) ENGINE = Memory",)),))
+    monkeypatch.setattr(migrations, "load", lambda: later)
+    doctor = spanhouse("doctor")
+    assert doctor.code == 3
+    assert "0001_later not applied; `spanhouse serve` applies them when it starts" in doctor.out
+    assert spanhouse("migrate", "--plan").out == "would apply 0001_later\n"
+    assert spanhouse("migrate").out == f"applying 0001_later\n{store.dsn} is now at 0001_later\n"
+    assert spanhouse("migrate").out == f"{store.dsn} is up to date: 0001_later\n"
+
+
 def test_migrate_goes_on_after_a_half_applied_migration_only_if_told_to(store: TestStore, spanhouse: Command) -> None:
-    last = migrations.load()[-1]
+    last = migrations.load().newest
     store.client.command(f"ALTER TABLE spanhouse_migrations DELETE WHERE id = {last.id} AND state = 'done' SETTINGS mutations_sync = 1")
     refused = spanhouse("migrate")
     assert refused.code == 3
@@ -283,7 +298,7 @@ def test_migrate_goes_on_after_a_half_applied_migration_only_if_told_to(store: T
 
 def test_a_store_without_tables_is_one_line_that_says_what_to_do(store: TestStore, spanhouse: Command) -> None:
     store.client.command("DROP VIEW traces")
-    store.client.command("DROP TABLE trace_carriers")
+    store.client.command("DROP TABLE spanhouse_trace_rows")
     for words in (["search"], ["keys"]):
         result = spanhouse(*words)
         assert result.code == 3
