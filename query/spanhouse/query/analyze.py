@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spanhouse.query.connection import Connection
-from spanhouse.query.fetch import read_rows
+from spanhouse.query.executor import read_rows
 from spanhouse.query.limits import Cost
 from spanhouse.query.read import Row
 from spanhouse.query.search import Search
