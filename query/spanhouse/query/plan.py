@@ -74,8 +74,8 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A statement of a plan, and why it is there. What earlier answers put into it is empty."""
+class Planned:
+    """A statement of a plan, and why it runs. What the answer to an earlier one puts into it is empty."""
 
     statement: Statement
     why: str
@@ -95,15 +95,18 @@ class Plan:
     everything: Statement
     why: str
 
-    def steps(self) -> tuple[Step, ...]:
-        """List the statements in the order in which they run."""
-        steps = []
-        for number, look in enumerate(self.looks):
-            when = "the page was short and there may be more" if number else self.why
-            steps.append(Step(look.look(), f"{when}: look at the newest {look.most:,} rows that match, replaced ones among them"))
-            found = "traces that were found" if look.listed else "traces since the earliest row that was found"
-            steps.append(Step(look.page(Found(0, 0, ())), f"the page, among the {found} and those that wait for their root, as they are now"))
-        return (*steps, Step(self.everything, "the page was short and there may be more: look at everything" if steps else self.why))
+    def statements(self) -> tuple[Planned, ...]:
+        """List the statements in the order in which they run; of looks the first one's."""
+        if not self.looks:
+            return (Planned(self.everything, self.why),)
+        first, *wider = self.looks
+        among = "the traces that were found" if first.listed else "all traces since the earliest row that was found"
+        again = f"after looks at {', '.join(f'{look.most:,}' for look in wider)} rows, " if wider else ""
+        return (
+            Planned(first.look(), f"{self.why}: {first.most:,}, those that were replaced since among them"),
+            Planned(first.page(Found(0, 0, ())), f"the page among {among} and those that wait for their root, as they are now"),
+            Planned(self.everything, f"only if the page is short and there may be more: {again}look at everything"),
+        )
 
 
 def plan(search: Search, *, limit: int, offset: int = 0) -> Plan:
@@ -112,15 +115,15 @@ def plan(search: Search, *, limit: int, offset: int = 0) -> Plan:
     # Some rows that match were replaced by one that does not.
     wanted = (limit + offset) * 5 // 4 + 16
     if not newest_first(search.order):
-        return Plan((), everything, "another order than newest first needs all rows that match")
+        return Plan((), everything, "not newest first: look at everything")
     if any(map(asks_of_spans, search.clauses)):
         sizes = _sizes(max(wanted, _FIRST_WITH_SPANS), _MOST_WITH_SPANS, _WIDER_WITH_SPANS)
-        why = "newest first, and spans are asked: those of the newest traces may do"
+        why = "newest first, and spans are asked: find the newest rows that match but for them"
     else:
         sizes = _sizes(wanted, _MOST_LOOKED_AT, _WIDER)
-        why = "newest first: the newest rows may do"
+        why = "newest first: find the newest rows that match"
     looks = tuple(Look(search, most, limit, offset) for most in sizes)
-    return Plan(looks, everything, why if looks else "a page that large is found among all rows that match")
+    return Plan(looks, everything, why if looks else "a large page: look at everything")
 
 
 def _sizes(first: int, most: int, factor: int) -> list[int]:
