@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test test-vendors image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test settled test-vendors image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -17,6 +17,10 @@ WORKERS ?= 3
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@echo "left out: measurements (make bench); Phoenix, Arize and Logfire as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+
+# Rows of traces against the reference merge, for twelve thousand traces; the tests take a few hundred.
+settled: $(STAMP)
+	SPANHOUSE_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py --timeout 7200
 
 # Packages that bring a tracer provider of their own, as tests/vendors/pinned.toml has them, each in an environment of its own.
 test-vendors: $(STAMP)

@@ -229,8 +229,11 @@ def test_sql_runs_what_only_reads(statement: str, at_shop: Command) -> None:
 
 def test_explain_prints_sql_without_values_and_the_parameters_below_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "metadata.other = '1.\u202e1' AND execution_time > 5"]) == 0
-    sql, _, parameters = capsys.readouterr().out.partition("\n\n")
-    assert "FROM traces" in sql
+    first, *others = capsys.readouterr().out.removeprefix("-- ").split("\n-- ")
+    assert first.startswith("1 of 3: newest first")
+    assert [other.partition(":")[0] for other in others] == ["2 of 3", "3 of 3"]
+    sql, _, parameters = first.strip().partition("\n\n")
+    assert "FROM spanhouse_trace_rows" in sql
     assert "1.\\u202e1" not in sql
     values = dict(line.split(" = ", 1) for line in parameters.splitlines())
     assert {json.loads(value) for value in values.values()} >= {"other", "1.\u202e1", 5}

@@ -19,6 +19,7 @@ from spanhouse.exporter.request import check
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.status import ExportError
 from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.schema import settle
 
 GOLDEN: list[tuple[Any, str]] = [
     (None, ""),
@@ -133,6 +134,7 @@ def test_odd_times_are_clamped_and_never_wrapped(store: TestStore) -> None:
 def test_a_span_of_any_time_is_found_by_its_time(store: TestStore, year: int) -> None:
     begin = int(dt.datetime(year, 6, 1, tzinfo=dt.UTC).timestamp()) * 10**9
     store_all(store, request([span("then", start_ns=begin), span("before", start_ns=begin - 10**16)]))
+    settle.settle_all(store.execute)
     found = f"FROM otel_traces WHERE Timestamp >= '{year}-05-31 12:00:00' AND Timestamp < '{year}-06-02 12:00:00'"
     assert store.rows(f"SELECT SpanName {found}") == [{"SpanName": "then"}]
     assert store.rows(f"SELECT Name {found.replace('otel_traces', 'traces')}") == [{"Name": "then"}]

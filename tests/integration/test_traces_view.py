@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import LOCAL, REMOTE, new_trace_id, request, span, trace
 from tests.support.store import TestStore
+
+from spanhouse.schema import settle
 
 START = 1_700_000_000_000_000_000
 
@@ -36,7 +33,7 @@ def test_a_trace_is_in_progress_until_its_root_is_stored(store: TestStore) -> No
     store.ingest(request([child]))
     early = only(store)
     assert (early["State"], early["Name"], early["RootSpanId"], early["StartNs"], early["SpanCount"]) == ("IN_PROGRESS", "", "", START + 5, 1)
-    assert early["ServiceName"] == "tests"
+    assert (early["ServiceName"], early["Metadata"]) == ("tests", {"service.name": "tests"})
     store.ingest(request([root]))
     late = only(store)
     assert (late["State"], late["Name"], late["RootSpanId"], late["StartNs"], late["SpanCount"]) == ("OK", "root", root.span_id.hex(), START, 2)
@@ -190,115 +187,6 @@ def test_old_spellings_of_the_status_are_read(store: TestStore) -> None:
         f"INSERT INTO otel_traces ({columns}) SELECT now64(9), repeat('ab', 16), "
         "repeat('cd', 8), '', 'old', 's', map('service.name', 's'), 5, 'STATUS_CODE_ERROR'"
     )
+    settle.settle_all(store.execute)
     row = only(store)
     assert (row["State"], row["Name"], row["ErrorCount"]) == ("ERROR", "old", 1)
-
-
-def _tree(draw: Any) -> list[Span]:
-    """A trace with or without a root, remote parents, flags and trace metadata; starts grow from parent to child."""
-    trace_id = new_trace_id()
-    flagged = draw(st.booleans())
-    spans: list[Span] = []
-    for number in range(draw(st.integers(1, 6))):
-        parent = draw(st.sampled_from([*spans, None])) if spans else None
-        remote = parent is None and draw(st.booleans())
-        attributes = draw(st.dictionaries(st.sampled_from(["mlflow.traceMetadata.a", "mlflow.traceTag.t", "other"]), st.sampled_from(["x", "y"])))
-        spans.append(
-            span(
-                f"span {number}",
-                trace_id=trace_id,
-                parent=b"outside!" if remote else (parent.span_id if parent else b""),
-                start_ns=START + number * 10,
-                attributes=attributes,
-                error=draw(st.booleans()),
-                flags=0 if not flagged else (REMOTE if remote else LOCAL),
-            )
-        )
-    kept: list[Span] = draw(st.lists(st.sampled_from(spans), min_size=1, max_size=10))
-    return list({one.span_id: one for one in kept}.values())
-
-
-def _expected(spans: Sequence[Span]) -> dict[str, Any]:
-    """The row by the rules as the design states them."""
-    stored = {one.span_id for one in spans}
-    by_start = sorted(spans, key=lambda one: (one.start_time_unix_nano, one.span_id.hex()))
-    roots = (
-        [one for one in by_start if not one.parent_span_id]
-        or [one for one in by_start if one.flags & 0x300 == 0x300]
-        or [one for one in by_start if not one.flags & 0x100 and one.parent_span_id not in stored]
-    )
-    root = roots[0] if roots else None
-    found: dict[str, dict[str, str]] = {"mlflow.traceMetadata.": {}, "mlflow.traceTag.": {}}
-    for one in [*by_start, *([root] if root else [])]:
-        for attribute in one.attributes:
-            for prefix, values in found.items():
-                if attribute.key.startswith(prefix):
-                    values[attribute.key.removeprefix(prefix)] = attribute.value.string_value
-    name = root.name if root else ""
-    return {
-        "Name": name,
-        "StartNs": root.start_time_unix_nano if root else by_start[0].start_time_unix_nano,
-        "State": "IN_PROGRESS" if root is None else ("ERROR" if root.status.code == 2 else "OK"),
-        "SpanCount": len(spans),
-        "ErrorCount": sum(one.status.code == 2 for one in spans),
-        "Metadata": ({"service.name": "s"} if root else {}) | found["mlflow.traceMetadata."],
-        "Tags": found["mlflow.traceTag."] | ({"mlflow.traceName": name} if name else {}),
-    }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterable[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.data())
-def test_scattered_late_and_repeated_parts_give_the_same_row_as_all_at_once(engine: TestStore, data: st.DataObject) -> None:
-    traces = [_tree(data.draw) for _ in range(data.draw(st.integers(1, 4)))]
-    everything = [one for spans in traces for one in spans]
-    order = random.Random(data.draw(st.integers(0, 1000)))
-    arrivals = everything + order.sample(everything, data.draw(st.integers(0, len(everything))))
-    order.shuffle(arrivals)
-    while arrivals:
-        size = order.randint(1, 5)
-        engine.ingest(request(arrivals[:size], resource={"service.name": "s"}))
-        del arrivals[:size]
-    if data.draw(st.booleans()):
-        engine.client.command("OPTIMIZE TABLE trace_carriers FINAL")
-    ids = [spans[0].trace_id.hex() for spans in traces]
-    rows = {
-        row.pop("TraceId"): row
-        for row in engine.rows(
-            "SELECT TraceId, Name, toUnixTimestamp64Nano(Timestamp) AS StartNs, State, SpanCount, ErrorCount, Metadata, Tags "
-            f"FROM traces WHERE TraceId IN {ids}"
-        )
-    }
-    assert rows == dict(zip(ids, map(_expected, traces), strict=True))
-    whole = engine.rows(f"SELECT * FROM traces WHERE TraceId IN {ids} ORDER BY TraceId")
-    assert whole == engine.rows(f"SELECT * EXCEPT (Key) FROM traces_merged WHERE TraceId IN {ids} ORDER BY TraceId")
-
-
-def test_what_one_row_tells_of_a_trace_is_what_merging_gives(store: TestStore) -> None:
-    usage = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 3, "gen_ai.usage.cost": 0.5}
-    said = {
-        "session.id": "s-1",
-        "mlflow.traceMetadata.app_version": "2",
-        "mlflow.traceTag.team": "a",
-        "mlflow.traceState": "ERROR",
-        "mlflow.traceClientRequestId": "c",
-        "mlflow.traceRequestPreview": "hello",
-        "mlflow.traceResponsePreview": "world",
-    }
-    root = span("root", attributes=said | usage, start_ns=START)
-    child = span("child", trace_id=root.trace_id, parent=root.span_id, flags=LOCAL, attributes=usage, start_ns=START + 1, error=True)
-    lone = span("lone", start_ns=START + 2, error=True)
-    unfinished = span("child", parent=b"missing!", flags=LOCAL, start_ns=START + 3)
-    resource = {"service.name": "s", "service.version": "1", "mlflow.source.git.commit": "abc"}
-    store.ingest(request([root, child, child], resource=resource), request([lone]), request([unfinished]))
-    alone = store.rows("SELECT * EXCEPT (StateAlone, SentTags, First, Last) FROM trace_rows ORDER BY Timestamp")
-    merged = store.rows("SELECT * FROM traces_merged ORDER BY Timestamp")
-    assert alone == merged
-    assert (alone[0]["SpanCount"], alone[0]["InputTokens"], alone[0]["Cost"], alone[0]["AppVersion"]) == (2, 7, 0.5, "2")
-    assert [row["State"] for row in alone] == ["ERROR", "ERROR", "IN_PROGRESS"]

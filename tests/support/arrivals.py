@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,6 +18,7 @@ from spanhouse.schema import settle
 from spanhouse.schema.execute import Execute
 
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
+_DOUBLES: Final = "SELECT count() - uniqExact(TraceId) FROM traces"
 _PARTS: Final = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'spanhouse_trace_parts' AND active"
 _OLDER: Final = (
     "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
@@ -36,9 +37,9 @@ class Arrivals:
         execute: runs settling's statements.
     """
 
-    ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "one_statement_stale")
+    ACTIONS: Final = ("insert", "settle", "remake", "crash", "edit", "delete", "age", "sweep", "time_passes", "overtaken")
 
-    def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, execute: Execute | None = None) -> None:
+    def __init__(self, store: TestStore, seeds: Sequence[int], rng: random.Random, *, pieces: int, execute: Execute | None = None) -> None:
         self.store = store
         self.execute: Execute = execute or store.execute
         self.stored: dict[str, list[Copy]] = defaultdict(list)
@@ -47,12 +48,15 @@ class Arrivals:
         self._rng = rng
         self._waiting = [sent for seed in seeds for sent in untidy_trace(random.Random(seed))]
         rng.shuffle(self._waiting)
-        self._chunk = max(1, len(self._waiting) // rng.randint(2, 8))
+        self._chunk = -(-len(self._waiting) // pieces)
+        self._doubles = 0
         self._settlers = [settle.Settler(self.execute) for _ in range(2)]
         store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
 
     def act(self, name: str) -> None:
         getattr(self, name)()
+        ((double,),) = self.store.execute(_DOUBLES)
+        self._doubles += double
 
     def insert(self) -> None:
         taken, self._waiting = self._waiting[: self._chunk], self._waiting[self._chunk :]
@@ -63,6 +67,9 @@ class Arrivals:
 
     def settle(self) -> None:
         self._rng.choice(self._settlers).settle(everything=self._rng.random() < 0.5)
+
+    def settle_all(self) -> None:
+        settle.settle_all(self.execute)
 
     def remake(self) -> None:
         self._rng.choice(self._settlers).remake_due()
@@ -90,7 +97,7 @@ class Arrivals:
                 settle.remake(self.execute, [trace_id])
 
     def delete(self) -> None:
-        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 1)):
+        for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 2)):
             self.deleted.add(trace_id)
             self.store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
             settle.remake(self.execute, [trace_id])
@@ -102,32 +109,49 @@ class Arrivals:
         self._rng.choice(self._settlers).sweep()
 
     def time_passes(self) -> None:
+        self._pass(self._rng.choice([100, 200, 400, 500, 700, 3 * 3600]))
+
+    def hours_pass(self) -> None:
+        self._pass(3 * 3600)
+
+    def _pass(self, seconds: int) -> None:
         """Put all parts back in time; what is settled and older than its keeping goes."""
         parts = [str(row[0]) for row in self.store.execute(_PARTS)]
-        self.store.execute(_OLDER, {"seconds": self._rng.choice([100, 200, 400, 500, 700, 3 * 3600])})
+        self.store.execute(_OLDER, {"seconds": seconds})
         for part in parts:
             self.store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
         settle.drop_old_parts(self.execute)
 
-    def one_statement_stale(self) -> None:
-        """Settle in a process that is overtaken before it writes its rows: what it read is older than what is stored by then."""
-        overtaken = settle.Settler(_before_rows(self.execute, self.insert))
-        overtaken.settle(everything=True)
+    def overtaken(self) -> None:
+        """Settle in a process that stops for a while between two statements, and what it has read is older than what others write meanwhile."""
+        slow = _interrupted(self.execute, self._rng.randint(1, 9), self._meanwhile)
+        kind = self._rng.randrange(3)
+        if kind == 0:
+            settle.Settler(slow).settle(everything=True)
+        elif kind == 1:
+            settle.remake(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
+        else:
+            settle.age(slow, quiet_seconds=0)
+
+    def _meanwhile(self) -> None:
+        self.insert()
+        self.settle_all()
 
     def finish(self) -> None:
         """Let everything arrive and come to rest."""
         while self._waiting:
             self.insert()
-        settle.settle_all(self.execute)
-        settle.age(self.execute, quiet_seconds=0)
+        self.act("settle_all")
+        self.act("age")
         settle.Settler(self.execute).sweep()
 
     def differences(self) -> list[str]:
-        """Return one text for each trace whose rows are not the one that the reference gives."""
+        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces."""
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
-        return [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
+        doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
+        return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
 
     def _differences(self, trace_id: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
@@ -166,14 +190,13 @@ def _ending(execute: Execute, after: int) -> Execute:
     return run
 
 
-def _before_rows(execute: Execute, meanwhile: Callable[[], None]) -> Execute:
-    """Return an ``execute`` that lets something else happen between looking for waiting arrivals and writing their rows."""
-    waited = [True]
+def _interrupted(execute: Execute, at: int, meanwhile: Callable[[], None]) -> Execute:
+    """Return an ``execute`` that lets something else happen before its statement with this number."""
+    numbers = count(1)
 
     def run(sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
-        if waited.pop() if waited and sql.startswith("INSERT INTO spanhouse_trace_rows") else False:
+        if next(numbers) == at:
             meanwhile()
-            settle.settle_all(execute)
         return execute(sql, parameters)
 
     return run

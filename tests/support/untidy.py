@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.support.otlp import key_values, new_span_id, new_trace_id, span
+from tests.support.otlp import key_values, new_trace_id, span
 
 HOUR = 3600 * 10**9
 TODAY = 1_790_000_000 * 10**9
@@ -24,7 +24,7 @@ class Sent:
 
 
 def untidy_trace(rng: random.Random) -> list[Sent]:
-    """Return all spans of one trace, the copies of repeated ones too, in no order."""
+    """Return all spans of one trace, the copies of repeated ones too, in no order. Its id is a new one; all else follows from ``rng``."""
     resources = [_resource(rng) for _ in range(rng.choice([1, 1, 2, 3, 4]))]
     clocks = [rng.choice([0, 0, 0, rng.randint(-5, 5) * HOUR]) for _ in resources]
     flags = rng.choice([(0,), (0x100, 0x101), (0, 0x100, 0x101, 0x300, 0x301)])
@@ -40,19 +40,20 @@ def untidy_trace(rng: random.Random) -> list[Sent]:
 
 
 def _tree(rng: random.Random, flags: tuple[int, ...]) -> list[Span]:
-    trace_id, begin = new_trace_id(), TODAY - rng.randrange(3) * 24 * HOUR
+    trace_id, begin = new_trace_id()[:8] + rng.randbytes(8), TODAY - rng.randrange(3) * 24 * HOUR
     if rng.random() < 0.02:
         begin = 0
     talks = rng.choice([0.05, 0.3, 0.8])
     made: list[Span] = []
     for number in range(rng.randint(1, 14)):
-        parent = rng.choice(made).span_id if made and rng.random() < 0.93 else b""
+        parent = rng.choice(made).span_id if made and rng.random() < 0.97 else b""
         if rng.random() < 0.08:
             parent = b"missing!"
         made.append(
             span(
                 f"span {number}",
                 trace_id=trace_id,
+                span_id=_span_id(rng),
                 parent=parent,
                 start_ns=begin + rng.randint(0, 20) * 1000,
                 attributes={key: value for key, value in _attributes(rng) if rng.random() < talks},
@@ -65,9 +66,13 @@ def _tree(rng: random.Random, flags: tuple[int, ...]) -> list[Span]:
             made[-1].flags |= 0x300
     if rng.random() < 0.1:
         made[0].parent_span_id = rng.choice(made).span_id
-    if len(made) > 1 and rng.random() < 0.25:
+    if len(made) > 1 and rng.random() < 0.4:
         del made[0]
     return made
+
+
+def _span_id(rng: random.Random) -> bytes:
+    return rng.randbytes(7) + b"\x01"
 
 
 def _shift(one: Span, by: int) -> None:
@@ -94,7 +99,7 @@ def _copies(rng: random.Random, first: Sent, resources: list[dict[str, str]]) ->
         if rng.random() < 0.3:
             again.attributes.extend(_missing(again, {key: value for key, value in _attributes(rng) if rng.random() < 0.3}))
         if rng.random() < 0.2:
-            again.parent_span_id = rng.choice([b"", b"missing!", new_span_id()])
+            again.parent_span_id = rng.choice([b"", b"missing!", _span_id(rng)])
         yield Sent(again, rng.choice([first.resource, *resources, {**first.resource, "mlflow.source.name": "app.py"}]))
 
 

@@ -220,12 +220,32 @@ def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": secrets.randbits(64)}
     _mark(execute, [made["arrival"]])
     execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
+    # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
+    live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
     execute(_remade_parts(), {"trace_ids": trace_ids, "arrival": made["arrival"]})
-    whole = sorted(str(row[0]) for row in execute(migrations.statement("whole_traces"), made))
+    whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
     if whole:
         execute(_remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(_expired_rows(), {**made, "trace_ids": expired})
+
+
+def _whole(live: Sequence[Sequence[object]], made: Sequence[Sequence[object]]) -> list[str]:
+    """Return the traces whose spans are all there: as many as their rows counted, the root among them, and none was missing before."""
+    rows = {str(row[0]): row for row in live}
+
+    def is_whole(trace_id: str, spans: object, rooted: object) -> bool:
+        if trace_id not in rows:
+            return True
+        _, counted, partial, roots = rows[trace_id]
+        return number(spans) >= number(counted) and not number(partial) and (bool(number(rooted)) or not _items(roots))
+
+    return sorted(str(trace_id) for trace_id, spans, rooted in made if is_whole(str(trace_id), spans, rooted))
+
+
+def _items(cell: object) -> Sequence[object]:
+    """Return the items of an array in a row."""
+    return cell if isinstance(cell, Sequence) else ()
 
 
 def age(execute: Execute, *, quiet_seconds: int = QUIET_SECONDS) -> int:

@@ -1,7 +1,7 @@
 -- Traces without root that got no span for a while, and whether their row has to be made anew first: its root is in doubt, or another row lives.
 SELECT
     open.TraceId,
-    open.Doubt OR open.Partial OR open.Key IN (
+    (open.Doubt AND NOT open.Partial) OR open.Key IN (
         SELECT placed.Key FROM spanhouse_trace_rows AS placed
         WHERE placed.Sorted > toDateTime64(0, 9, 'UTC')
             AND placed.Key IN (SELECT waits.Key FROM spanhouse_trace_rows AS waits WHERE waits.Sorted = toDateTime64(0, 9, 'UTC'))) AS Anew

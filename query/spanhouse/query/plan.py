@@ -1,0 +1,133 @@
+"""The plan of a search: which statements find a page, in which order, and why. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spanhouse.query.compile_ import compile_, compile_newest, compile_page
+from spanhouse.query.order import newest_first
+from spanhouse.query.predicate import asks_of_spans
+from spanhouse.query.search import Search
+from spanhouse.query.statement import Statement
+
+MOST_LISTED: Final = 600
+"""Traces that one statement names."""
+_MOST_LOOKED_AT: Final = 10_000
+"""Rows that are looked at for a page before all of them are."""
+_WIDER: Final = 4
+_FIRST_WITH_SPANS: Final = 20_000
+"""Where spans are asked, those of so many of the newest traces are looked through first."""
+_MOST_WITH_SPANS: Final = 2_000_000
+_WIDER_WITH_SPANS: Final = 8
+_MS_NS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer to a look: how many rows there are, the earliest one's start in Unix nanoseconds, and their bare trace ids, if they were listed."""
+
+    rows: int
+    earliest_ns: int
+    trace_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A page in two statements: a look at the newest rows, then the page among what these stand for.
+
+    Attributes:
+        search: what is searched for.
+        most: rows that are looked at.
+        limit: rows of the page.
+        offset: rows that are left out before it.
+    """
+
+    search: Search
+    most: int
+    limit: int
+    offset: int
+
+    @property
+    def listed(self) -> bool:
+        """True if the second statement names the traces; else it reads all that start since the earliest."""
+        return self.most <= MOST_LISTED and not any(map(asks_of_spans, self.search.clauses))
+
+    def look(self) -> Statement:
+        """Give the first statement."""
+        return compile_newest(self.search, limit=self.most, listed=self.listed)
+
+    def cut(self, found: Found) -> bool:
+        """Tell whether there are more rows than were looked at, so that a page that comes out short may lack some."""
+        return found.rows == self.most
+
+    def page(self, found: Found) -> Statement:
+        """Give the second statement: a page of what is certain to come before all that was not looked at."""
+        search = self.search
+        if self.cut(found):
+            # The order tells no two starts of a millisecond apart: of the earliest one's, some may not be among the rows.
+            since_ms = found.earliest_ns // _MS_NS + (1 if self.listed else 0)
+            search = replace(search, since_ns=max(since_ms * _MS_NS, search.start_bounds_ns()[0]))
+        if self.listed:
+            return compile_page(search, found.trace_ids, found.earliest_ns, limit=self.limit, offset=self.offset)
+        return compile_(search, limit=self.limit, offset=self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A statement of a plan, and why it runs. What the answer to an earlier one puts into it is empty."""
+
+    statement: Statement
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a page is found: by the first of the looks that fills it, else by a statement that looks at everything.
+
+    Attributes:
+        looks: what to try first, each wider than the one before.
+        everything: the statement that finds the page in any case.
+        why: the reason for the looks, or for none.
+    """
+
+    looks: tuple[Look, ...]
+    everything: Statement
+    why: str
+
+    def statements(self) -> tuple[Planned, ...]:
+        """List the statements in the order in which they run; of looks the first one's."""
+        if not self.looks:
+            return (Planned(self.everything, self.why),)
+        first, *wider = self.looks
+        among = "the traces that were found" if first.listed else "all traces since the earliest row that was found"
+        again = f"after looks at {', '.join(f'{look.most:,}' for look in wider)} rows, " if wider else ""
+        return (
+            Planned(first.look(), f"{self.why}: {first.most:,}, those that were replaced since among them"),
+            Planned(first.page(Found(0, 0, ())), f"the page among {among} and those that wait for their root, as they are now"),
+            Planned(self.everything, f"only if the page is short and there may be more: {again}look at everything"),
+        )
+
+
+def plan(search: Search, *, limit: int, offset: int = 0) -> Plan:
+    """Plan a page of a search."""
+    everything = compile_(search, limit=limit, offset=offset)
+    # Some rows that match were replaced by one that does not.
+    wanted = (limit + offset) * 5 // 4 + 16
+    if not newest_first(search.order):
+        return Plan((), everything, "not newest first: look at everything")
+    if any(map(asks_of_spans, search.clauses)):
+        sizes = _sizes(max(wanted, _FIRST_WITH_SPANS), _MOST_WITH_SPANS, _WIDER_WITH_SPANS)
+        why = "newest first, and spans are asked: find the newest rows that match but for them"
+    else:
+        sizes = _sizes(wanted, _MOST_LOOKED_AT, _WIDER)
+        why = "newest first: find the newest rows that match"
+    looks = tuple(Look(search, most, limit, offset) for most in sizes)
+    return Plan(looks, everything, why if looks else "a large page: look at everything")
+
+
+def _sizes(first: int, most: int, factor: int) -> list[int]:
+    sizes = [first] if first <= most else []
+    while sizes and sizes[-1] * factor <= most:
+        sizes.append(sizes[-1] * factor)
+    return sizes

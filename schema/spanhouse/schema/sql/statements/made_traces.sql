@@ -1,0 +1,9 @@
+-- Traces that parts were made of: their spans, and whether one of some {roots} is among them. Deleted ones are left out.
+SELECT
+    TraceId,
+    uniqExactArray(`Spans.id`),
+    length(arrayIntersect(groupArrayArray(`Spans.id`), arrayMap(root -> cityHash64(root), {roots:Array(String)}))) > 0
+FROM spanhouse_trace_parts
+WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64}
+    AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
+GROUP BY TraceId
