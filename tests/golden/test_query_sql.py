@@ -51,7 +51,7 @@ STATEMENTS = {
         Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=20_000, listed=False
     ),
     "page_among_places": compile_page(
-        Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"], 6, limit=101, offset=100
+        Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), [7, 6], ["0a", "0b"], limit=101, offset=100
     ),
     "trace": compile_trace("0a"),
     "keys": compile_keys(),

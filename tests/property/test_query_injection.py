@@ -104,7 +104,7 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     _check(compile_(search, limit=limit, offset=offset))
     for statement in (
         compile_newest(search, limit=limit, listed=True),
-        compile_page(search, ["0a"], 5, limit=limit, offset=offset),
+        compile_page(search, [5], ["0a"], limit=limit, offset=offset),
         compile_trace(value),
     ):
         _check(statement)

@@ -42,23 +42,23 @@ def test_what_is_asked_of_spans_is_left_to_the_second_statement() -> None:
     (first, *_) = planned("span.name = 'x' AND metadata.a = 'y'").looks
     assert not first.listed
     assert "otel_traces" not in first.look().sql
-    page = first.page(Found(first.most, 5 * MS_NS + 7, ()))
+    page = first.page(Found(first.most, 5 * MS_NS + 7))
     assert "FROM otel_traces WHERE Timestamp >=" in page.sql
     assert 5 * MS_NS in page.parameters.values()
 
 
 def test_a_page_begins_after_the_earliest_millisecond_of_rows_that_are_not_all_there_are() -> None:
     (look, *_) = planned().looks
-    cut = look.page(Found(look.most, 5 * MS_NS + 7, ("0a",)))
+    cut = look.page(Found(look.most, 5 * MS_NS + 7, (1,), ("0a",)))
     assert {6 * MS_NS, ("0a",)} <= set(cut.parameters.values())
-    whole = look.page(Found(look.most - 1, 5 * MS_NS + 7, ("0a",)))
+    whole = look.page(Found(look.most - 1, 5 * MS_NS + 7, (1,), ("0a",)))
     assert 6 * MS_NS not in whole.parameters.values()
-    assert not look.cut(Found(look.most - 1, 0, ()))
+    assert not look.cut(Found(look.most - 1, 0))
 
 
 def test_a_page_never_begins_before_the_search_does() -> None:
     (look, *_) = planned(since_ns=9 * MS_NS).looks
-    assert 9 * MS_NS in look.page(Found(look.most, 5 * MS_NS, ("0a",))).parameters.values()
+    assert 9 * MS_NS in look.page(Found(look.most, 5 * MS_NS, (1,), ("0a",))).parameters.values()
 
 
 def test_every_statement_of_a_plan_has_its_reason() -> None:

@@ -80,45 +80,45 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
 def compile_newest(search: Search, *, limit: int, listed: bool) -> Statement:
     """Compile the look at the newest ``limit`` rows that match, replaced ones among them; rows of traces that wait for their root apart.
 
-    It gives one row: the number of rows, the earliest start in Unix nanoseconds, and, if they are to be ``listed``, their trace ids. What the search
-    asks of spans is left out.
+    It gives one row: the number of rows, the earliest start in Unix nanoseconds, and, if they are to be ``listed``, starts and trace ids. What the
+    search asks of spans is left out.
     """
     parameters = Parameters()
     of_traces = [clause for clause in search.clauses if not asks_of_spans(clause)]
     asked = (exact(clause, parameters) for clause in of_traces)
     where = _where([*asked, *_around(search, parameters, _keys(search, parameters)), f"NOT {WAITING}"])
-    rows = ["SELECT Sorted, TraceId", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", "LIMIT 1 BY Sorted, TraceId", f"LIMIT {parameters.add(limit, 'UInt64')}"]
-    found = f"SELECT count(), toUnixTimestamp64Nano(min(Sorted)), {'groupArray(TraceId)' if listed else '[]'}"
-    return Statement("\n".join([found, "FROM (", *rows, ")"]), parameters.bound())
+    # Versions of one row are not told apart here: the engine then reads no further than the limit.
+    rows = ["SELECT Sorted, TraceId", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    lists = "groupArray(toUnixTimestamp64Nano(Sorted)), groupArray(TraceId)" if listed else "[], []"
+    return Statement("\n".join([f"SELECT count(), toUnixTimestamp64Nano(min(Sorted)), {lists}", "FROM (", *rows, ")"]), parameters.bound())
 
 
-def compile_page(search: Search, trace_ids: Sequence[str], earliest_ns: int, *, limit: int, offset: int = 0) -> Statement:
+def compile_page(search: Search, starts_ns: Sequence[int], trace_ids: Sequence[str], *, limit: int, offset: int = 0) -> Statement:
     """Compile the statement that gives a page as ``compile_`` does, of some traces and of those that wait for their root.
 
     Args:
         search: what is searched for.
-        trace_ids: bare ids.
-        earliest_ns: the earliest start of these traces, in Unix nanoseconds.
+        starts_ns: when these traces start, in Unix nanoseconds.
+        trace_ids: their bare ids, likewise.
         limit: most rows to give.
         offset: rows to leave out first.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
-    named = f"Sorted >= {parameters.nanoseconds(earliest_ns)} AND TraceId IN {parameters.texts(tuple(trace_ids))}"
-    where = _where([f"({named} OR {WAITING})", *conditions(search, parameters, keys)])
+    lists = f"{parameters.add(tuple(starts_ns), 'Array(Int64)')} AS StartNs, {parameters.texts(tuple(trace_ids))} AS Id"
+    places = f"(SELECT fromUnixTimestamp64Nano(StartNs), Id FROM (SELECT {lists}) ARRAY JOIN StartNs, Id)"
+    where = _where([f"((Sorted, TraceId) IN {places} OR {WAITING})", *conditions(search, parameters, keys)])
     lines = [f"SELECT {', '.join(_columns(keys))}", f"FROM {ROWS} FINAL", *where, _order(search, keys), _window(limit, offset, parameters)]
     return Statement("\n".join(lines), parameters.bound())
 
 
 def compile_trace(trace_id: str) -> Statement:
-    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds.
-
-    The latest row at each place is looked for without FINAL: of one trace there are few.
-    """
+    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds."""
     parameters = Parameters()
     columns = [*COLUMNS, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
-    latest = f"SELECT *\nFROM {ROWS}\nWHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1 BY Sorted"
-    return Statement(f"SELECT {', '.join(columns)}\nFROM (\n{latest}\n)\nWHERE NOT Gone\nORDER BY Version DESC\nLIMIT 1", parameters.bound())
+    # For a moment, while its root moves, a trace may have two rows.
+    where = f"WHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1"
+    return Statement(f"SELECT {', '.join(columns)}\nFROM {ROWS} FINAL\n{where}", parameters.bound())
 
 
 def compile_count(search: Search) -> Statement:

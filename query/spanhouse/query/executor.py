@@ -42,8 +42,8 @@ def read_rows(connection: Runs, search: Search, *, limit: int, offset: int = 0) 
     """Read at most ``limit`` rows of a search, as it is planned."""
     planned = plan(search, limit=limit, offset=offset)
     for look in planned.looks:
-        ((found_rows, earliest_ns, trace_ids),) = connection.run(look.look())
-        found = Found(found_rows, earliest_ns, tuple(trace_ids))
+        ((matching, earliest_ns, starts_ns, trace_ids),) = connection.run(look.look())
+        found = Found(matching, earliest_ns, tuple(starts_ns), tuple(trace_ids))
         rows = connection.run(look.page(found))
         if len(rows) == limit or not look.cut(found):
             return rows

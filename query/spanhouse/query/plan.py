@@ -25,11 +25,19 @@ _MS_NS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer to a look: how many rows there are, the earliest one's start in Unix nanoseconds, and their bare trace ids, if they were listed."""
+    """An answer to a look.
+
+    Attributes:
+        rows: how many rows there are.
+        earliest_ns: start of the earliest, in Unix nanoseconds.
+        starts_ns: their starts, if they were listed.
+        trace_ids: the bare ids of their traces, likewise.
+    """
 
     rows: int
     earliest_ns: int
-    trace_ids: tuple[str, ...]
+    starts_ns: tuple[int, ...] = ()
+    trace_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Look:
             since_ms = found.earliest_ns // _MS_NS + (1 if self.listed else 0)
             search = replace(search, since_ns=max(since_ms * _MS_NS, search.start_bounds_ns()[0]))
         if self.listed:
-            return compile_page(search, found.trace_ids, found.earliest_ns, limit=self.limit, offset=self.offset)
+            return compile_page(search, found.starts_ns, found.trace_ids, limit=self.limit, offset=self.offset)
         return compile_(search, limit=self.limit, offset=self.offset)
 
 
@@ -104,7 +112,7 @@ class Plan:
         again = f"after looks at {', '.join(f'{look.most:,}' for look in wider)} rows, " if wider else ""
         return (
             Planned(first.look(), f"{self.why}: {first.most:,}, those that were replaced since among them"),
-            Planned(first.page(Found(0, 0, ())), f"the page among {among} and those that wait for their root, as they are now"),
+            Planned(first.page(Found(0, 0)), f"the page among {among} and those that wait for their root, as they are now"),
             Planned(self.everything, f"only if the page is short and there may be more: {again}look at everything"),
         )
 

@@ -2,7 +2,7 @@
 -- p1: 1700000000000
 -- p2: 1700000000001000000
 -- p3: 142
-SELECT count(), toUnixTimestamp64Nano(min(Sorted)), groupArray(TraceId)
+SELECT count(), toUnixTimestamp64Nano(min(Sorted)), groupArray(toUnixTimestamp64Nano(Sorted)), groupArray(TraceId)
 FROM (
 SELECT Sorted, TraceId
 FROM spanhouse_trace_rows
@@ -10,6 +10,5 @@ WHERE (toUnixTimestamp64Milli(Timestamp) < {p1:Int64} OR toUnixTimestamp64Milli(
   AND (Sorted <= fromUnixTimestamp64Nano({p2:Int64}) OR Sorted = toDateTime64(0, 9, 'UTC'))
   AND NOT Sorted = toDateTime64(0, 9, 'UTC')
 ORDER BY Sorted DESC
-LIMIT 1 BY Sorted, TraceId
 LIMIT {p3:UInt64}
 )
