@@ -27,9 +27,20 @@ def test_the_newest_are_looked_for_among_the_newest_rows_ever_wider_and_at_last_
     assert "FINAL" in found.everything.sql
 
 
-@pytest.mark.parametrize("order", ["timestamp_ms ASC", "execution_time DESC", "metadata.a"])
-def test_another_order_looks_at_everything(order: str) -> None:
+@pytest.mark.parametrize("order", ["cost DESC", "execution_time", "metadata.a"])
+def test_in_another_order_a_page_ends_where_rows_begin_that_were_not_looked_at(order: str) -> None:
     found = planned(order=order)
+    assert all(look.listed for look in found.looks)
+    (look, *_) = found.looks
+    last = (5, 6, "tr-0a")
+    rows = [[1, "0b", 4, 6, "tr-0b"], *[[1, "0a", *last]] * (look.most - 1)]
+    assert look.read(rows).last == last
+    assert "tr-0a" in look.page(look.read(rows)).parameters.values()
+    assert "tr-0a" not in look.page(look.read(rows[1:])).parameters.values()
+
+
+def test_spans_and_another_order_need_everything() -> None:
+    found = planned("span.name = 'x'", order="name")
     assert (found.looks, len(found.statements())) == ((), 1)
 
 

@@ -2,9 +2,9 @@
 -- p1: "1"
 -- p2: 5
 -- p3: 20000
-SELECT count(), toUnixTimestamp64Nano(min(Sorted)), [], []
+SELECT count(), toUnixTimestamp64Nano(min(Sorted))
 FROM (
-SELECT Sorted, TraceId
+SELECT Sorted
 FROM spanhouse_trace_rows
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND Timestamp >= fromUnixTimestamp64Nano({p2:Int64})
