@@ -15,9 +15,9 @@ from spanhouse.query.compare.question import read_question
 from spanhouse.query.compile_ import (
     compile_,
     compile_count,
-    compile_groups,
     compile_earliest,
     compile_first,
+    compile_groups,
     compile_page,
     compile_trace,
 )

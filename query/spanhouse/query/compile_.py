@@ -71,9 +71,17 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
     rows = source(search, parameters, keys)
     select, order = f"SELECT {', '.join(_columns(keys))}", _order(search, keys)
     if limit is None:
-        return Statement("\n".join([select, rows, order]), parameters.bound())
+        return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
     # First the page's rows by what they are told apart and sorted by; all other columns are wide, and are read of these few alone.
-    page = [f"FROM {ROWS}", "WHERE (Sorted, TraceId, Version) IN (", "SELECT Sorted, TraceId, Version", rows, order, _window(limit, offset, parameters), ")"]
+    page = [
+        f"FROM {ROWS}",
+        "WHERE (Sorted, TraceId, Version) IN (",
+        "SELECT Sorted, TraceId, Version",
+        rows,
+        order,
+        _window(limit, offset, parameters),
+        ")",
+    ]
     return Statement("\n".join([select, *page, order]), parameters.bound())
 
 
@@ -93,7 +101,7 @@ def compile_first(search: Search, *, limit: int) -> Statement:
 
 
 def compile_earliest(search: Search, *, limit: int) -> Statement:
-    """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start in nanoseconds."""
+    """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start (Unix ns)."""
     parameters = Parameters()
     of_traces = replace(search, predicate=All(tuple(clause for clause in search.clauses if not asks_of_spans(clause))))
     where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), *_only_placed(search)])
