@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_count, compile_groups, compile_newest, compile_page, compile_trace
+from spanhouse.query.compile_ import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
 from spanhouse.query.keys import compile_keys, compile_values
 from spanhouse.query.names import GIT_COMMIT
 from spanhouse.query.order import read_order
@@ -45,13 +45,15 @@ STATEMENTS = {
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
     "groups": compile_groups(Search(predicate=read_filter("status = 'ERROR'"), since_ns=5), GIT_COMMIT, limit=10),
-    "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142, listed=True),
-    "newest_rows_after_a_page": compile_newest(Search(after=(1_700_000_000_000, "tr-0a")), limit=142, listed=True),
-    "newest_rows_where_spans_are_asked": compile_newest(
-        Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=20_000, listed=False
+    "newest_rows": compile_first(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
+    "newest_rows_after_a_page": compile_first(Search(after=(1_700_000_000_000, "tr-0a")), limit=142),
+    "newest_rows_where_spans_are_asked": compile_earliest(
+        Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=20_000
     ),
+    "first_rows_in_another_order": compile_first(Search(order=read_order(["cost DESC"])), limit=142),
+    "page_up_to_a_last_row": compile_page(Search(order=read_order(["cost DESC"])), [7], ["0a"], limit=101, last=(0.5, 1_700_000_000_000, "tr-0a")),
     "page_among_places": compile_page(
-        Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"], 6, limit=101, offset=100
+        Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), [7, 6], ["0a", "0b"], limit=101, offset=100
     ),
     "trace": compile_trace("0a"),
     "keys": compile_keys(),

@@ -15,8 +15,9 @@ from spanhouse.query.compare.question import read_question
 from spanhouse.query.compile_ import (
     compile_,
     compile_count,
+    compile_earliest,
+    compile_first,
     compile_groups,
-    compile_newest,
     compile_page,
     compile_trace,
 )
@@ -103,8 +104,9 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     search = Search(services=tuple(services), order=order, after=after, until_ns=2**62)
     _check(compile_(search, limit=limit, offset=offset))
     for statement in (
-        compile_newest(search, limit=limit, listed=True),
-        compile_page(search, ["0a"], 5, limit=limit, offset=offset),
+        compile_first(search, limit=limit),
+        compile_earliest(search, limit=limit),
+        compile_page(search, [5], ["0a"], limit=limit, offset=offset, last=after),
         compile_trace(value),
     ):
         _check(statement)

@@ -27,9 +27,20 @@ def test_the_newest_are_looked_for_among_the_newest_rows_ever_wider_and_at_last_
     assert "FINAL" in found.everything.sql
 
 
-@pytest.mark.parametrize("order", ["timestamp_ms ASC", "execution_time DESC", "metadata.a"])
-def test_another_order_looks_at_everything(order: str) -> None:
+@pytest.mark.parametrize("order", ["cost DESC", "execution_time", "metadata.a"])
+def test_in_another_order_a_page_ends_where_rows_begin_that_were_not_looked_at(order: str) -> None:
     found = planned(order=order)
+    assert all(look.listed for look in found.looks)
+    (look, *_) = found.looks
+    last = (5, 6, "tr-0a")
+    rows = [[1, "0b", 4, 6, "tr-0b"], *[[1, "0a", *last]] * (look.most - 1)]
+    assert look.read(rows).last == last
+    assert "tr-0a" in look.page(look.read(rows)).parameters.values()
+    assert "tr-0a" not in look.page(look.read(rows[1:])).parameters.values()
+
+
+def test_spans_and_another_order_need_everything() -> None:
+    found = planned("span.name = 'x'", order="name")
     assert (found.looks, len(found.statements())) == ((), 1)
 
 
@@ -42,23 +53,23 @@ def test_what_is_asked_of_spans_is_left_to_the_second_statement() -> None:
     (first, *_) = planned("span.name = 'x' AND metadata.a = 'y'").looks
     assert not first.listed
     assert "otel_traces" not in first.look().sql
-    page = first.page(Found(first.most, 5 * MS_NS + 7, ()))
+    page = first.page(Found(first.most, 5 * MS_NS + 7))
     assert "FROM otel_traces WHERE Timestamp >=" in page.sql
     assert 5 * MS_NS in page.parameters.values()
 
 
 def test_a_page_begins_after_the_earliest_millisecond_of_rows_that_are_not_all_there_are() -> None:
     (look, *_) = planned().looks
-    cut = look.page(Found(look.most, 5 * MS_NS + 7, ("0a",)))
+    cut = look.page(Found(look.most, 5 * MS_NS + 7, (1,), ("0a",)))
     assert {6 * MS_NS, ("0a",)} <= set(cut.parameters.values())
-    whole = look.page(Found(look.most - 1, 5 * MS_NS + 7, ("0a",)))
+    whole = look.page(Found(look.most - 1, 5 * MS_NS + 7, (1,), ("0a",)))
     assert 6 * MS_NS not in whole.parameters.values()
-    assert not look.cut(Found(look.most - 1, 0, ()))
+    assert not look.cut(Found(look.most - 1, 0))
 
 
 def test_a_page_never_begins_before_the_search_does() -> None:
     (look, *_) = planned(since_ns=9 * MS_NS).looks
-    assert 9 * MS_NS in look.page(Found(look.most, 5 * MS_NS, ("0a",))).parameters.values()
+    assert 9 * MS_NS in look.page(Found(look.most, 5 * MS_NS, (1,), ("0a",))).parameters.values()
 
 
 def test_every_statement_of_a_plan_has_its_reason() -> None:

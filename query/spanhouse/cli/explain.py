@@ -1,4 +1,4 @@
-"""``spanhouse explain``: the statements of a search and what is bound to them. Nothing is run, no store is needed, unless it is to say what they take."""
+"""``spanhouse explain``: the statements of a search and what is bound to them. Nothing is run without ``--analyze``, and no store is needed."""
 
 from __future__ import annotations
 

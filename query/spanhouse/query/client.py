@@ -180,9 +180,9 @@ class TraceClient:
             key: without ``metadata.`` before it.
 
         Returns:
-            Value to number of traces, the most frequent first, for the keys that are asked for most: version, commit, branch, environment, model,
-            session and user. To count the traces of other keys takes reading all metadata, which ``group_by`` does; here their values come from
-            a list, those that traces had last before others, each with None.
+            Value to number of traces, the most frequent first, for the keys that are asked for most: version, commit, branch, environment and
+            model. To count the traces of other keys takes reading all metadata, which ``group_by`` does; here their values come from a list,
+            those that traces had last before others, each with None.
         """
         return {str(value): traces for value, traces in self._connection.run(compile_values(text_of("key", key)))}
 

@@ -1,8 +1,8 @@
 """Search -> SQL. Total: whatever `resolve` accepts compiles. Every value and every map key is a parameter.
 
 Every statement reads ``spanhouse_trace_rows``, which has the row of each trace and, until the engine merges its files, rows that were replaced since.
-FINAL leaves those out and costs most where nothing narrows what is read. So a page of the newest traces is made by two statements: one looks at the
-newest rows that match, replaced ones included, in the order of the table; the other reads with FINAL what it found.
+FINAL leaves those out and costs most where nothing narrows what is read. So a page is made by two statements: one looks at the first rows that match,
+replaced ones included; the other reads with FINAL what it found. For the newest traces the first one reads the table in its own order.
 """
 # ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.conditions import exact, hot_column, nullable
-from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import MapField, OneOf, TraceField, asks_of_spans
+from spanhouse.query.order import EXPERIMENT, Sorting, newest_first
+from spanhouse.query.predicate import All, MapField, OneOf, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
@@ -71,54 +71,79 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
     rows = source(search, parameters, keys)
     select, order = f"SELECT {', '.join(_columns(keys))}", _order(search, keys)
     if limit is None:
-        return Statement("\n".join([select, rows, order]), parameters.bound())
+        return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
     # First the page's rows by what they are told apart and sorted by; all other columns are wide, and are read of these few alone.
-    page = [f"FROM {ROWS}", "WHERE (Sorted, TraceId, Version) IN (", "SELECT Sorted, TraceId, Version", rows, order, _window(limit, offset, parameters), ")"]
+    page = [
+        f"FROM {ROWS}",
+        "WHERE (Sorted, TraceId, Version) IN (",
+        "SELECT Sorted, TraceId, Version",
+        rows,
+        order,
+        _window(limit, offset, parameters),
+        ")",
+    ]
     return Statement("\n".join([select, *page, order]), parameters.bound())
 
 
-def compile_newest(search: Search, *, limit: int, listed: bool) -> Statement:
-    """Compile the look at the newest ``limit`` rows that match, replaced ones among them; rows of traces that wait for their root apart.
+def compile_first(search: Search, *, limit: int) -> Statement:
+    """Compile the look at the first ``limit`` rows that match, replaced ones among them: start in Unix nanoseconds, trace id, and the order keys.
 
-    It gives one row: the number of rows, the earliest start in Unix nanoseconds, and, if they are to be ``listed``, their trace ids. What the search
-    asks of spans is left out.
+    In the order of newest first, which is that of the table, it has no order keys, and leaves out traces that wait for their root.
     """
     parameters = Parameters()
-    of_traces = [clause for clause in search.clauses if not asks_of_spans(clause)]
-    asked = (exact(clause, parameters) for clause in of_traces)
-    where = _where([*asked, *_around(search, parameters, _keys(search, parameters)), f"NOT {WAITING}"])
-    rows = ["SELECT Sorted, TraceId", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", "LIMIT 1 BY Sorted, TraceId", f"LIMIT {parameters.add(limit, 'UInt64')}"]
-    found = f"SELECT count(), toUnixTimestamp64Nano(min(Sorted)), {'groupArray(TraceId)' if listed else '[]'}"
-    return Statement("\n".join([found, "FROM (", *rows, ")"]), parameters.bound())
+    keys = _keys(search, parameters)
+    where = _where([*conditions(search, parameters, keys), *_only_placed(search)])
+    by_start = newest_first(search.order)
+    columns = ["toUnixTimestamp64Nano(Sorted)", "TraceId", *([] if by_start else keys)]
+    order = "ORDER BY Sorted DESC" if by_start else _order(search, keys)
+    lines = [f"SELECT {', '.join(columns)}", f"FROM {ROWS}", *where, order, f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return Statement("\n".join(lines), parameters.bound())
 
 
-def compile_page(search: Search, trace_ids: Sequence[str], earliest_ns: int, *, limit: int, offset: int = 0) -> Statement:
+def compile_earliest(search: Search, *, limit: int) -> Statement:
+    """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start (Unix ns)."""
+    parameters = Parameters()
+    of_traces = replace(search, predicate=All(tuple(clause for clause in search.clauses if not asks_of_spans(clause))))
+    where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), *_only_placed(search)])
+    rows = ["SELECT Sorted", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return Statement("\n".join(["SELECT count(), toUnixTimestamp64Nano(min(Sorted))", "FROM (", *rows, ")"]), parameters.bound())
+
+
+def _only_placed(search: Search) -> Iterator[str]:
+    if newest_first(search.order):
+        yield f"NOT {WAITING}"
+
+
+def compile_page(
+    search: Search, starts_ns: Sequence[int], trace_ids: Sequence[str], *, limit: int, offset: int = 0, last: tuple[Key, ...] | None = None
+) -> Statement:
     """Compile the statement that gives a page as ``compile_`` does, of some traces and of those that wait for their root.
 
     Args:
         search: what is searched for.
-        trace_ids: bare ids.
-        earliest_ns: the earliest start of these traces, in Unix nanoseconds.
+        starts_ns: where the rows of these traces stand: their starts in Unix nanoseconds.
+        trace_ids: their bare ids, likewise.
         limit: most rows to give.
         offset: rows to leave out first.
+        last: order keys of the last row that may be given; None for any.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
-    named = f"Sorted >= {parameters.nanoseconds(earliest_ns)} AND TraceId IN {parameters.texts(tuple(trace_ids))}"
-    where = _where([f"({named} OR {WAITING})", *conditions(search, parameters, keys)])
+    lists = f"{parameters.add(tuple(starts_ns), 'Array(Int64)')} AS StartNs, {parameters.texts(tuple(trace_ids))} AS Id"
+    places = f"(SELECT fromUnixTimestamp64Nano(StartNs), Id FROM (SELECT {lists}) ARRAY JOIN StartNs, Id)"
+    upto = [] if last is None else [f"NOT {_after(search.order, last, keys, parameters)}"]
+    where = _where([f"((Sorted, TraceId) IN {places} OR {WAITING})", *conditions(search, parameters, keys), *upto])
     lines = [f"SELECT {', '.join(_columns(keys))}", f"FROM {ROWS} FINAL", *where, _order(search, keys), _window(limit, offset, parameters)]
     return Statement("\n".join(lines), parameters.bound())
 
 
 def compile_trace(trace_id: str) -> Statement:
-    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds.
-
-    The latest row at each place is looked for without FINAL: of one trace there are few.
-    """
+    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds."""
     parameters = Parameters()
     columns = [*COLUMNS, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
-    latest = f"SELECT *\nFROM {ROWS}\nWHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1 BY Sorted"
-    return Statement(f"SELECT {', '.join(columns)}\nFROM (\n{latest}\n)\nWHERE NOT Gone\nORDER BY Version DESC\nLIMIT 1", parameters.bound())
+    # For a moment, while its root moves, a trace may have two rows.
+    where = f"WHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1"
+    return Statement(f"SELECT {', '.join(columns)}\nFROM {ROWS} FINAL\n{where}", parameters.bound())
 
 
 def compile_count(search: Search) -> Statement:

@@ -10,7 +10,7 @@ from spanhouse.query.compile_ import ROWS, WAITING, compile_count, compile_trace
 from spanhouse.query.connection import INVALID_PATTERN, StatementError
 from spanhouse.query.errors import FilterError
 from spanhouse.query.models import Span, Trace, TraceData
-from spanhouse.query.plan import Found, plan
+from spanhouse.query.plan import plan
 from spanhouse.query.read import Row, compile_spans, read_info, read_spans
 from spanhouse.query.resolve import Filter
 from spanhouse.query.search import Search
@@ -42,8 +42,7 @@ def read_rows(connection: Runs, search: Search, *, limit: int, offset: int = 0) 
     """Read at most ``limit`` rows of a search, as it is planned."""
     planned = plan(search, limit=limit, offset=offset)
     for look in planned.looks:
-        ((found_rows, earliest_ns, trace_ids),) = connection.run(look.look())
-        found = Found(found_rows, earliest_ns, tuple(trace_ids))
+        found = look.read(connection.run(look.look()))
         rows = connection.run(look.page(found))
         if len(rows) == limit or not look.cut(found):
             return rows

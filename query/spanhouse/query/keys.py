@@ -8,6 +8,7 @@ from typing import Final
 
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS
+from spanhouse.schema.vocabulary import SESSION, TRACE_USER
 
 _KEYS: Final = "SELECT Key, Values, Complete, FirstDay, LastDay FROM metadata_keys ORDER BY Key"
 _COUNTED_VALUES: Final = """SELECT {column} AS Value, count() AS Traces
@@ -45,9 +46,9 @@ def compile_keys() -> Statement:
 def compile_values(key: str) -> Statement:
     """Compile the statement that lists the values of a metadata key, each with the number of its traces or NULL.
 
-    Traces are counted where the key has a column of its own; a value that is empty is not listed.
+    Traces are counted where the key has a column of its own and few values; a value that is empty is not listed.
     """
-    if column := HOT_COLUMNS.get(key):
+    if (column := HOT_COLUMNS.get(key)) and key not in {SESSION, TRACE_USER}:
         return Statement(_COUNTED_VALUES.format(column=column), {})
     parameters = Parameters()
     return Statement(_LISTED_VALUES.format(key=parameters.text(key)), parameters.bound())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from spanhouse.query.compile_ import compile_, compile_newest, compile_page
+from spanhouse.query.compile_ import compile_, compile_earliest, compile_first, compile_page
 from spanhouse.query.order import newest_first
 from spanhouse.query.predicate import asks_of_spans
-from spanhouse.query.search import Search
+from spanhouse.query.search import Key, Search
 from spanhouse.query.statement import Statement
 
 MOST_LISTED: Final = 600
@@ -25,16 +26,26 @@ _MS_NS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer to a look: how many rows there are, the earliest one's start in Unix nanoseconds, and their bare trace ids, if they were listed."""
+    """An answer to a look.
+
+    Attributes:
+        rows: how many rows there are.
+        earliest_ns: start of the earliest, in Unix nanoseconds, where they are the newest.
+        starts_ns: their starts, if they are listed.
+        trace_ids: the bare ids of their traces, likewise.
+        last: order keys of the last one, where they are not the newest.
+    """
 
     rows: int
-    earliest_ns: int
-    trace_ids: tuple[str, ...]
+    earliest_ns: int = 0
+    starts_ns: tuple[int, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    last: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A page in two statements: a look at the newest rows, then the page among what these stand for.
+    """A page in two statements: a look at the first rows that match, then the page among what these stand for.
 
     Attributes:
         search: what is searched for.
@@ -51,11 +62,19 @@ class Look:
     @property
     def listed(self) -> bool:
         """True if the second statement names the traces; else it reads all that start since the earliest."""
-        return self.most <= MOST_LISTED and not any(map(asks_of_spans, self.search.clauses))
+        return self.most <= MOST_LISTED and not _asks_of_spans(self.search)
 
     def look(self) -> Statement:
         """Give the first statement."""
-        return compile_newest(self.search, limit=self.most, listed=self.listed)
+        return (compile_first if self.listed else compile_earliest)(self.search, limit=self.most)
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> Found:
+        """Read its rows."""
+        if not self.listed:
+            ((matching, earliest_ns),) = rows
+            return Found(matching, earliest_ns)
+        starts_ns, trace_ids = (tuple(row[column] for row in rows) for column in (0, 1))
+        return Found(len(rows), min(starts_ns, default=0), starts_ns, trace_ids, tuple(rows[-1][2:]) if rows else ())
 
     def cut(self, found: Found) -> bool:
         """Tell whether there are more rows than were looked at, so that a page that comes out short may lack some."""
@@ -63,13 +82,15 @@ class Look:
 
     def page(self, found: Found) -> Statement:
         """Give the second statement: a page of what is certain to come before all that was not looked at."""
-        search = self.search
-        if self.cut(found):
+        search, last = self.search, None
+        if self.cut(found) and newest_first(search.order):
             # The order tells no two starts of a millisecond apart: of the earliest one's, some may not be among the rows.
             since_ms = found.earliest_ns // _MS_NS + (1 if self.listed else 0)
             search = replace(search, since_ns=max(since_ms * _MS_NS, search.start_bounds_ns()[0]))
+        elif self.cut(found):
+            last = found.last
         if self.listed:
-            return compile_page(search, found.trace_ids, found.earliest_ns, limit=self.limit, offset=self.offset)
+            return compile_page(search, found.starts_ns, found.trace_ids, limit=self.limit, offset=self.offset, last=last)
         return compile_(search, limit=self.limit, offset=self.offset)
 
 
@@ -104,30 +125,38 @@ class Plan:
         again = f"after looks at {', '.join(f'{look.most:,}' for look in wider)} rows, " if wider else ""
         return (
             Planned(first.look(), f"{self.why}: {first.most:,}, those that were replaced since among them"),
-            Planned(first.page(Found(0, 0, ())), f"the page among {among} and those that wait for their root, as they are now"),
+            Planned(first.page(Found(0)), f"the page among {among} and those that wait for their root, as they are now"),
             Planned(self.everything, f"only if the page is short and there may be more: {again}look at everything"),
         )
 
 
 def plan(search: Search, *, limit: int, offset: int = 0) -> Plan:
     """Plan a page of a search."""
-    everything = compile_(search, limit=limit, offset=offset)
-    # Some rows that match were replaced by one that does not.
-    wanted = (limit + offset) * 5 // 4 + 16
-    if not newest_first(search.order):
-        return Plan((), everything, "not newest first: look at everything")
-    if any(map(asks_of_spans, search.clauses)):
-        sizes = _sizes(max(wanted, _FIRST_WITH_SPANS), _MOST_WITH_SPANS, _WIDER_WITH_SPANS)
-        why = "newest first, and spans are asked: find the newest rows that match but for them"
-    else:
-        sizes = _sizes(wanted, _MOST_LOOKED_AT, _WIDER)
-        why = "newest first: find the newest rows that match"
+    sizes, why = _sizes(search, limit + offset)
     looks = tuple(Look(search, most, limit, offset) for most in sizes)
-    return Plan(looks, everything, why if looks else "a large page: look at everything")
+    return Plan(looks, compile_(search, limit=limit, offset=offset), why if looks else "look at everything")
 
 
-def _sizes(first: int, most: int, factor: int) -> list[int]:
-    sizes = [first] if first <= most else []
-    while sizes and sizes[-1] * factor <= most:
-        sizes.append(sizes[-1] * factor)
+def _sizes(search: Search, rows: int) -> tuple[list[int], str]:
+    """Choose how many rows to look at for a page that ends after so many, and say why."""
+    # Some rows that match were replaced by one that does not.
+    wanted = rows * 5 // 4 + 16
+    if _asks_of_spans(search):
+        first = max(wanted, _FIRST_WITH_SPANS)
+        sizes = _growing(first, _MOST_WITH_SPANS if newest_first(search.order) else 0, _WIDER_WITH_SPANS)
+        return sizes, "newest first, and spans are asked: find the newest rows that match but for them"
+    if newest_first(search.order):
+        return _growing(wanted, _MOST_LOOKED_AT, _WIDER), "newest first: find the newest rows that match"
+    return _growing(wanted, MOST_LISTED, _WIDER), "find the first rows that match"
+
+
+def _growing(first: int, most: int, factor: int) -> list[int]:
+    sizes = []
+    while first <= most:
+        sizes.append(first)
+        first *= factor
     return sizes
+
+
+def _asks_of_spans(search: Search) -> bool:
+    return any(map(asks_of_spans, search.clauses))

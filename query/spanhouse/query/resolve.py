@@ -70,6 +70,9 @@ class Filter:
     patterns: tuple[Text, ...] = ()
 
 
+NO_FILTER: Final = Filter()
+
+
 def read(text: str | None) -> Filter:
     """Parse and resolve a filter; None and '' are one that everything fulfils.
 

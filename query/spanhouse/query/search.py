@@ -10,7 +10,7 @@ from typing import Final
 from spanhouse.query.ast import Operator
 from spanhouse.query.order import Sorting, read_order, sorts_by_start
 from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Either, Field, OneOf, Predicate, at
-from spanhouse.query.resolve import Filter
+from spanhouse.query.resolve import NO_FILTER, Filter
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 EARLIEST_NS: Final = -(2**63)
@@ -38,7 +38,7 @@ class Search:
     """
 
     predicate: Predicate = EVERYTHING
-    written: Filter = Filter()
+    written: Filter = NO_FILTER
     services: tuple[str, ...] | None = None
     order: tuple[Sorting, ...] = field(default_factory=lambda: read_order(None))
     after: tuple[Key, ...] | None = None

@@ -2,14 +2,10 @@
 -- p1: "x"
 -- p2: "1"
 -- p3: 142
-SELECT count(), toUnixTimestamp64Nano(min(Sorted)), groupArray(TraceId)
-FROM (
-SELECT Sorted, TraceId
+SELECT toUnixTimestamp64Nano(Sorted), TraceId
 FROM spanhouse_trace_rows
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
   AND AppVersion = {p2:String}
   AND NOT Sorted = toDateTime64(0, 9, 'UTC')
 ORDER BY Sorted DESC
-LIMIT 1 BY Sorted, TraceId
 LIMIT {p3:UInt64}
-)

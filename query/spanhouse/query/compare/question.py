@@ -14,7 +14,7 @@ from spanhouse.query.names import field_type, resolve_name
 from spanhouse.query.order import EXPERIMENT
 from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
-from spanhouse.query.resolve import Filter, read
+from spanhouse.query.resolve import NO_FILTER, Filter, read
 from spanhouse.schema.trace_attributes import ATTRIBUTES, FIRST_TOKEN, Type
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
 
@@ -93,7 +93,7 @@ class Question:
     """
 
     by: TraceField
-    written: Filter = Filter()
+    written: Filter = NO_FILTER
     since_ns: int | None = None
     base: str | None = None
     new: str | None = None
