@@ -180,6 +180,8 @@ class Settler:
     def sweep(self) -> int:
         """Give quiet traces their place, apply edits that no row has seen, and drop old parts; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
+        doubled = self.execute(migrations.statement("doubled_rows"), {"seconds": _RECENT_SECONDS, "most": _MOST_AT_ONCE})
+        edited.extend(str(row[0]) for row in doubled)
         remake(self.execute, edited)
         aged = age(self.execute)
         drop_old_parts(self.execute)
