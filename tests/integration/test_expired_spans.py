@@ -33,7 +33,9 @@ def expire(store: TestStore, spans: Sequence[Span]) -> None:
 
 
 def set_tag(store: TestStore, trace_id: str, value: str) -> None:
-    store.execute("INSERT INTO trace_tags (TraceId, Key, Value) SELECT {trace_id:String}, 'verdict', {value:String}", {"trace_id": trace_id, "value": value})
+    store.execute(
+        "INSERT INTO trace_tags (TraceId, Key, Value) SELECT {trace_id:String}, 'verdict', {value:String}", {"trace_id": trace_id, "value": value}
+    )
 
 
 def only(store: TestStore) -> dict[str, Any]:

@@ -35,8 +35,16 @@ FAULTS: Final = {
     # Rows that take each other's place.
     "a root in doubt is not looked for again": (" OR (open.Doubt AND NOT open.Partial)", "", PIECES),
     "a root leaves the open row behind": ("if(Several, [", "if(0, [", PIECES),
-    "a root that moves leaves its old row behind": ("arrayFilter(one -> one.1 != target, live.Places)", "arrayFilter(one -> 0, live.Places)", (*PIECES, "age")),
-    "a row of fewer spans may replace one of more": ("bitShiftLeft(toUInt128(SpanCount), 96)", "bitShiftLeft(toUInt128(100 - SpanCount), 96)", PIECES),
+    "a root that moves leaves its old row behind": (
+        "arrayFilter(one -> one.1 != target, live.Places)",
+        "arrayFilter(one -> 0, live.Places)",
+        (*PIECES, "age"),
+    ),
+    "a row of fewer spans may replace one of more": (
+        "bitShiftLeft(toUInt128(SpanCount), 96)",
+        "bitShiftLeft(toUInt128(100 - SpanCount), 96)",
+        PIECES,
+    ),
     "a row of fewer copies may replace one of more": ("bitShiftLeft(least(Copies, 1023), 6)", "bitShiftLeft(least(1000 - Copies, 1023), 6)", PIECES),
     "spans that come late stand for their whole trace": ("trace.Older = 0, 'late',", "", (*PIECES, "hours_pass")),
     # What is done to traces.

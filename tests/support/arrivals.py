@@ -20,7 +20,9 @@ from spanhouse.schema.execute import Execute
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
 _DOUBLES: Final = "SELECT count() - uniqExact(TraceId) FROM traces"
 _PARTS: Final = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'spanhouse_trace_parts' AND active"
-_OLDER: Final = "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
+_OLDER: Final = (
+    "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
+)
 
 
 class Crashed(Exception):  # noqa: N818 a thing that happened
@@ -151,13 +153,15 @@ class Arrivals:
         doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
         return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
 
-    def _differences(self, trace_id: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
         elif rows:
             expected = merge(self.stored[trace_id], self.edits[trace_id])
-            if different := {key: (rows[0].get(key), expected.get(key)) for key in rows[0] | expected if not _same(rows[0].get(key), expected.get(key))}:
+            if different := {
+                key: (rows[0].get(key), expected.get(key)) for key in rows[0] | expected if not _same(rows[0].get(key), expected.get(key))
+            }:
                 spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
                 yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
 

@@ -139,7 +139,9 @@ def _attributes(rng: random.Random) -> Iterator[tuple[str, Any]]:
     yield "http.route", "/chat"
     yield rng.choice(["session.id", "gen_ai.conversation.id"]), f"session {word}"
     yield rng.choice(["user.id", "enduser.id"]), word
-    key = rng.choice(["k", "app_version", "mlflow.trace.session", "mlflow.trace.user", "mlflow.modelId", "mlflow.source.type", "mlflow.source.git.commit"])
+    key = rng.choice(
+        ["k", "app_version", "mlflow.trace.session", "mlflow.trace.user", "mlflow.modelId", "mlflow.source.type", "mlflow.source.git.commit"]
+    )
     yield f"mlflow.traceMetadata.{key}", word
     yield f"mlflow.traceTag.{rng.choice(['t', 'u'])}", word
     yield "mlflow.traceState", rng.choice(["OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED", "GREAT"])
@@ -151,4 +153,7 @@ def _attributes(rng: random.Random) -> Iterator[tuple[str, Any]]:
         if rng.random() < 0.6:
             yield f"gen_ai.usage.{kind}", number
     if rng.random() < 0.1:
-        yield rng.choice(["mlflow.source.git.commit", "vcs.ref.head.name", "deployment.environment.name", "service.version", "mlflow.source.name"]), "own"
+        yield (
+            rng.choice(["mlflow.source.git.commit", "vcs.ref.head.name", "deployment.environment.name", "service.version", "mlflow.source.name"]),
+            "own",
+        )

@@ -317,8 +317,14 @@ def _remade_rows() -> str:
 
 @cache
 def _expired_rows() -> str:
-    return _filled("expired_rows", Tags=_EDITED_TAGS, Partial="1", Settled="now()", SpanCount="greatest(SpanCount, left_over.Spans)",
-                   ErrorCount="greatest(ErrorCount, left_over.Errors)")
+    return _filled(
+        "expired_rows",
+        Tags=_EDITED_TAGS,
+        Partial="1",
+        Settled="now()",
+        SpanCount="greatest(SpanCount, left_over.Spans)",
+        ErrorCount="greatest(ErrorCount, left_over.Errors)",
+    )
 
 
 @cache
