@@ -71,7 +71,7 @@ def ours(load: Load) -> Ours:
     assert traces == load.spans + 8, (traces, load.spans)
     of_spans, count = sizes.pop("otel_traces")
     rest = sum(size for table, (size, _) in sizes.items() if table != "spanhouse_trace_parts")
-    return Ours(used / load.sent * 1e6, load.sent / stored, watch.peak_megabytes, of_spans / count, rest / rows, load.sent / int(inserts))
+    return Ours(used / load.sent * 1e6, load.sent / stored, watch.peak_megabytes, of_spans / count, rest / rows, load.sent / int(str(inserts)))
 
 
 def _idle(pid: int) -> float:

@@ -83,7 +83,8 @@ CREATE TABLE IF NOT EXISTS otlp_requests ON CLUSTER 'main'
             schema_url String)),
         schema_url String))
 )
-ENGINE = Null;
+ENGINE = Null
+COMMENT 'Internal: raw OTLP requests go in, nothing is stored';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_requests_to_otel_traces ON CLUSTER 'main' TO otel_traces AS
 WITH
@@ -193,7 +194,8 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
     ServiceName String COMMENT 'Service of the process' CODEC(LZ4),
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
-    Process Map(String, String) COMMENT 'Resource attributes, and over them the process keys among the candidate''s attributes' CODEC(LZ4),
+    Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
+    Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
     OwnSession String COMMENT 'Session that the candidate names' CODEC(LZ4),
     OwnUser String COMMENT 'User that the candidate names' CODEC(LZ4),
     Session Tuple(start DateTime64(9), id String, value String) COMMENT 'Session that the latest span names' CODEC(LZ4),
@@ -252,7 +254,8 @@ SELECT
     candidate.service AS ServiceName,
     candidate.status AS StatusCode,
     candidate.duration AS Duration,
-    mapUpdate(candidate.process, mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), candidate.attributes)) AS Process,
+    candidate.process AS Process,
+    mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), candidate.attributes) AS Own,
     if(candidate.attributes['session.id'] != '', candidate.attributes['session.id'], candidate.attributes['gen_ai.conversation.id']) AS OwnSession,
     if(candidate.attributes['user.id'] != '', candidate.attributes['user.id'], candidate.attributes['enduser.id']) AS OwnUser,
     LatestSession AS Session,
@@ -288,7 +291,7 @@ FROM
         ResourceAttributes AS process,
         SpanAttributes AS attributes
     FROM otel_traces_local
-    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name
+    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name, attributes
     LIMIT 1 BY TraceId, resource
 ) AS candidate
 ANY INNER JOIN
@@ -296,7 +299,8 @@ ANY INNER JOIN
     WITH
         if(SpanAttributes['session.id'] != '', SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id']) AS session,
         if(SpanAttributes['user.id'] != '', SpanAttributes['user.id'], SpanAttributes['enduser.id']) AS user,
-        text -> ifNull(toFloat64OrNull(text), -1) AS to_number
+        -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
+        text -> if((toFloat64OrDefault(text, -1.) AS number) >= 0 AND number < 1e18, number, -1) AS to_number
     SELECT
         TraceId,
         cityHash64(ResourceAttributes) AS resource,
@@ -585,7 +589,8 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key, Value;
+GROUP BY Key, Value
+COMMENT 'Values of metadata, by key';
 
 CREATE VIEW IF NOT EXISTS metadata_keys ON CLUSTER 'main' AS
 SELECT
@@ -603,7 +608,8 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key;
+GROUP BY Key
+COMMENT 'Keys of metadata';
 
 CREATE TABLE IF NOT EXISTS spanhouse_models_local ON CLUSTER 'main'
 (
@@ -617,10 +623,12 @@ CREATE TABLE IF NOT EXISTS spanhouse_models_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY ModelId
-SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800;
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800
+COMMENT 'Internal: models as applications name them';
 
 CREATE TABLE IF NOT EXISTS spanhouse_models ON CLUSTER 'main' AS spanhouse_models_local
-ENGINE = Distributed('main', currentDatabase(), 'spanhouse_models_local', rand());
+ENGINE = Distributed('main', currentDatabase(), 'spanhouse_models_local', rand())
+COMMENT 'Internal: models as applications name them';
 
 CREATE VIEW IF NOT EXISTS logged_models ON CLUSTER 'main' AS
 SELECT
@@ -632,7 +640,8 @@ SELECT
     min(part.FirstCommit).commit AS FirstCommit,
     max(part.LastCommit).commit AS LastCommit
 FROM spanhouse_models AS part
-GROUP BY part.ModelId;
+GROUP BY part.ModelId
+COMMENT 'Models as applications name them';
 
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts ON CLUSTER 'main' AS
 WITH
@@ -643,11 +652,13 @@ SELECT
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) - toInt64(row.Before))) AS Start,
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) + toInt64(row.After))) AS End
 FROM spanhouse_trace_rows AS row
-WHERE NOT row.Gone;
+WHERE NOT row.Gone
+COMMENT 'Times of traces, for the ClickHouse datasource of Grafana';
 
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv ON CLUSTER 'main' AS
 SELECT
     times.TraceId AS TraceId,
     times.Start AS Start,
     times.End AS End
-FROM otel_traces_trace_id_ts AS times;
+FROM otel_traces_trace_id_ts AS times
+COMMENT 'Internal: stands in the place of a view of the Collector';

@@ -21,7 +21,7 @@ def statements() -> list[str]:
 STEPS = (
     "ALTER TABLE spanhouse_trace_rows ADD COLUMN IF NOT EXISTS Extra String COMMENT 'Made up'",
     "ALTER TABLE spanhouse_trace_rows ADD INDEX IF NOT EXISTS idx_extra Extra TYPE minmax GRANULARITY 1",
-    "CREATE OR REPLACE VIEW traces\n(\n    TraceId String COMMENT 'It''s an id'\n)\nAS SELECT TraceId\nFROM spanhouse_trace_rows FINAL\nCOMMENT 'Rows'",
+    "CREATE OR REPLACE VIEW traces\n(\n    TraceId String COMMENT 'It''s'\n)\nAS SELECT TraceId\nFROM spanhouse_trace_rows FINAL\nCOMMENT 'Rows'",
     "ALTER TABLE spanhouse_spans_to_parts MODIFY QUERY\nSELECT TraceId\nFROM otel_traces",
     "DROP VIEW IF EXISTS otel_traces_trace_id_ts_mv",
     "DROP TABLE IF EXISTS trace_tags",

@@ -104,7 +104,7 @@ def ours(store: TestStore) -> dict[str, Answer]:
         some = texts[first : first + TOGETHER]
         judged = [" AND ".join(["1", *conditions(Search(predicate=read[text]), parameters)]) for text in some]
         bound = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.bound().items()}
-        rows = store.execute(f"SELECT TraceId, [{', '.join(judged)}] FROM traces", bound)
+        rows = store.execute(f"SELECT TraceId, [{', '.join(judged)}] FROM spanhouse_trace_rows FINAL", bound)
         for place, text in enumerate(some):
             answers[text] = sorted(bytes.fromhex(trace_id)[1] for trace_id, row in rows if row[place])
     return answers

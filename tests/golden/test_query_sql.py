@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.compile_ import compile_, compile_count, compile_merged, compile_newest, compile_oldest, compile_rows, compile_several
-from spanhouse.query.necessary import compile_newest_spans
+from spanhouse.query.compile_ import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
+from spanhouse.query.keys import compile_keys, compile_values
+from spanhouse.query.names import GIT_COMMIT
 from spanhouse.query.order import read_order
 from spanhouse.query.read import compile_spans
 from spanhouse.query.resolve import read_filter
@@ -43,20 +44,21 @@ STATEMENTS = {
     "next_page_by_cost": compile_(Search(order=read_order(["cost DESC"]), after=(0.5, 1_700_000_000_000, "tr-0a")), limit=11),
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
-    "newest_rows": compile_newest(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
-    "newest_spans": compile_newest_spans(
-        Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.app_version = '1'"), since_ns=5), limit=142
+    "groups": compile_groups(Search(predicate=read_filter("status = 'ERROR'"), since_ns=5), GIT_COMMIT, limit=10),
+    "newest_rows": compile_first(Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), limit=142),
+    "newest_rows_after_a_page": compile_first(Search(after=(1_700_000_000_000, "tr-0a")), limit=142),
+    "newest_rows_where_spans_are_asked": compile_earliest(
+        Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=20_000
     ),
-    "newest_rows_of_spans": compile_newest(Search(predicate=read_filter("span.attributes.k = 'x' AND metadata.a = '1'"), since_ns=5), limit=142),
-    "newest_rows_of_either": compile_newest(
-        Search(predicate=read_filter("(metadata.a = 'x' AND metadata.app_version = '1') OR name = 'y'")), limit=142
+    "first_rows_in_another_order": compile_first(Search(order=read_order(["cost DESC"])), limit=142),
+    "page_up_to_a_last_row": compile_page(Search(order=read_order(["cost DESC"])), [7], ["0a"], limit=101, last=(0.5, 1_700_000_000_000, "tr-0a")),
+    "page_among_places": compile_page(
+        Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), [7, 6], ["0a", "0b"], limit=101, offset=100
     ),
-    "oldest_of_the_newest_rows": compile_oldest(Search(predicate=read_filter("metadata.a = 'x'"), since_ns=5), limit=8016),
-    "rows_of_a_trace": compile_rows("0a"),
-    "some_traces_merged": compile_merged(Search(predicate=read_filter("metadata.app_version = '1'"), since_ns=5), ["0a", "0b"]),
-    "which_have_several_rows": compile_several(
-        Search(predicate=read_filter("metadata.a = 'x' AND metadata.app_version = '1'")), ["0a", "0b"], limit=600
-    ),
+    "trace": compile_trace("0a"),
+    "keys": compile_keys(),
+    "values_that_are_counted": compile_values("app_version"),
+    "values_that_are_listed": compile_values("region"),
     "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
     "next_page_by_metadata": compile_(
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.store import TestStore
 
 from spanhouse.cli import main
 from spanhouse.schema import migrations
+from spanhouse.schema.migrations import Migration
 
 PRODUCTION = {"mlflow.traceMetadata.mlflow.source.type": "production"}
 START = 1_790_000_000_000_000_000
@@ -160,9 +162,9 @@ def test_trace_shows_a_trace_whose_root_has_not_come_yet(spanhouse: Command, sto
 
 
 def test_keys_lists_what_there_is_to_filter_by(at_shop: Command) -> None:
-    found = {row["key"]: (row["traces"], row["values"]) for row in json.loads(at_shop("keys", "--format", "json").out)}
-    assert found["app_version"] == (3, 2)
-    assert found["odd"] == (1, 1)
+    found = {row["key"]: (row["values"], row["complete"]) for row in json.loads(at_shop("keys", "--format", "json").out)}
+    assert found["app_version"] == (2, True)
+    assert found["odd"] == (1, True)
 
 
 def test_values_counts_the_traces_of_each_value_most_frequent_first(at_shop: Command) -> None:
@@ -227,8 +229,11 @@ def test_sql_runs_what_only_reads(statement: str, at_shop: Command) -> None:
 
 def test_explain_prints_sql_without_values_and_the_parameters_below_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "metadata.other = '1.\u202e1' AND execution_time > 5"]) == 0
-    sql, _, parameters = capsys.readouterr().out.partition("\n\n")
-    assert "FROM traces" in sql
+    first, *others = capsys.readouterr().out.removeprefix("-- ").split("\n-- ")
+    assert first.startswith("1 of 3: newest first")
+    assert [other.partition(":")[0] for other in others] == ["2 of 3", "3 of 3"]
+    sql, _, parameters = first.strip().partition("\n\n")
+    assert "FROM spanhouse_trace_rows" in sql
     assert "1.\\u202e1" not in sql
     values = dict(line.split(" = ", 1) for line in parameters.splitlines())
     assert {json.loads(value) for value in values.values()} >= {"other", "1.\u202e1", 5}
@@ -258,12 +263,12 @@ def test_a_trace_for_programs_is_all_that_is_known_of_it_or_a_row_for_each_span(
 
 def test_migrate_plans_makes_the_database_and_is_done_the_second_time(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
     dsn = f"{store.dsn}_new"
-    files = [str(migration) for migration in migrations.load()]
+    newest = str(migrations.load().newest)
     for words, said in (
-        (["--plan"], [f"would apply {file}" for file in files]),
-        ([], [*(f"applying {file}" for file in files), f"{dsn} is now at {files[-1]}"]),
-        ([], [f"{dsn} is up to date: {files[-1]}"]),
-        (["--plan"], [f"{dsn} is up to date: {files[-1]}"]),
+        (["--plan"], ["would apply 0000_baseline"]),
+        ([], ["applying 0000_baseline", f"{dsn} is now at {newest}"]),
+        ([], [f"{dsn} is up to date: {newest}"]),
+        (["--plan"], [f"{dsn} is up to date: {newest}"]),
     ):
         assert main(["migrate", "--store", dsn, *words]) == 0
         assert capsys.readouterr().out.splitlines() == said
@@ -271,8 +276,21 @@ def test_migrate_plans_makes_the_database_and_is_done_the_second_time(store: Tes
     store.client.command(f"DROP DATABASE {store.database}_new")
 
 
+def test_a_store_that_lacks_a_step_gets_it_alone_and_doctor_says_so_before(
+    store: TestStore, spanhouse: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = replace(migrations.load(), steps=(Migration(1, "later", "x", ("CREATE TABLE IF NOT EXISTS later (n UInt8) ENGINE = Memory",)),))
+    monkeypatch.setattr(migrations, "load", lambda: later)
+    doctor = spanhouse("doctor")
+    assert doctor.code == 3
+    assert "0001_later not applied; `spanhouse serve` applies them when it starts" in doctor.out
+    assert spanhouse("migrate", "--plan").out == "would apply 0001_later\n"
+    assert spanhouse("migrate").out == f"applying 0001_later\n{store.dsn} is now at 0001_later\n"
+    assert spanhouse("migrate").out == f"{store.dsn} is up to date: 0001_later\n"
+
+
 def test_migrate_goes_on_after_a_half_applied_migration_only_if_told_to(store: TestStore, spanhouse: Command) -> None:
-    last = migrations.load()[-1]
+    last = migrations.load().newest
     store.client.command(f"ALTER TABLE spanhouse_migrations DELETE WHERE id = {last.id} AND state = 'done' SETTINGS mutations_sync = 1")
     refused = spanhouse("migrate")
     assert refused.code == 3
@@ -282,8 +300,8 @@ def test_migrate_goes_on_after_a_half_applied_migration_only_if_told_to(store: T
 
 
 def test_a_store_without_tables_is_one_line_that_says_what_to_do(store: TestStore, spanhouse: Command) -> None:
-    store.client.command("DROP VIEW traces")
-    store.client.command("DROP TABLE trace_carriers")
+    for name, kind in (("traces", "VIEW"), ("metadata_keys", "VIEW"), ("spanhouse_trace_rows", "TABLE")):
+        store.client.command(f"DROP {kind} {name}")
     for words in (["search"], ["keys"]):
         result = spanhouse(*words)
         assert result.code == 3

@@ -1,7 +1,8 @@
-"""What a cluster's tables do, as far as it can be run without Keeper and without a second server behind ClickHouse's native protocol.
+"""Tables of a cluster, as far as they can be run without Keeper and without a second server behind ClickHouse's native protocol.
 
 On one server that is a cluster of one shard, the Distributed tables work for real; ``ON CLUSTER`` and the replicated engines are taken out,
-since both need Keeper. Several shards are several engines side by side, with the rows dealt out between them by the sharding key.
+since both need Keeper. Several shards are several engines side by side, with the rows dealt out between them by the sharding key; each
+settles its own, where a cluster settles through Distributed tables.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
-from spanhouse.schema import migrations
-from spanhouse.schema.backfill import backfill
+from spanhouse.schema import migrations, settle
+from spanhouse.schema.check import problems
 from spanhouse.schema.cluster import SHARDING_KEY
-from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.execute import Execute, MigrationError
+from spanhouse.schema.remaking import remake_all
 
 CONFIG = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><one><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></one>
 </remote_servers></clickhouse>"""
@@ -50,6 +52,11 @@ def without_keeper(client: Client) -> Any:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
 
     return execute
+
+
+def executing(client: Client) -> Execute:
+    """Runs statements on a server."""
+    return lambda sql, parameters=None, /: client.query(sql, parameters=dict(parameters or {})).result_rows
 
 
 def batches() -> list[Message]:
@@ -80,21 +87,28 @@ def test_a_cluster_of_one_shard_stores_what_one_server_does_and_a_repeated_batch
     with ClickHouseServer(Path(f"{tmp_path / 'store'}?config-file={config}")) as server:
         client = connect(server)
         execute = without_keeper(client)
-        assert migrations.apply(execute, cluster="one") == migrations.load()
+        assert migrations.apply(execute, cluster="one") == (migrations.load().baseline,)
         assert migrations.apply(execute, cluster="one") == ()
         for batch in batches():
             store.ingest(batch)
             for _ in range(2):
                 client.raw_insert("otlp_requests", insert_block=batch.SerializeToString(), fmt="ProtobufSingle", settings=token(batch))
+            settle.settle_all(execute)
         wanted = store.rows(TRACES)
         assert rows(client, TRACES) == wanted
-        for table in ("otel_traces", "trace_carriers"):
+        for table in ("otel_traces", "spanhouse_trace_parts"):
             assert client.command(f"SELECT count() FROM {table}_local") == store.client.command(f"SELECT count() FROM {table}")
         for query in ("SELECT * FROM metadata_keys ORDER BY Key", "SELECT * FROM logged_models", "SELECT count() AS n FROM otel_traces_trace_id_ts"):
             assert rows(client, query) == store.rows(query)
-        client.command("TRUNCATE TABLE trace_carriers_local")
-        backfill(execute, cluster="one")
+        client.command("TRUNCATE TABLE spanhouse_trace_rows_local")
+        assert len(list(problems(execute))) == 1
+        assert [step.done for step in remake_all(execute, cluster="one")] == [1]
         assert rows(client, TRACES) == wanted
+        settler = settle.Settler(execute)
+        settler.sweep()
+        settle.age(execute, quiet_seconds=0)
+        assert rows(client, TRACES) == wanted
+        assert list(problems(execute)) == []
         client.close()
 
 
@@ -103,7 +117,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Client]]:
     servers = [ClickHouseServer(tmp_path_factory.mktemp(f"shard{number}") / "store") for number in range(SHARDS)]
     clients = [connect(server) for server in servers]
     for client in clients:
-        migrations.apply(lambda sql, parameters=None, client=client: client.query(sql, parameters=dict(parameters or {})).result_rows)
+        migrations.apply(executing(client))
     yield clients
     for server, client in zip(servers, clients, strict=True):
         client.close()
@@ -133,6 +147,7 @@ def test_several_shards_together_answer_as_one_engine_and_a_repeated_batch_is_st
             }
             if len(part) > 0:
                 shard.raw_insert("otel_traces", insert_block=part, fmt="Native", settings={**settings, "insert_deduplicate": 1, "async_insert": 0})
+            settle.settle_all(executing(shard))
     found = [{row["TraceId"]: row for row in rows(shard, TRACES)} for shard in shards]
     assert all(found)
     assert not set(found[0]) & set(found[1])

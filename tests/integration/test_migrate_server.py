@@ -1,4 +1,4 @@
-"""`migrate` and `backfill` as processes on a server: several at once, killed in the middle, on what earlier versions left."""
+"""`migrate` and `store settle --all` as processes on a server: several at once, killed in the middle, on stores of other versions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from tests.support.otlp import new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.exporter.engine import OpenStore
-from spanhouse.schema import migrations
-from spanhouse.schema.backfill import backfill
+from spanhouse.schema import migrations, settle
 from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.remaking import remake_all
 from spanhouse.schema.store import StoreError, parse_store
 
 COMMAND = [sys.executable, "-m", "spanhouse.cli"]
+TRACES = "SELECT count(), sum(cityHash64(tuple(*))) FROM traces"
 DERIVED = ("traces", "metadata_keys", "metadata_values", "logged_models")
-LAST_OF_A_VERSION = (3, 4, 7)
-"""Migrations after which a version came to users; what follows one up to the next works only together."""
-STORAGE = ("trace_carriers", "metadata_parts", "logged_models_parts")
+STORAGE = ("spanhouse_trace_rows", "spanhouse_trace_parts", "spanhouse_metadata", "spanhouse_models")
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +58,12 @@ def test_two_migrates_at_once_make_the_tables_once_and_both_end_well(server: Cli
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     states = database.execute("SELECT id, state, count() FROM spanhouse_migrations GROUP BY ALL ORDER BY id, state")
-    assert [tuple(row) for row in states] == [(migration.id, state, 1) for migration in migrations.load() for state in ("done", "started")]
+    assert [tuple(row) for row in states] == [(0, "done", 1), (0, "started", 1)]
     assert sum("applying" in out for out, _ in said) == 1
     verified = database.run("migrate", "--verify")
     out, err = verified.communicate(timeout=120)
     assert (verified.returncode, err) == (0, "")
-    assert out.endswith(f"is what its ledger says: {migrations.load()[-1]}\n")
+    assert out.endswith(f"is what its ledger says: {migrations.load().newest}\n")
     database.execute("DROP VIEW logged_models")
     database.execute("ALTER TABLE otel_traces DROP INDEX idx_duration")
     verified = database.run("migrate", "--verify")
@@ -96,21 +95,33 @@ def test_a_migrate_that_was_killed_is_told_and_another_goes_on_where_it_ended(se
     resumed = database.run("migrate", "--resume")
     out, err = resumed.communicate(timeout=120)
     assert (resumed.returncode, err) == (0, ""), err
-    assert out.splitlines()[0] == f"applying {migrations.load()[2]}"
+    assert out.splitlines()[0] == "applying 0000_baseline"
     assert migrations.plan(database.execute) == ()
     database.client.close()
 
 
-def test_a_store_of_a_newer_version_is_neither_served_nor_migrated(server: ClickHouseServer) -> None:
-    database = Database(server, "newer")
+@pytest.mark.parametrize(
+    ("before", "id_", "said"),
+    [
+        ("newer", 99, "newer than this version of spanhouse: upgrade spanhouse"),
+        ("pre_release", 1, "made by a pre-release: make a new one, and carry"),
+    ],
+)
+def test_a_store_of_a_version_that_is_not_known_is_neither_served_nor_migrated(server: ClickHouseServer, before: str, id_: int, said: str) -> None:
+    database = Database(server, before)
     migrations.apply(database.execute)
-    database.execute("INSERT INTO spanhouse_migrations (id, name, sha256, state) VALUES (99, 'future', 'x', 'started'), (99, 'future', 'x', 'done')")
-    with pytest.raises(StoreError, match="newer than this version"):
+    if id_ == 1:
+        database.execute("TRUNCATE TABLE spanhouse_migrations")
+    database.execute(
+        f"INSERT INTO spanhouse_migrations (id, name, sha256, state) VALUES ({id_}, 'other', 'x', 'started'), ({id_}, 'other', 'x', 'done')"
+    )
+    with pytest.raises(StoreError, match=said):
         OpenStore(parse_store(database.dsn))
-    migrate = database.run("migrate")
-    _, err = migrate.communicate(timeout=120)
-    assert migrate.returncode == 3
-    assert "newer than this version of spanhouse: upgrade spanhouse" in err
+    for words in (["migrate"], ["migrate", "--resume"], ["migrate", "--plan"]):
+        migrate = database.run(*words)
+        out, err = migrate.communicate(timeout=120)
+        assert (migrate.returncode, out, err.count("\n")) == (3, "", 1)
+        assert said in err
     database.client.close()
 
 
@@ -132,54 +143,32 @@ def derived(store: TestStore) -> list[list[dict[str, Any]]]:
     return [store.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in DERIVED]
 
 
-@pytest.mark.parametrize("version", LAST_OF_A_VERSION)
-def test_a_store_of_each_earlier_version_is_upgraded_with_what_it_holds(store: TestStore, version: int) -> None:
-    every, spans = migrations.load(), batches()
-    with pytest.MonkeyPatch.context() as earlier:
-        earlier.setattr(migrations, "load", lambda: every[:version])
-        earlier.setattr("tests.support.store._idle", [])
-        old = TestStore()
-    for both in (old, store):
-        for batch in spans:
-            both.ingest(batch)
-    assert migrations.apply(old.execute) == every[version:]
-    backfill(old.execute)
-    assert derived(old) == derived(store)
-    times = "(SELECT TraceId, min(Start) AS first, max(End) AS last FROM otel_traces_trace_id_ts GROUP BY TraceId) AS times"
-    inside = f"SELECT count() AS n FROM otel_traces INNER JOIN {times} USING TraceId WHERE Timestamp >= first AND Timestamp < last + 1"
-    assert old.rows(inside) == old.rows("SELECT count() AS n FROM otel_traces")
-    old.ingest(trace())
-    assert old.rows("SELECT count() AS n FROM traces") == [{"n": 10}]
-    old.close()
-
-
-def test_a_backfill_makes_all_that_is_derived_again_and_twice_is_the_same(store: TestStore) -> None:
+def test_all_rows_are_made_anew_from_their_spans_and_twice_is_the_same(store: TestStore) -> None:
     for batch in batches():
         store.ingest(batch)
     wanted = derived(store)
     for name in STORAGE:
         store.execute(f"TRUNCATE TABLE {name}")
-    steps: list[tuple[int, int]] = []
-    assert backfill(store.execute, report=lambda step: steps.append((step.done, step.windows))) == 4
-    assert steps == [(number, 4) for number in range(1, 5)]
-    assert derived(store) == wanted
-    carriers = store.rows("SELECT count() AS n FROM trace_carriers")
-    backfill(store.execute)
-    assert derived(store) == wanted
-    assert store.rows("SELECT count() AS n FROM trace_carriers") == carriers
+    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 0}]
+    for _ in range(2):
+        assert [(step.done, step.windows) for step in remake_all(store.execute)] == [(number, 4) for number in range(1, 5)]
+        settle.settle_all(store.execute)
+        assert derived(store) == wanted
 
 
-def test_a_backfill_that_was_killed_goes_on_where_it_ended(server: ClickHouseServer) -> None:
-    database = Database(server, "backfilled")
+def test_a_settle_of_all_that_was_killed_goes_on_where_it_ended(server: ClickHouseServer) -> None:
+    database = Database(server, "remade")
     migrations.apply(database.execute)
     columns = "Timestamp, TraceId, SpanId, SpanName, ServiceName, ResourceAttributes"
     database.execute(
         f"INSERT INTO otel_traces ({columns}) SELECT toDateTime64('2025-03-01 00:00:00', 9, 'UTC') + number * 60, lower(hex(sipHash128(number))), "
         "lower(hex(sipHash64(number))), 'op', 's', map('service.name', 's') FROM numbers(600) SETTINGS max_partitions_per_insert_block = 0"
     )
-    wanted = database.execute("SELECT count(), sum(cityHash64(*)) FROM traces")
-    database.execute("TRUNCATE TABLE trace_carriers")
-    first = database.run("backfill")
+    settle.settle_all(database.execute)
+    wanted = database.execute(TRACES)
+    assert wanted[0][0] == 600
+    database.execute("TRUNCATE TABLE spanhouse_trace_rows")
+    first = database.run("store", "settle", "--all")
     assert first.stdout is not None
     assert first.stderr is not None
     assert first.stdout.readline().startswith("1/10  2025-03-01 09:00 UTC  60 spans")
@@ -189,10 +178,10 @@ def test_a_backfill_that_was_killed_goes_on_where_it_ended(server: ClickHouseSer
     first.stderr.close()
     begun = int(database.execute("SELECT count() FROM spanhouse_progress WHERE window != 'begun'")[0][0])
     assert 1 <= begun < 10
-    second = database.run("backfill")
+    second = database.run("store", "settle", "--all")
     out, err = second.communicate(timeout=170)
     assert (second.returncode, err) == (0, ""), err
     assert [line.split("/")[0] for line in out.splitlines()[:-1]] == [str(number) for number in range(1, 11)]
-    assert database.execute("SELECT count(), sum(cityHash64(*)) FROM traces") == wanted
+    assert database.execute(TRACES) == wanted
     assert database.execute("SELECT count() FROM spanhouse_progress")[0][0] == 0
     database.client.close()

@@ -1,24 +1,24 @@
-"""Migrations on the real engine."""
+"""The baseline and forward steps on the real engine."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import clickhouse_connect
 import pytest
 from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.otlp import REMOTE, request, span, trace
+from tests.support.otlp import trace
 from tests.support.store import TestStore
 
 from spanhouse.schema import migrations
 from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.migrations import Tables
+from spanhouse.schema.verify import differences
 
-TRACES_COLUMNS = (
-    "TraceId, Timestamp, Duration, Name, ServiceName, State, SpanCount, ErrorCount, SessionId, UserId, ModelId, ClientRequestId, RequestPreview, "
-    "ResponsePreview, InputTokens, OutputTokens, Cost, arraySort(Metadata::Array(Tuple(String, String))) AS Metadata, "
-    "arraySort(Tags::Array(Tuple(String, String))) AS Tags, RootSpanId"
-)
+SQL = Path(migrations.__file__).parent / "sql"
 
 
 def test_migrating_twice_changes_nothing(store: TestStore) -> None:
@@ -28,107 +28,94 @@ def test_migrating_twice_changes_nothing(store: TestStore) -> None:
     assert store.rows("SELECT count() AS n FROM traces") == [{"n": 1}]
 
 
-def _as_of(store: TestStore, newest: int) -> None:
-    """Make the store's tables anew, as they were after the migration of that number."""
-    for (table,) in store.execute("SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY engine NOT LIKE '%View'"):
-        store.client.command(f"DROP TABLE {table} SYNC")
-    with pytest.MonkeyPatch.context() as patch:
-        upto = migrations.load()[:newest]
-        patch.setattr(migrations, "load", lambda: upto)
-        migrations.apply(store.execute)
+STEPS = (
+    """ALTER TABLE spanhouse_trace_rows ADD COLUMN IF NOT EXISTS Region LowCardinality(String) COMMENT 'Made up' CODEC(LZ4) AFTER Name;
+ALTER TABLE spanhouse_trace_rows ADD INDEX IF NOT EXISTS idx_region Region TYPE minmax GRANULARITY 1;
+CREATE OR REPLACE VIEW traces
+(
+    TraceId String COMMENT '32 hex digits',
+    Region LowCardinality(String) COMMENT 'Made up'
+)
+AS SELECT
+    TraceId,
+    Region
+FROM spanhouse_trace_rows FINAL
+COMMENT 'One row per trace';
+""",
+    """-- A step may hold comments, and be of one statement.
+CREATE TABLE IF NOT EXISTS made_up
+(
+    n UInt8 COMMENT 'A number'
+)
+ENGINE = MergeTree
+ORDER BY n
+COMMENT 'Made up';
+""",
+)
+ROWS = (
+    ("    ServiceName LowC", "    Region LowCardinality(String) COMMENT 'Made up' CODEC(LZ4),\n    ServiceName LowC"),
+    (" TYPE minmax GRANULARITY 1\n)", " TYPE minmax GRANULARITY 1,\n    INDEX idx_region Region TYPE minmax GRANULARITY 1\n)"),
+)
+"""The same in the file of the present that states the table of rows: text that is there, and what stands in its place."""
 
 
-def test_every_migration_can_be_repeated_with_data_in_place(store: TestStore) -> None:
-    _as_of(store, 10)
+def _later(directory: Path) -> Tables:
+    """The tables of a made-up later version: today's with two steps more, and with the present that these lead to."""
+    shutil.copytree(SQL, directory)
+    for number, text in enumerate(STEPS, start=1):
+        (directory / "migrations" / f"{number:04}_made_up.sql").write_text(text)
+    rows = directory / "06_spanhouse_trace_rows.sql"
+    for old, new in ROWS:
+        assert rows.read_text().count(old) == 1
+        rows.write_text(rows.read_text().replace(old, new))
+    (directory / "07_traces.sql").write_text(STEPS[0].split(";\n")[2].replace("CREATE OR REPLACE VIEW", "CREATE VIEW IF NOT EXISTS") + ";\n")
+    (directory / f"{len(list(directory.glob('*.sql'))) + 1:02}_made_up.sql").write_text(STEPS[1])
+    return Tables.read(directory)
+
+
+def test_an_older_store_is_brought_by_steps_to_the_very_tables_of_the_present_with_its_data(store: TestStore, tmp_path: Path) -> None:
+    later = _later(tmp_path / "sql")
     store.ingest(trace())
-    for first, newest in ((2, 10), (11, 11), (12, 12)):
-        with pytest.MonkeyPatch.context() as patch:
-            upto = migrations.load()[:newest]
-            patch.setattr(migrations, "load", lambda upto=upto: upto)
-            migrations.apply(store.execute)
-            store.client.command(
-                f"ALTER TABLE spanhouse_migrations DELETE WHERE id > {first} OR id = {first} AND state = 'done' SETTINGS mutations_sync = 1"
-            )
-            assert migrations.apply(store.execute, resume=True) == upto[first - 1 :]
+    assert migrations.plan(store.execute, later) == later.steps
+    assert migrations.apply(store.execute, tables=later) == later.steps
+    anew = TestStore(later)
+    assert list(differences(store.execute, anew.execute)) == list(differences(anew.execute, store.execute)) == []
+    assert migrations.plan(anew.execute, later) == ()
+    assert store.rows("SELECT count() AS n, any(Region) AS region FROM traces") == [{"n": 1, "region": ""}]
+    store.execute("ALTER TABLE made_up MODIFY COLUMN n UInt8 COMMENT 'Another'")
+    assert list(differences(store.execute, anew.execute)) == ["column made_up.n has another comment: 'Another' instead of 'A number'"]
+    anew.close()
+
+
+def test_steps_that_were_cut_off_anywhere_are_resumed(store: TestStore, tmp_path: Path) -> None:
+    later = _later(tmp_path / "sql")
     store.ingest(trace())
-    assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
-    assert store.rows("SELECT sum(SpanCount) AS n FROM traces") == [{"n": 6}]
-
-
-def _fill(store: TestStore) -> None:
-    """Whole, failed, scattered, root-less, repeated and old traces, with and without trace metadata, tokens and costs."""
-    usage = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 3, "gen_ai.usage.cost": 0.5}
-    resource = {"service.name": "s", "service.version": "2", "deployment.environment": "staging"}
-    store.ingest(trace(resource=resource, attributes={**usage, "mlflow.traceMetadata.k": "v", "mlflow.traceTag.t": "x", "session.id": "1"}))
-    store.ingest(trace(error=True), trace(start_ns=4_000_000_000_000_000_000))
-    root = span("root", attributes=usage)
-    children = [span("child", trace_id=root.trace_id, parent=root.span_id, attributes={**usage, "mlflow.traceTag.t": "late"}) for _ in range(3)]
-    for part in ([children[0], children[1]], [root], [children[1], children[2]]):
-        store.ingest(request(part, resource=resource))
-    store.ingest(request([span("behind a gateway", parent=b"gateway!", flags=REMOTE)]), request([span("inner", parent=b"not here")]))
-    entry = span("entry", parent=b"missing!", flags=0)
-    store.ingest(request([span("leaf", trace_id=entry.trace_id, parent=entry.span_id, flags=0)]))
-    store.ingest(request([entry]))
-
-
-@pytest.mark.parametrize("merged", [False, True])
-def test_an_older_store_is_upgraded_with_its_data(store: TestStore, merged: bool) -> None:
-    _as_of(store, 4)
-    _fill(store)
-    if merged:
-        store.client.command("OPTIMIZE TABLE traces_parts FINAL")
-    questions = [
-        f"SELECT {columns} FROM {table} ORDER BY ALL"
-        for table, columns in (("otel_traces", "* EXCEPT (ResourceAttributes, SpanAttributes), toString(SpanAttributes)"), ("traces", TRACES_COLUMNS))
-    ]
-    before = [store.rows(question) for question in questions]
-    assert [len(rows) for rows in before] == [18, 7]
-    assert migrations.apply(store.execute) == migrations.load()[4:]
-    assert [store.rows(question) for question in questions] == before
-    _fill(store)
-    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 14}]
-
-
-def test_an_upgrade_that_was_cut_off_anywhere_is_resumed(store: TestStore) -> None:
-    _as_of(store, 4)
-    _fill(store)
-    question = f"SELECT {TRACES_COLUMNS} FROM traces ORDER BY ALL"
-    before = store.rows(question)
-    upgrade = migrations.load()[4:]
-    steps = sum(len(migration.statements) for migration in upgrade)
-    for cut in range(0, steps, 5):
+    for cut in range(4):
         left = cut
 
         def until_cut(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
             nonlocal left
-            if not sql.startswith(("SELECT", "EXISTS", "INSERT INTO spanhouse_migrations", "CREATE TABLE IF NOT EXISTS spanhouse_migrations")):
+            if any(sql in step.statements for step in later.steps):
                 left -= 1
             if left < 0:
                 raise InterruptedError
             return store.execute(sql, parameters)
 
         with contextlib.suppress(InterruptedError):
-            migrations.apply(until_cut, resume=True)
-    migrations.apply(store.execute, resume=True)
-    assert migrations.plan(store.execute) == ()
-    assert store.rows(question) == before
-    assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 18}]
+            migrations.apply(until_cut, resume=True, tables=later)
+    with pytest.raises(MigrationError, match="begun and not finished"):
+        migrations.plan(store.execute, later)
+    assert migrations.apply(store.execute, resume=True, tables=later)
+    assert migrations.plan(store.execute, later) == ()
+    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 1}]
 
 
-def test_a_half_applied_migration_is_told_and_resumed(store: TestStore) -> None:
-    last = migrations.load()[-1]
-    store.client.command("TRUNCATE TABLE spanhouse_migrations")
-    for migration in migrations.load():
-        states = ["started"] if migration is last else ["started", "done"]
-        for state in states:
-            store.execute(
-                "INSERT INTO spanhouse_migrations (id, name, sha256, state) SELECT {id:UInt32}, {name:String}, {sha:String}, {state:String}",
-                {"id": migration.id, "name": migration.name, "sha": migration.sha256, "state": state},
-            )
-    with pytest.raises(MigrationError, match=f"{last}.*--resume"):
-        migrations.plan(store.execute)
-    assert migrations.apply(store.execute, resume=True) == (last,)
-    assert migrations.plan(store.execute) == ()
+def test_the_baseline_can_be_repeated_with_data_in_place(store: TestStore) -> None:
+    store.ingest(trace())
+    store.client.command("ALTER TABLE spanhouse_migrations DELETE WHERE state = 'done' SETTINGS mutations_sync = 1")
+    assert migrations.apply(store.execute, resume=True) == (migrations.load().baseline,)
+    store.ingest(trace())
+    assert store.rows("SELECT sum(SpanCount) AS n FROM traces") == store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
 
 
 def test_a_batch_that_is_sent_again_is_stored_once(store: TestStore) -> None:
@@ -136,7 +123,7 @@ def test_a_batch_that_is_sent_again_is_stored_once(store: TestStore) -> None:
     for _ in range(3):
         store.ingest(body)
     assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 3}]
-    assert store.rows("SELECT sum(length(Spans.id)) AS n FROM trace_carriers") == [{"n": 3}]
+    assert store.rows("SELECT sum(length(Spans.id)) AS n FROM spanhouse_trace_parts") == [{"n": 3}]
 
 
 def test_a_server_is_migrated_over_its_http_interface(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -149,6 +136,6 @@ def test_a_server_is_migrated_over_its_http_interface(tmp_path_factory: pytest.T
         def execute(sql: str, parameters: object = None) -> list[tuple[object, ...]]:
             return list(client.query(sql, parameters=parameters).result_rows)  # type: ignore[arg-type]
 
-        assert migrations.apply(execute) == migrations.load()
+        assert migrations.apply(execute) == (migrations.load().baseline,)
         assert migrations.plan(execute) == ()
         client.close()

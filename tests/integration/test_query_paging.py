@@ -159,6 +159,42 @@ def test_traces_that_begin_in_the_same_millisecond_are_ordered_by_id_even_at_the
     assert [trace.info.trace_id for trace in _page(client, 2, None)] == ids[:2]
 
 
+def test_a_page_is_full_though_the_newest_rows_that_match_were_all_replaced(store: TestStore, client: TraceClient) -> None:
+    store.client.command("SYSTEM STOP MERGES spanhouse_trace_rows")
+    whole = _ingest(store, [*range(30)])
+    roots = [otlp.span("grows", start_ns=START_NS + number * 1_000_000) for number in range(100, 160)]
+    store.ingest(otlp.request(roots))
+    store.ingest(otlp.request([otlp.span(trace_id=root.trace_id, parent=root.span_id, start_ns=root.start_time_unix_nano) for root in roots]))
+    assert store.rows("SELECT count() AS n FROM spanhouse_trace_rows WHERE SpanCount = 1") == [{"n": 90}]
+    found: list[str] = []
+    token = None
+    while token is not None or not found:
+        page = _page(client, 4, token, filter_string="span.count = 1")
+        found += [trace.info.trace_id for trace in page]
+        token = page.token
+    assert found == list(reversed(whole))
+    assert _page(client, 4, None, filter_string="span.count = 1 AND name = 'grows'") == []
+    store.client.command("SYSTEM START MERGES spanhouse_trace_rows")
+
+
+def test_a_trace_that_waits_for_its_root_stands_in_a_page_where_it_starts(store: TestStore, client: TraceClient) -> None:
+    waiting = [otlp.span(parent=b"elsewher", flags=otlp.LOCAL, start_ns=START_NS + number * 1_000_000) for number in (15, 35, 1000)]
+    placed = _ingest(store, [*range(0, 60, 10)])
+    store.ingest(otlp.request(waiting))
+    ids = [f"tr-{span.trace_id.hex()}" for span in waiting]
+    expected = [ids[2], placed[5], placed[4], ids[1], placed[3], placed[2], ids[0], placed[1], placed[0]]
+    found: list[str] = []
+    token = None
+    while token is not None or not found:
+        page = _page(client, 2, token)
+        found += [trace.info.trace_id for trace in page]
+        token = page.token
+    assert found == expected
+    assert [trace.info.trace_id for trace in client.search_traces()] == expected
+    store.ingest(otlp.request([otlp.span("root", trace_id=waiting[1].trace_id, span_id=b"elsewher", start_ns=START_NS)]))
+    assert [trace.info.name for trace in client.search_traces(filter_string=f"request_id = '{ids[1]}'")] == ["root"]
+
+
 def test_a_trace_whose_metadata_came_in_another_part_is_found(store: TestStore, client: TraceClient) -> None:
     root = otlp.span(start_ns=START_NS, attributes={"mlflow.traceMetadata.a": "root", "mlflow.traceMetadata.b": "root"})
     day_later = otlp.span(

@@ -1,15 +1,16 @@
-"""How long rows are kept, and which edit of a tag counts."""
+"""Retention of rows, and the edit of a tag that counts."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from tests.support.otlp import request, span
+from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.cli import main
 from spanhouse.schema import retention
+from spanhouse.schema.check import problems
 from spanhouse.schema.execute import MigrationError
 
 DAY_NS = 24 * 3600 * 10**9
@@ -28,7 +29,7 @@ def test_rows_leave_after_their_days_and_all_stay_at_first_and_when_told_so(stor
     assert main(["migrate", "--store", store.dsn, "--ttl", "otel_traces=30, traces=90"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["otel_traces keeps 30 days", "traces keeps 90 days"]
     store.client.command("OPTIMIZE TABLE otel_traces FINAL")
-    store.client.command("OPTIMIZE TABLE trace_carriers FINAL")
+    store.client.command("OPTIMIZE TABLE spanhouse_trace_rows FINAL")
     assert store.rows(names) == every[1:]
     assert store.rows("SELECT count() AS n FROM traces") == [{"n": 3}]
     for _ in range(2):
@@ -39,10 +40,24 @@ def test_rows_leave_after_their_days_and_all_stay_at_first_and_when_told_so(stor
 
 
 def test_every_table_that_can_be_named_takes_a_time(store: TestStore) -> None:
+    short_lived = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine_full LIKE '% TTL %' ORDER BY name"
+    before = store.rows(short_lived)
     for name in retention.NAMES:
         retention.keep(store.execute, name, 7)
+        assert len(store.rows(short_lived)) == len(before) + 1
         retention.keep(store.execute, name, 0)
-    assert store.rows("SELECT name FROM system.tables WHERE database = currentDatabase() AND engine_full LIKE '% TTL %'") == []
+    assert store.rows(short_lived) == before == [{"name": "spanhouse_arrivals"}]
+
+
+def test_check_misses_neither_rows_nor_spans_that_expired(store: TestStore) -> None:
+    now = time.time_ns()
+    for days in (0, 40):
+        store.ingest(trace(start_ns=now - days * DAY_NS))
+    for name, table in (("traces", "spanhouse_trace_rows"), ("otel_traces", "otel_traces")):
+        retention.keep(store.execute, name, 30)
+        store.client.command(f"OPTIMIZE TABLE {table} FINAL")
+        assert list(problems(store.execute)) == []
+    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 1}]
 
 
 @pytest.mark.parametrize("text", ["spans=3", "otel_traces", "otel_traces=soon", "otel_traces=-1", "otel_traces=99999999", ""])

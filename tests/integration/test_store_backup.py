@@ -16,8 +16,8 @@ from tests.support.standard_load import standard_request
 SPANS = "SELECT count() AS n, sum(cityHash64(*)) AS hash FROM otel_traces"
 
 
-def spanhouse(data_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    store = f"chdb://{data_dir / 'store'}"
+def spanhouse(data_dir: Path, *words: str, store: str = "") -> subprocess.CompletedProcess[str]:
+    store = store or f"chdb://{data_dir / 'store'}"
     return subprocess.run([sys.executable, "-m", "spanhouse.cli", *words, "--store", store], capture_output=True, text=True, timeout=120)
 
 
@@ -77,3 +77,27 @@ def test_a_backup_that_was_not_finished_or_is_not_what_was_written_is_refused(ke
         assert "not what was written: otel_traces" in refused(spanhouse(tmp_path / "other", "store", "restore", str(backup)), 3)
     finally:
         file.write_text(whole)
+
+
+def test_a_backup_of_a_pre_release_is_refused(tmp_path: Path) -> None:
+    old = {"database": "default", "contents": {"otel_traces": [1, 2], "trace_carriers": [1, 2], "trace_tags FINAL": [0, 0]}}
+    (tmp_path / "spanhouse-backup.json").write_text(json.dumps(old))
+    said = refused(spanhouse(tmp_path / "new", "store", "restore", str(tmp_path)), 3)
+    assert "is of a pre-release: restore it with that, and carry its spans over by `spanhouse store push`" in said
+
+
+def test_a_restored_store_has_the_rows_of_traces_that_waited_when_it_was_written(tmp_path: Path) -> None:
+    store, again = f"chdb://{tmp_path / 'store'}", f"chdb://{tmp_path / 'again'}"
+    assert spanhouse(tmp_path, "migrate").returncode == 0
+    insert = (
+        "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName) SELECT now64(9), lower(hex(sipHash128(number))), 'a', 'op' FROM numbers(5)"
+    )
+    code = f"import clickhouse_connect; clickhouse_connect.get_client(dsn={store!r}).command({insert!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    assert spanhouse(tmp_path, "store", "backup", str(tmp_path / "backup")).returncode == 0
+    for where, traces in ((store, 0), (again, 5)):
+        if where == again:
+            done = spanhouse(tmp_path, "store", "restore", str(tmp_path / "backup"), store=again)
+            assert (done.returncode, done.stderr) == (0, "")
+        counted = spanhouse(tmp_path, "sql", "SELECT count() AS n FROM traces", "--format", "json", store=where)
+        assert json.loads(counted.stdout) == [{"n": traces}]

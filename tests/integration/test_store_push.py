@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -20,8 +22,12 @@ from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 from tests.support.store import TestStore
 
+from spanhouse.cli.errors import CommandError
+from spanhouse.cli.second_engine import second_engine
+from spanhouse.schema.check import problems
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.push import Pushed, push
+from spanhouse.schema.store import parse_store
 
 HOUR_NS = 3600 * 10**9
 NOW = 1_790_000_000 * 10**9 // HOUR_NS * HOUR_NS
@@ -88,8 +94,9 @@ def test_a_copy_that_ended_in_the_middle_goes_on_with_what_is_left(store: TestSt
         Copy(store, other, ends_after=1)()
     # What comes into an hour that was finished is not missed either.
     store.ingest(trace(name="late", start_ns=NOW))
-    # As if the target had ended between spans and what views make of them.
-    other.client.command("TRUNCATE TABLE trace_carriers")
+    # As if the target had ended between spans and their parts.
+    for table in ("spanhouse_trace_parts", "spanhouse_trace_rows"):
+        other.client.command(f"TRUNCATE TABLE {table}")
     assert Copy(store, other)() == Pushed(spans=93, copied=63, equal=93)
     assert_equal(store, other)
 
@@ -126,6 +133,116 @@ def test_edits_of_tags_are_copied_deletions_too_and_a_later_edit_there_stays(sto
     assert Copy(store, other)().tags == 3
     shown = "SELECT TraceId AS trace, Value AS value FROM trace_tags FINAL ORDER BY trace"
     assert other.rows(shown) == [{"trace": "a", "value": "v"}, {"trace": "c", "value": "later"}]
+
+
+def test_rows_in_the_target_say_what_copied_edits_do_and_deleted_traces_stay_away(store: TestStore, other: TestStore) -> None:
+    deleted = trace(name="deleted here", start_ns=NOW)
+    for both in (store, other):
+        both.ingest(deleted)
+    store.ingest(trace(name="edited", start_ns=NOW))
+    store.client.command("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT TraceId FROM traces WHERE Name = 'deleted here'")
+    store.client.command("INSERT INTO trace_tags (TraceId, Key, Value) SELECT TraceId, 'k', 'v' FROM traces WHERE Name = 'edited'")
+    assert Copy(store, other)().tags == 1
+    assert other.rows("SELECT Name AS name, Tags['k'] AS tag FROM traces") == [{"name": "edited", "tag": "v"}]
+    assert list(problems(other.execute)) == []
+
+
+PRE_RELEASE = (
+    """CREATE TABLE otel_traces (
+    Timestamp DateTime64(9), TraceId String, SpanId String, ParentSpanId String, TraceState String, SpanName LowCardinality(String),
+    SpanKind LowCardinality(String), ServiceName LowCardinality(String), ResourceAttributes Map(LowCardinality(String), String), ScopeName String,
+    ScopeVersion String, SpanAttributes Map(LowCardinality(String), String), Duration UInt64, StatusCode LowCardinality(String), StatusMessage String,
+    Events Nested (Timestamp DateTime64(9), Name LowCardinality(String), Attributes Map(LowCardinality(String), String)),
+    Links Nested (TraceId String, SpanId String, TraceState String, Attributes Map(LowCardinality(String), String)),
+    Flags UInt32 DEFAULT 0, DroppedAttributesCount UInt32 DEFAULT 0, DroppedEventsCount UInt32 DEFAULT 0, DroppedLinksCount UInt32 DEFAULT 0,
+    ScopeAttributes Map(LowCardinality(String), String) DEFAULT map(), ResourceSchemaUrl LowCardinality(String) DEFAULT '',
+    ScopeSchemaUrl LowCardinality(String) DEFAULT '')
+    ENGINE = MergeTree PARTITION BY toDate32(Timestamp) ORDER BY Timestamp""",
+    """CREATE TABLE trace_tags (TraceId String, Key String, Value String, EditedAt DateTime64(9) DEFAULT now64(9), Deleted UInt8 DEFAULT 0)
+    ENGINE = ReplacingMergeTree(EditedAt, Deleted) ORDER BY (TraceId, Key)""",
+    """CREATE TABLE spanhouse_migrations (
+    id UInt32, name String, sha256 String, state LowCardinality(String), at DateTime64(3) DEFAULT now64(3)) ENGINE = MergeTree ORDER BY (id, at)""",
+    "INSERT INTO spanhouse_migrations (id, name, sha256, state) SELECT number + 1, 'step', 'x', arrayJoin(['started', 'done']) FROM numbers(13)",
+    """INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, ServiceName, ResourceAttributes, Duration, StatusCode, Flags,
+        Events.Timestamp, Events.Name, Events.Attributes)
+    SELECT toDateTime64('2026-09-21 12:00:00', 9, 'UTC') + intDiv(number, 3) * 60 + number % 3, lower(hex(sipHash128(intDiv(number, 3)))),
+        lower(hex(sipHash64(number))), if(number % 3 = 0, '', lower(hex(sipHash64(intDiv(number, 3) * 3)))), concat('op ', toString(number % 3)),
+        'shop', map('service.name', 'shop', 'service.version', '1'), 1000, 'Unset', 256, [now64(9)], ['event'], [map('a', 'b')]
+    FROM numbers(300)""",
+    "INSERT INTO trace_tags (TraceId, Key, Value) SELECT lower(hex(sipHash128(toUInt64(0)))), 'reviewed', 'yes'",
+)
+"""What 13 migrations of a pre-release left, as far as it is carried over."""
+
+
+@pytest.fixture(scope="module")
+def pre_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an embedded store that a pre-release made."""
+    directory = tmp_path_factory.mktemp("pre-release") / "store"
+    with ClickHouseServer(directory) as server:
+        client = clickhouse_connect.get_client(dsn=f"http://127.0.0.1:{server.port}", autogenerate_session_id=False)
+        for statement in PRE_RELEASE:
+            client.command(statement)
+        client.close()
+    return directory
+
+
+def spanhouse(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "spanhouse.cli", *words], capture_output=True, text=True, timeout=120)
+
+
+CARRIED = "SELECT count() AS n, sum(SpanCount) AS spans, countIf(AppVersion = '1') AS versions, countIf(Tags['reviewed'] = 'yes') AS tags FROM traces"
+
+
+def test_an_embedded_store_of_a_pre_release_is_carried_over_into_a_new_embedded_store(pre_release: Path, tmp_path: Path) -> None:
+    old, new = f"chdb://{pre_release}", f"chdb://{tmp_path / 'new'}"
+    refused = spanhouse("migrate", "--store", old)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (3, "", 1)
+    assert "made by a pre-release: make a new one, and carry its spans over by `spanhouse store push NEW --store THIS`" in refused.stderr
+    for copied in (300, 0):
+        done = spanhouse("store", "push", new, "--store", old)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (
+            f"all 300 spans of {old} are in {new}, 300 of them with the same values; {copied} were copied now; so are its 1 edited tags"
+            in done.stdout
+        )
+    found = spanhouse("sql", CARRIED, "--format", "json", "--store", new)
+    assert json.loads(found.stdout) == [{"n": 100, "spans": 300, "versions": 100, "tags": 1}]
+    checked = spanhouse("store", "check", "--store", new)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_store_of_a_pre_release_is_carried_over_into_a_server(pre_release: Path, tmp_path: Path) -> None:
+    with ClickHouseServer(tmp_path / "server") as server:
+        assert spanhouse("migrate", "--store", server.dsn).returncode == 0
+        done = spanhouse("store", "push", server.dsn, "--store", f"chdb://{pre_release}")
+        assert (done.returncode, done.stderr) == (0, "")
+        target = clickhouse_connect.get_client(dsn=server.dsn, autogenerate_session_id=False)
+        assert list(target.query(CARRIED).named_results()) == [{"n": 100, "spans": 300, "versions": 100, "tags": 1}]
+        target.close()
+
+
+def test_a_source_that_is_no_store_or_in_use_is_one_line(pre_release: Path, tmp_path: Path) -> None:
+    new = f"chdb://{tmp_path / 'new'}"
+    for nothing in (tmp_path / "nothing", tmp_path):
+        done = spanhouse("store", "push", new, "--store", f"chdb://{nothing}")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+        assert "there is no store" in done.stderr
+    with ClickHouseServer(pre_release):
+        done = spanhouse("store", "push", new, "--store", f"chdb://{pre_release}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert f"store chdb://{pre_release}: owned by process" in done.stderr
+
+
+def test_a_process_that_reads_a_second_store_and_is_killed_is_one_line(pre_release: Path) -> None:
+    with second_engine(parse_store(f"chdb://{pre_release}")) as engine:
+        assert engine.execute("SELECT count() FROM otel_traces") == [(300,)]
+        with pytest.raises(CommandError, match="nope"):
+            engine.read("SELECT nope FROM otel_traces", {})
+        (child,) = multiprocessing.active_children()
+        child.kill()
+        with pytest.raises(CommandError, match=rf"\Astore chdb://{pre_release}: the process that read it ended: run it again\Z"):
+            engine.execute("SELECT 1")
+    assert multiprocessing.active_children() == []
 
 
 def hashes(client: Client) -> list[Any]:

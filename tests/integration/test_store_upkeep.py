@@ -1,4 +1,4 @@
-"""`spanhouse store`: what a store takes on disk, whether it is whole, and its parts merged."""
+"""`spanhouse store`: a store's size, its integrity, its traces settled, and its parts merged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_size_says_what_each_partition_takes_and_compact_merges_its_parts(store:
     lines = [line.split() for line in out.splitlines()]
     assert [line[2] for line in lines if line[0] == "otel_traces"] == ["1", "1"]
     assert "9 spans of" in out
-    assert "about 3 traces of" in out
+    assert "; 3 traces of" in out
 
 
 def test_check_finds_nothing_wrong_with_a_store_that_is_whole(store: TestStore, spanhouse: Spanhouse) -> None:
@@ -56,25 +56,71 @@ def test_check_finds_nothing_wrong_with_a_store_that_is_whole(store: TestStore, 
     assert "every part is whole" in out
 
 
-def test_check_names_spans_that_traces_lack_and_a_partition_that_is_damaged(store: TestStore, spanhouse: Spanhouse) -> None:
+def _one_trace_less(store: TestStore) -> None:
+    store.client.command("TRUNCATE TABLE spanhouse_trace_rows")
+
+
+def _one_span_more_than_counted(store: TestStore) -> None:
+    # Its part is lost, as by a crash between both.
+    store.client.command(
+        "INSERT INTO otel_traces (Timestamp, TraceId, SpanId) SELECT Timestamp, TraceId, 'aaaaaaaaaaaaaaaa' FROM otel_traces LIMIT 1"
+    )
+    store.client.command("TRUNCATE TABLE spanhouse_trace_parts")
+
+
+def _one_span_less_than_counted(store: TestStore) -> None:
+    store.client.command("DELETE FROM otel_traces WHERE SpanName != 'root'")
+
+
+def _one_row_too_many(store: TestStore) -> None:
+    store.client.command("INSERT INTO spanhouse_trace_rows SELECT * REPLACE (Sorted + 1 AS Sorted) FROM spanhouse_trace_rows")
+
+
+@pytest.mark.parametrize("damage", [_one_trace_less, _one_span_more_than_counted, _one_span_less_than_counted, _one_row_too_many])
+def test_check_names_traces_that_are_not_what_their_spans_say_and_settle_all_mends_them(
+    store: TestStore, spanhouse: Spanhouse, damage: Callable[[TestStore], None]
+) -> None:
+    store.ingest(trace(start_ns=START), trace(start_ns=START + DAY_NS))
+    damage(store)
+    code, out, err = spanhouse("check")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "are not what otel_traces says; `spanhouse store settle --all` makes them anew" in out
+    code, out, err = spanhouse("settle", "--all")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1].endswith("the rows of all traces are made anew (2 windows)")
+    assert spanhouse("check")[0] == 0
+    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 2}]
+
+
+def test_check_leaves_out_deleted_traces_and_those_that_wait_and_settle_settles_these(store: TestStore, spanhouse: Spanhouse) -> None:
     store.ingest(trace(start_ns=START))
-    store.client.command("TRUNCATE TABLE trace_carriers")
+    store.client.command("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT TraceId FROM traces")
+    store.client.command("TRUNCATE TABLE spanhouse_trace_rows")
+    store.client.command("INSERT INTO otel_traces (Timestamp, TraceId, SpanId) SELECT Timestamp + 1, 'waits', 'a' FROM otel_traces LIMIT 1")
+    assert spanhouse("check")[0] == 0
+    assert store.rows("SELECT count() AS n FROM traces") == [{"n": 0}]
+    code, out, err = spanhouse("settle")
+    assert (code, err) == (0, "")
+    assert "all that waited is settled (1 inserts;" in out
+    assert store.rows("SELECT TraceId AS id FROM traces") == [{"id": "waits"}]
+    assert spanhouse("check")[0] == 0
+
+
+def test_check_names_a_partition_that_is_damaged(store: TestStore, spanhouse: Spanhouse) -> None:
     store.ingest(trace(start_ns=START))
-    (found,) = store.rows("SELECT path FROM system.parts WHERE active AND database = currentDatabase() AND table = 'trace_carriers'")
+    (found,) = store.rows("SELECT path FROM system.parts WHERE active AND database = currentDatabase() AND table = 'spanhouse_trace_rows'")
     data = Path(found["path"]) / "data.bin"
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 0xFF
     store.client.command("SYSTEM DROP MARK CACHE")
     store.client.command("SYSTEM STOP MERGES")
     try:
-        _, out, _ = spanhouse("check")
-        assert "3 spans of otel_traces are not counted there; `spanhouse backfill`" in out
         data.write_bytes(content)
         code, out, err = spanhouse("check")
     finally:
         store.client.command("SYSTEM START MERGES")
     assert code == 3
-    assert "trace_carriers: what is on disk of partition 202609 is damaged" in out
+    assert "spanhouse_trace_rows: what is on disk of partition 2026-09-21 is damaged" in out
     assert err.count("\n") == 1
 
 
@@ -84,11 +130,12 @@ def test_check_names_spans_that_traces_lack_and_a_partition_that_is_damaged(stor
         (("shrink",), "'shrink' is none of size"),
         (("pusch",), "do you mean push?"),
         (("size", "x"), "'x' is too much"),
-        (("push",), "the DSN of a server is missing"),
-        (("push", "chdb:///elsewhere"), "is an embedded store"),
+        (("push",), "the DSN of a store is missing"),
+        (("push", "{itself}"), "would be copied into itself"),
+        (("check", "--all"), "--all is for settle alone"),
     ],
 )
-def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, spanhouse: Spanhouse) -> None:
-    code, out, err = spanhouse(*words)
+def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, store: TestStore, spanhouse: Spanhouse) -> None:
+    code, out, err = spanhouse(*(word.format(itself=store.dsn) for word in words))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err

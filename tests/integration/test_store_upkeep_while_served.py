@@ -87,13 +87,24 @@ def test_the_command_checks_and_compacts_what_a_server_has_open(kept: Serve) -> 
     assert "otel_traces" in spanhouse(kept, "store", "size").stdout
 
 
+def test_the_command_has_the_server_make_all_rows_anew_and_leaves_to_it_what_waits(kept: Serve) -> None:
+    traces = "SELECT count(), sum(cityHash64(tuple(*))) FROM traces"
+    before = rows(kept, traces)
+    for store in (kept.store, kept.dsn):
+        done = spanhouse(kept, "store", "settle", "--all", store=store)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "the rows of all traces are made anew" in done.stdout
+        assert rows(kept, traces) == before
+    assert "the server that has it open settles it by itself" in spanhouse(kept, "store", "settle").stdout
+
+
 def test_the_command_says_how_long_to_keep_what_a_server_has_open(kept: Serve) -> None:
     done = spanhouse(kept, "migrate", "--ttl", "metadata=400")
     assert (done.returncode, done.stderr) == (0, "")
     assert "metadata keeps 400 days" in done.stdout
-    assert "toIntervalDay(400)" in rows(kept, "SHOW CREATE TABLE metadata_parts")[0][0]
+    assert "toIntervalDay(400)" in rows(kept, "SHOW CREATE TABLE spanhouse_metadata")[0][0]
     assert ask(kept, "retention", b'{"days": {"metadata": 0}}') == (200, [{"keeps": "metadata", "days": 0}])
-    assert "TTL" not in rows(kept, "SHOW CREATE TABLE metadata_parts")[0][0]
+    assert "TTL" not in rows(kept, "SHOW CREATE TABLE spanhouse_metadata")[0][0]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +112,7 @@ def test_the_command_says_how_long_to_keep_what_a_server_has_open(kept: Serve) -
     [
         ("shrink", None, "POST", 404),
         ("check", None, "GET", 405),
+        ("settle", None, "GET", 405),
         ("retention", None, "POST", 400),
         ("retention", b'{"days": {"nothing": 3}}', "POST", 400),
         ("retention", b'{"days": {"metadata": true}}', "POST", 400),

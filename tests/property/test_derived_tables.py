@@ -1,4 +1,4 @@
-"""Whatever the batches that spans come in, their order and repetition: models and metadata are those of a plain computation."""
+"""Lists of metadata and models: all that rows of traces ever said, whatever the batches that spans come in, their order and repetition."""
 
 from __future__ import annotations
 
@@ -58,51 +58,36 @@ def engine() -> Iterator[TestStore]:
     made.close()
 
 
-def _process(one: dict[str, Any]) -> dict[str, str]:
-    """Process metadata of a span, if it may be a root: a name of our own stands under each key that only an alias sets."""
-    if one["place"] and one["flags"] == LOCAL:
-        return {}
-    found = dict(one["resource"])
-    for key in vocabulary.PROCESS_KEYS:
-        aliased = next((found[alias] for alias in key.aliases if found.get(alias)), "")
-        if aliased and key.mlflow not in found:
-            found[key.mlflow] = aliased
-    return found
+ROWS = "SELECT toUnixTimestamp64Nano(Timestamp) AS at, Metadata, ModelId, GitCommit FROM traces"
+Row = tuple[int, dict[str, str], str, str]
+"""Start in Unix nanoseconds, metadata, model and commit of a trace."""
 
 
-def _of_trace(one: dict[str, Any]) -> dict[str, str]:
-    carries = not one["place"] or one["flags"] == REMOTE or any(key.startswith("mlflow.trace") for key in one["attributes"])
-    attributes = one["attributes"] if carries else {}
-    found = {vocabulary.SESSION: attributes["session.id"]} if attributes.get("session.id") else {}
-    prefix = vocabulary.TRACE_METADATA_PREFIX
-    return found | {key.removeprefix(prefix): value for key, value in attributes.items() if key.startswith(prefix)}
+def _values(rows: Sequence[Row], mark: str) -> dict[tuple[str, str], tuple[date, date]]:
+    days: dict[tuple[str, str], list[date]] = defaultdict(list)
+    for at, metadata, _, _ in rows:
+        for key, value in metadata.items():
+            if key != mark and 1 <= len(value) <= 256:
+                days[key, value].append(datetime.fromtimestamp(at // 10**9, UTC).date())
+    return {pair: (min(found), max(found)) for pair, found in days.items()}
 
 
-def _expected(spans: Sequence[dict[str, Any]], mark: str) -> tuple[dict[tuple[str, str], tuple[date, date]], dict[str, tuple[Any, ...]]]:
-    values: dict[tuple[str, str], list[date]] = defaultdict(list)
-    models: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
-    for one in spans:
-        at, process, trace = START + one["at"], _process(one), _of_trace(one)
-        for key, value in (process | trace).items():
-            if 1 <= len(value) <= 256:
-                values[key, value].append(datetime.fromtimestamp(at // 10**9, UTC).date())
-        commit = (process | trace).get(COMMIT, "")
-        own = process.get(MODEL, "")
-        for model in {own, trace.get(MODEL, "")} - {""}:
-            names = (process.get("mlflow.model.name", ""), process.get("mlflow.model.params.k", "")) if model == own else ("", "")
-            models[model].append((at, commit, *names))
-    seen = {pair: (min(days), max(days)) for pair, days in values.items() if pair[0] != mark}
-    return seen, {model: _merged(rows) for model, rows in models.items()}
+def _models(rows: Sequence[Row]) -> dict[str, tuple[Any, ...]]:
+    of: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row[2]:
+            of[row[2]].append(row)
+    return {model: _merged(found) for model, found in of.items()}
 
 
-def _merged(rows: Sequence[tuple[int, str, str, str]]) -> tuple[Any, ...]:
-    commits = sorted((at, commit) for at, commit, _, _ in rows if commit)
-    params = max(row[3] for row in rows)
+def _merged(rows: Sequence[Row]) -> tuple[Any, ...]:
+    commits = sorted((at, commit) for at, _, _, commit in rows if commit)
+    params = max(metadata.get("mlflow.model.params.k", "") for _, metadata, _, _ in rows)
     return (
-        max(row[2] for row in rows),
+        max(metadata.get("mlflow.model.name", "") for _, metadata, _, _ in rows),
         {"k": params} if params else {},
-        min(row[0] for row in rows),
-        max(row[0] for row in rows),
+        min(at for at, *_ in rows),
+        max(at for at, *_ in rows),
         commits[0][1] if commits else "",
         commits[-1][1] if commits else "",
     )
@@ -110,10 +95,10 @@ def _merged(rows: Sequence[tuple[int, str, str, str]]) -> tuple[Any, ...]:
 
 @settings(max_examples=12, deadline=None)
 @given(st.lists(_SPAN, min_size=1, max_size=8), st.randoms(use_true_random=False), st.booleans())
-def test_models_and_metadata_are_the_same_however_the_spans_come(
+def test_lists_have_what_rows_said_at_any_time_however_the_spans_come(
     engine: TestStore, drawn: list[dict[str, Any]], order: random.Random, merged: bool
 ) -> None:
-    for table in ("trace_carriers", "metadata_parts", "logged_models_parts"):
+    for table in ("spanhouse_trace_parts", "spanhouse_trace_rows", "spanhouse_metadata", "spanhouse_models"):
         engine.client.command(f"TRUNCATE TABLE {table}")
     trace_id, mark = new_trace_id(), "telemetry.run"
     bodies = [
@@ -134,31 +119,33 @@ def test_models_and_metadata_are_the_same_however_the_spans_come(
     ]
     arrivals: list[ExportTraceServiceRequest] = bodies + order.sample(bodies, order.randint(0, len(bodies)))
     order.shuffle(arrivals)
+    seen: list[Row] = []
     while arrivals:
         size = order.randint(1, 4)
         engine.ingest(*arrivals[:size])
         del arrivals[:size]
+        seen += [(row["at"], row["Metadata"], row["ModelId"], row["GitCommit"]) for row in engine.rows(ROWS)]
     if merged:
-        for table in ("metadata_parts", "logged_models_parts"):
+        for table in ("spanhouse_metadata", "spanhouse_models"):
             engine.client.command(f"OPTIMIZE TABLE {table} FINAL")
-    values, models = _expected(drawn, mark)
+    values = _values(seen, mark)
     rows = engine.rows(f"SELECT * FROM metadata_values WHERE Key != '{mark}'")
     assert {(row["Key"], row["Value"]): (row["FirstDay"], row["LastDay"]) for row in rows} == values
     listed = engine.rows(f"SELECT Key, Values, Complete FROM metadata_keys WHERE Key != '{mark}'")
     assert {row["Key"]: row["Values"] for row in listed} == {key: sum(one == key for one, _ in values) for key in {key for key, _ in values}}
     assert all(row["Complete"] for row in listed)
     found = engine.rows("SELECT *, toUnixTimestamp64Nano(FirstSeen) AS f, toUnixTimestamp64Nano(LastSeen) AS l FROM logged_models")
-    assert {row["ModelId"]: (row["Name"], row["Params"], row["f"], row["l"], row["FirstCommit"], row["LastCommit"]) for row in found} == models
+    assert {row["ModelId"]: (row["Name"], row["Params"], row["f"], row["l"], row["FirstCommit"], row["LastCommit"]) for row in found} == _models(seen)
 
 
 def test_a_key_with_thousands_of_values_keeps_256_of_a_day_and_says_so(engine: TestStore) -> None:
-    engine.client.command("TRUNCATE TABLE metadata_parts")
+    engine.client.command("TRUNCATE TABLE spanhouse_metadata")
     for batch in range(3):
         engine.ingest(request([span(start_ns=START + number, attributes={"session.id": f"s{batch}-{number}"}) for number in range(1000)]))
     for _ in range(2):
         (row,) = engine.rows("SELECT Values, Complete FROM metadata_keys WHERE Key = 'mlflow.trace.session'")
         assert row == {"Values": 256, "Complete": 0}
-        engine.client.command("OPTIMIZE TABLE metadata_parts FINAL")
-    assert engine.rows("SELECT count() AS n, max(length(Values)) AS most FROM metadata_parts WHERE Key = 'mlflow.trace.session'") == [
+        engine.client.command("OPTIMIZE TABLE spanhouse_metadata FINAL")
+    assert engine.rows("SELECT count() AS n, max(length(Values)) AS most FROM spanhouse_metadata WHERE Key = 'mlflow.trace.session'") == [
         {"n": 1, "most": 256}
     ]

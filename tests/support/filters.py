@@ -16,6 +16,8 @@ from typing import Any
 from tests.support import otlp
 from tests.support.store import TestStore
 
+from spanhouse.schema import settle
+
 MISSING = None
 """A field without a value: no comparison with it holds."""
 
@@ -45,8 +47,13 @@ class OneSpan:
     cost: float = 0.0
 
     @property
+    def reports(self) -> bool:
+        """True if it says what it spent."""
+        return bool(self.tokens or self.cost)
+
+    @property
     def sent(self) -> dict[str, Any]:
-        spent = {"gen_ai.usage.input_tokens": self.tokens, "gen_ai.usage.cost": self.cost} if self.tokens or self.cost else {}
+        spent = {"gen_ai.usage.input_tokens": self.tokens, "gen_ai.usage.cost": self.cost} if self.reports else {}
         return {**self.attributes, **spent}
 
     def value(self, key: str) -> Any:
@@ -102,7 +109,7 @@ class Case:
     def value(self, column: str, key: str, span: OneSpan) -> Any:
         match column:
             case "metadata":
-                return {**({} if self.rootless else self.process), **self.own}.get(key, MISSING)
+                return {**self.process, **self.own}.get(key, MISSING)
             case "tag":
                 sent = {**self.tags, **({"mlflow.traceName": self.shown_name} if self.shown_name else {})}
                 return {**sent, **self.edits}.get(key, MISSING)
@@ -123,10 +130,14 @@ class Case:
             "end_time_ms": MISSING if self.rootless else self.start_ms + self.duration_ms,
             "client_request_id": self.client_request_id or MISSING,
             "request_id": self.trace_id,
-            "tokens.total": sum(child.tokens for child in self.children),
-            "cost": sum(child.cost for child in self.children) or MISSING,
+            "tokens.total": self._spent([child.tokens for child in self.children]),
+            "cost": self._spent([child.cost for child in self.children]),
             "span.count": len(self.spans),
         }[key]
+
+    def _spent(self, amounts: Sequence[float]) -> Any:
+        """Sum what the spans report; the reports of tokens and of cost come together."""
+        return sum(amounts) if any(child.reports for child in self.children) else MISSING
 
     def requests(self, service: str) -> Iterator[Any]:
         parent = b"\1" * 8 if self.rootless else b""
@@ -160,6 +171,7 @@ def store_cases(store: TestStore, cases: Sequence[Case], service: str) -> list[C
     if edits:
         rows = [(trace_id, key, text or "", at, deleted) for trace_id, key, text, at, deleted in edits]
         store.client.insert("trace_tags", rows, column_names=["TraceId", "Key", "Value", "EditedAt", "Deleted"])
+        settle.remake(store.execute, sorted({trace_id for trace_id, *_ in rows}))
     return cases
 
 

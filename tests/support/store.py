@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from google.protobuf.message import Message
 
 from spanhouse.schema import migrations, settle
+from spanhouse.schema.migrations import Tables
 
 _numbers = itertools.count(1)
 
@@ -35,11 +36,14 @@ def connect(database: str | None = None) -> Client:
 
 
 _idle: list[str] = []
-"""Databases that were given back, their tables as the migrations made them, and empty. Making one takes most of a second."""
+"""Databases that were given back, their tables as the baseline made them, and empty. Making one takes most of a second."""
 
 
 class TestStore:
-    """An empty database with all migrations applied.
+    """An empty database with all tables.
+
+    Args:
+        tables: those of another version; None for this one's.
 
     Attributes:
         dsn: what TraceClient takes.
@@ -48,8 +52,8 @@ class TestStore:
 
     __test__ = False
 
-    def __init__(self) -> None:
-        made = not _idle
+    def __init__(self, tables: Tables | None = None) -> None:
+        made = tables is not None or not _idle
         self.database = f"test_{next(_numbers)}" if made else _idle.pop()
         if made:
             admin = connect()
@@ -58,8 +62,8 @@ class TestStore:
         self.client = connect(self.database)
         self.dsn = f"chdb://{engine_directory()}?database={self.database}"
         if made:
-            migrations.apply(self.execute)
-        self._tables = self._described()
+            migrations.apply(self.execute, tables=tables)
+        self._tables = self._described() if tables is None else {}
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence[Any]]:
         result = self.client.query(sql, parameters=dict(parameters or {}))

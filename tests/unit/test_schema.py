@@ -137,9 +137,11 @@ def test_a_store_of_a_newer_version_is_refused() -> None:
 def test_a_store_of_a_pre_release_is_refused_in_one_line_that_says_how_to_carry_its_spans_over(
     ledger: list[tuple[int, str, str, bool]], resume: bool
 ) -> None:
-    for refused in (lambda: migrations.plan(Ledger(*ledger)), lambda: migrations.apply(Ledger(*ledger), resume=resume)):
-        with pytest.raises(MigrationError, match=r"\Athe store was made by a pre-release: .*`spanhouse store push NEW --store THIS`\Z"):
-            refused()
+    said = r"\Athe store was made by a pre-release: .*`spanhouse store push NEW --store THIS`\Z"
+    with pytest.raises(MigrationError, match=said):
+        migrations.plan(Ledger(*ledger))
+    with pytest.raises(MigrationError, match=said):
+        migrations.apply(Ledger(*ledger), resume=resume)
 
 
 def test_a_step_with_another_text_is_refused() -> None:
@@ -157,7 +159,7 @@ def test_a_baseline_that_another_version_began_is_left_to_that(resume: bool) -> 
 
 def test_a_half_applied_step_stops_until_it_is_resumed() -> None:
     ledger = Ledger(*applied(upto=1, done=False))
-    with pytest.raises(MigrationError, match="0001_one was begun and not finished.*--resume"):
+    with pytest.raises(MigrationError, match=r"0001_one was begun and not finished.*--resume"):
         migrations.apply(ledger, tables=STEPPED)
     assert not any("started" in ran for ran in ledger.ran)
     assert migrations.apply(ledger, resume=True, tables=STEPPED) == (ONE, TWO)

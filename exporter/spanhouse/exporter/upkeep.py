@@ -75,7 +75,7 @@ class Upkeep:
                 case "compact":
                     yield from upkeep.compact(execute)
                 case "settle":
-                    yield from upkeep.settle_all(execute)
+                    yield from upkeep.remake(execute)
                 case "retention":
                     yield from upkeep.keep(execute, days)
 

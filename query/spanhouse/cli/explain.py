@@ -1,4 +1,4 @@
-"""``spanhouse explain``: the SQL of a filter and what is bound to it. Nothing is run, no store is needed, unless it is to say what it takes."""
+"""``spanhouse explain``: the statements of a search and what is bound to them. Nothing is run without ``--analyze``, and no store is needed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import Final
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import print_for_programs, to_json
 from spanhouse.cli.text import escape_unsafe
-from spanhouse.query import Statement, Step, compile_filter
+from spanhouse.query import Statement, Step, explain
 
 _TITLES: Final = ("sql", "parameters")
+_PLANNED: Final = (*_TITLES, "why")
 _COSTS: Final = ("rows", "read_rows", "read_bytes", "seconds")
 
 
 def run(arguments: Namespace) -> int:
-    """Print the statement, then each parameter in a line of its own; with ``--analyze`` those of a search, and what each took."""
+    """Print each statement, why it runs, and its parameters, each in a line of its own; with ``--analyze`` run them, and print what each took."""
     order = [arguments.order_by] if arguments.order_by else None
-    statement = compile_filter(arguments.filter)
     if not arguments.analyze:
-        row = (statement.sql, dict(statement.parameters))
-        if not print_for_programs(arguments.format, _TITLES, [row], dict(zip(_TITLES, row, strict=True))):
-            _show(statement)
+        planned = explain(arguments.filter, arguments.limit, order)
+        rows = [(one.statement.sql, dict(one.statement.parameters), one.why) for one in planned]
+        if not print_for_programs(arguments.format, _PLANNED, rows, [dict(zip(_PLANNED, row, strict=True)) for row in rows]):
+            for number, one in enumerate(planned, 1):
+                print(f"-- {number} of {len(planned)}: {one.why}")
+                _show(one.statement)
+                print()
         return Exit.DONE
     from spanhouse.cli.stores import reader  # which loads a driver
 
+    explain(arguments.filter, arguments.limit, order)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
         steps = client.analyze(arguments.filter, arguments.limit, order)
-    rows = [_cells(step) for step in steps]
+    cells = [_cells(step) for step in steps]
     titles = (*_TITLES, *_COSTS)
-    if not print_for_programs(arguments.format, titles, rows, [dict(zip(titles, row, strict=True)) for row in rows]):
+    if not print_for_programs(arguments.format, titles, cells, [dict(zip(titles, row, strict=True)) for row in cells]):
         _show_steps(steps)
     return Exit.DONE
 

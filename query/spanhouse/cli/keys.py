@@ -11,8 +11,8 @@ from spanhouse.cli.stores import reader
 
 
 def run(arguments: Namespace) -> int:
-    """Print each key with the number of traces that have it and of its values."""
+    """Print each key with the number of its values, and the days when traces that have it first and last started."""
     with reader(arguments.store) as client:
         found = client.keys()
-    show_rows(arguments.format, ("key", "traces", "values"), [astuple(key) for key in found])
+    show_rows(arguments.format, ("key", "values", "complete", "first_day", "last_day"), [astuple(key) for key in found])
     return Exit.DONE

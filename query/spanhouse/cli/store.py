@@ -114,12 +114,12 @@ def _compact(arguments: Namespace) -> int:
 def _settle(arguments: Namespace) -> int:
     store = given_store(arguments.store)
     if arguments.all:
-        steps = partial(upkeep.settle_all, cluster=arguments.cluster or None)
+        steps = partial(upkeep.remake, cluster=arguments.cluster or None)
         with _events(arguments, "settle", steps) as events:
             for event in events:
                 if "done" in event:
                     show_step(Step(Window(event["first_ns"], event["first_ns"], event["spans"]), event["done"], event["windows"]))
-        print(f"{store}: the rows of all traces are made anew ({event['settled']} windows)")
+        print(f"{store}: the rows of all traces are made anew ({event['remade']} windows)")
         return Exit.DONE
     with looked_after(arguments.store, "settle") as told:
         if told is not None:

@@ -37,8 +37,8 @@ def show_trace(trace: Trace, *, indent: int = 0) -> None:
     """Print a line of what is known of the trace as a whole, and the tree of its spans."""
     info = trace.info
     head = [safe(info.trace_id, "bold"), state(info.state), safe(milliseconds(info.execution_time_ms)), safe(local_time(info.timestamp_ms))]
-    if info.input_tokens or info.output_tokens:
-        head.append(safe(f"{info.input_tokens} tokens in, {info.output_tokens} out"))
+    if tokens := [f"{count} tokens {way}" for count, way in ((info.input_tokens, "in"), (info.output_tokens, "out")) if count]:
+        head.append(safe(", ".join(tokens)))
     if info.cost is not None:
         head.append(safe(f"{info.cost:.4f} USD"))
     show(Text("  ").join(head), indent=indent)

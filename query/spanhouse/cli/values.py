@@ -10,7 +10,7 @@ from spanhouse.cli.stores import reader
 
 
 def run(arguments: Namespace) -> int:
-    """Print each value with the number of traces that have it, the most frequent first; exit with 1 if no trace has the key."""
+    """Print each value with the number of traces that have it, where they are counted; exit with 1 if no trace has had the key."""
     with reader(arguments.store) as client:
         found = client.values(arguments.key)
     if not found:

@@ -264,13 +264,13 @@ VERBS: Final = (
     ),
     Verb(
         name="explain",
-        summary="print the SQL of a filter and its parameters; run nothing, unless with --analyze",
+        summary="print the SQL of a search and its parameters; run nothing, unless with --analyze",
         module="explain",
         arguments=(_FILTER,),
         options=(
             Option(name="analyze", kind=bool, default=False, help="search, and print each statement with rows and bytes that it read, and its time"),
-            replace(_ORDER, help="with it: what comes first"),
-            replace(_LIMIT, help="with it: how many traces to look for"),
+            _ORDER,
+            replace(_LIMIT, help="how many traces to look for"),
             FORMAT,
             *_READ,
         ),

@@ -1,6 +1,6 @@
 """Search traces with MLflow's filter language, and compare versions. Importing this imports no driver."""
 
-from spanhouse.query.analyze import Step
+from spanhouse.query.analyze import Step, explain
 from spanhouse.query.anonymous import anonymous
 from spanhouse.query.async_client import AsyncMatches, AsyncTraceClient
 from spanhouse.query.client import TraceClient, search_traces
@@ -12,6 +12,7 @@ from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.keys import MetadataKey
 from spanhouse.query.limits import Cost
 from spanhouse.query.models import Event, Link, Span, Trace, TraceData, TraceInfo
+from spanhouse.query.plan import Planned
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.statement import Statement
 from spanhouse.query.tree import SpanNode
@@ -31,6 +32,7 @@ __all__ = [
     "Matches",
     "MetadataKey",
     "Page",
+    "Planned",
     "Span",
     "SpanNode",
     "SpanPair",
@@ -46,6 +48,7 @@ __all__ = [
     "Verdict",
     "anonymous",
     "compile_filter",
+    "explain",
     "plot_comparison",
     "search_traces",
 ]

@@ -1,13 +1,16 @@
-"""What a search asks of the store, and what each of its statements takes."""
+"""Statements of a search: as they are planned, and what each takes when it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spanhouse.query.arguments import read_arguments
 from spanhouse.query.connection import Connection
-from spanhouse.query.fetch import read_rows
+from spanhouse.query.executor import read_rows
 from spanhouse.query.limits import Cost
+from spanhouse.query.page import check_max_results
+from spanhouse.query.plan import Planned, plan
 from spanhouse.query.read import Row
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Statement
@@ -39,3 +42,14 @@ def analyze(connection: Connection, search: Search, *, limit: int) -> Sequence[S
     measured = _Measured(connection)
     read_rows(measured, search, limit=limit)
     return measured.steps
+
+
+def explain(filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Planned]:
+    """Plan a search for its statements, without a store: each with why it runs. Arguments as of ``search_traces``.
+
+    Raises:
+        FilterError: a mistake in the arguments.
+    """
+    limit = check_max_results(max_results) + 1
+    search = read_arguments(experiment_ids=None, filter_string=filter_string, order_by=order_by)
+    return plan(search, limit=limit).statements()

@@ -11,9 +11,9 @@ from spanhouse.query.anonymous import anonymous
 from spanhouse.query.errors import FilterError
 from spanhouse.query.names import SOURCE_RUN, resolve_name
 from spanhouse.query.order import read_order
-from spanhouse.query.parse import parse, parse_name
+from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, SpanField, TraceField, every
-from spanhouse.query.resolve import resolve
+from spanhouse.query.resolve import read
 from spanhouse.query.search import Search
 from spanhouse.schema.vocabulary import MODEL_ID
 
@@ -39,12 +39,14 @@ def read_arguments(
     if experiment_ids is not None and locations is not None:
         raise FilterError("experiment_ids and locations are the same", hint="give one of them")
     _log.debug("filter: %s", anonymous(filter_string) if _log.isEnabledFor(logging.DEBUG) else "")
-    predicates: list[Predicate] = [resolve(parse(filter_string), filter_string or "")]
+    written = read(filter_string)
+    predicates: list[Predicate] = [written.predicate]
     for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
         if value is not None:
             predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=text_of(argument, value)))
     return Search(
         predicate=every(*predicates),
+        written=written,
         services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
         order=read_order(order_by),
     )
@@ -87,12 +89,3 @@ def text_of(argument: str, value: object) -> str:
     except UnicodeEncodeError:
         raise FilterError(f"{argument} holds a lone surrogate, which is not text") from None
     return value
-
-
-def patterns(expression: ast.Expression) -> list[ast.Text]:
-    """The regular expressions in a filter: only the engine knows whether they are ones."""
-    return [
-        test.right
-        for test in ast.leaves(expression)
-        if isinstance(test, ast.Comparison) and test.operator is ast.Operator.RLIKE and isinstance(test.right, ast.Text)
-    ]

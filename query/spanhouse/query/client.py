@@ -15,7 +15,7 @@ from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_groups
 from spanhouse.query.connection import connect
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.fetch import any_several, check_patterns, count, read_extent, read_rows, read_trace, spans_of, to_traces
+from spanhouse.query.executor import check_patterns, count, read_rows, read_trace, spans_of, to_traces
 from spanhouse.query.frame import check_format, to_frame
 from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
 from spanhouse.query.limits import Limits
@@ -24,6 +24,7 @@ from spanhouse.query.page import check_max_results, read_token, write_token
 from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
+from spanhouse.query.search import Search
 from spanhouse.query.tree import SpanNode, to_tree
 
 
@@ -78,17 +79,16 @@ class TraceClient:
             FilterError: a mistake in the arguments.
             StoreUnavailableError: the store failed.
         """
+        if max_results is None and page_token:
+            raise FilterError("page_token needs max_results", hint="without it all matches come at once")
+        limit = 0 if max_results is None else check_max_results(max_results)
         search = read_arguments(
             experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, run_id=run_id, model_id=model_id, locations=locations
         )
-        if max_results is None:
-            if page_token:
-                raise FilterError("page_token needs max_results", hint="without it all matches come at once")
-            check_patterns(self._connection, filter_string)
-            return Matches(self._connection, search, read_extent(self._connection), include_spans=include_spans)
-        limit = check_max_results(max_results)
         search = search.beginning(read_token(search, page_token))
-        check_patterns(self._connection, filter_string)
+        check_patterns(self._connection, search.written)
+        if max_results is None:
+            return Matches(self._connection, search, include_spans=include_spans)
         rows = read_rows(self._connection, search, limit=limit + 1)
         token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
         return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
@@ -100,9 +100,7 @@ class TraceClient:
             FilterError: a mistake in the arguments.
             StoreUnavailableError: the store failed.
         """
-        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
-        check_patterns(self._connection, filter_string)
-        return count(self._connection, search)
+        return count(self._connection, self._search(filter_string, experiment_ids, locations))
 
     def group_by(
         self,
@@ -131,17 +129,25 @@ class TraceClient:
             StoreUnavailableError: the store failed.
         """
         field = read_key(key)
-        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, locations=locations)
-        check_patterns(self._connection, filter_string)
         most = check_max_results(limit, "limit")
-        rows = self._connection.run(compile_groups(search, field, limit=most, several=any_several(self._connection)))
+        rows = self._connection.run(compile_groups(self._search(filter_string, experiment_ids, locations), field, limit=most))
         return {value: int(traces) for value, traces in rows}
 
     def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:
         """Run a search for its statements: each with what it read and how long it took. Arguments and errors as of ``search_traces``."""
-        search = read_arguments(experiment_ids=None, filter_string=filter_string, order_by=order_by)
-        check_patterns(self._connection, filter_string)
-        return analyze(self._connection, search, limit=check_max_results(max_results) + 1)
+        limit = check_max_results(max_results) + 1
+        return analyze(self._connection, self._search(filter_string, order_by=order_by), limit=limit)
+
+    def _search(
+        self,
+        filter_string: str | None,
+        experiment_ids: Sequence[str] | None = None,
+        locations: Sequence[str] | None = None,
+        order_by: Sequence[str] | None = None,
+    ) -> Search:
+        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, locations=locations)
+        check_patterns(self._connection, search.written)
+        return search
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """One trace with its spans; None if there is none with that id.
@@ -164,12 +170,21 @@ class TraceClient:
         return to_tree(spans_of(self._connection, bare_trace_id(text_of("trace_id", trace_id))))
 
     def keys(self) -> list[MetadataKey]:
-        """The metadata keys that traces have, by name."""
-        return [MetadataKey(str(key), int(traces), int(values)) for key, traces, values in self._connection.run(compile_keys())]
+        """List the metadata keys that traces have had, by name."""
+        return [MetadataKey(*row) for row in self._connection.run(compile_keys())]
 
-    def values(self, key: str) -> Mapping[str, int]:
-        """The values of a metadata key, without ``metadata.`` before it, and how many traces have each, the most frequent first."""
-        return {str(value): int(traces) for value, traces in self._connection.run(compile_values(text_of("key", key)))}
+    def values(self, key: str) -> Mapping[str, int | None]:
+        """List the values of a metadata key.
+
+        Args:
+            key: without ``metadata.`` before it.
+
+        Returns:
+            Value to number of traces, the most frequent first, for the keys that are asked for most: version, commit, branch, environment and
+            model. To count the traces of other keys takes reading all metadata, which ``group_by`` does; here their values come from a list,
+            those that traces had last before others, each with None.
+        """
+        return {str(value): traces for value, traces in self._connection.run(compile_values(text_of("key", key)))}
 
     def set_trace_tag(self, trace_id: str, key: str, value: str) -> None:
         """Set a tag of a trace, in the place of one that its spans carry or that was set before. Returns when it is on the server's disk.
@@ -248,7 +263,7 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
         question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series)
-        check_patterns(self._connection, where)
+        check_patterns(self._connection, question.written)
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found
 
@@ -267,7 +282,7 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
         question = read_question(by, where=where, since=since)
-        check_patterns(self._connection, where)
+        check_patterns(self._connection, question.written)
         found: Bisection = _comparing().run_bisection(self._connection, question, None if repository is None else Path(repository))
         return found
 

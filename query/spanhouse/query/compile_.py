@@ -1,17 +1,22 @@
-"""Predicate -> SQL. Total: whatever `resolve` accepts compiles. Every value and every map key is a parameter."""
+"""Search -> SQL. Total: whatever `resolve` accepts compiles. Every value and every map key is a parameter.
+
+Every statement reads ``spanhouse_trace_rows``, which has the row of each trace and, until the engine merges its files, rows that were replaced since.
+FINAL leaves those out and costs most where nothing narrows what is read. So a page is made by two statements: one looks at the first rows that match,
+replaced ones included; the other reads with FINAL what it found. For the newest traces the first one reads the table in its own order.
+"""
+# ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.conditions import exact, hot_column, nullable
-from spanhouse.query.necessary import necessary, of_candidates, said_elsewhere, seeming, trace_ids
-from spanhouse.query.order import EXPERIMENT, Sorting
-from spanhouse.query.predicate import All, MapField, OneOf, SomeSpan, TraceField, asks_of_spans
+from spanhouse.query.order import EXPERIMENT, Sorting, newest_first
+from spanhouse.query.predicate import All, MapField, OneOf, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Key, Search
+from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
 
 COLUMNS: Final = (
@@ -34,10 +39,18 @@ COLUMNS: Final = (
     "RootSpanId",
 )
 """What a search reads of a trace."""
+ROWS: Final = "spanhouse_trace_rows"
+"""The table of traces: one live row for each."""
+WAITING: Final = "Sorted = toDateTime64(0, 9, 'UTC')"
+"""True for the row of a trace that waits for its root; all others stand where they start."""
+FIRST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) - toInt64(Before))"
+"""Start of a trace's earliest span."""
+LAST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) + toInt64(After))"
+"""Start of its latest one."""
 
 
 def compile_filter(filter_string: str | None) -> Statement:
-    """The SQL, and its parameters, of a search for a filter: all matching traces, newest first.
+    """Give the SQL, and its parameters, of a search for a filter: all matching traces, newest first.
 
     Raises:
         FilterError: the filter is not in the language.
@@ -45,84 +58,136 @@ def compile_filter(filter_string: str | None) -> Statement:
     return compile_(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(search: Search, *, limit: int | None = None, offset: int = 0, several: bool = True) -> Statement:
-    """The statement that gives matching traces, sorted, the columns ``COLUMNS`` followed by the order keys.
+def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> Statement:
+    """Compile a search to the statement that gives its traces, sorted: the columns ``COLUMNS``, then the order keys.
 
     Args:
         search: what is searched for.
         limit: most rows to give; None for all.
         offset: with ``limit``, rows to leave out first.
-        several: as ``source``.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
-    select, order = _select(search, keys)
-    rows = source(search, parameters, keys, several=several)
+    rows = source(search, parameters, keys)
+    select, order = f"SELECT {', '.join(_columns(keys))}", _order(search, keys)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
-    # First the page's traces by what they are told apart and sorted by, then the columns of these few.
-    page = ["FROM traces_merged", "WHERE TraceId IN (", "SELECT TraceId", rows, order, _window(limit, offset, parameters), ")"]
+    # First the page's rows by what they are told apart and sorted by; all other columns are wide, and are read of these few alone.
+    page = [
+        f"FROM {ROWS}",
+        "WHERE (Sorted, TraceId, Version) IN (",
+        "SELECT Sorted, TraceId, Version",
+        rows,
+        order,
+        _window(limit, offset, parameters),
+        ")",
+    ]
     return Statement("\n".join([select, *page, order]), parameters.bound())
 
 
-def compile_newest(search: Search, *, limit: int) -> Statement:
-    """The statement that reads the newest ``limit`` rows of ``trace_rows`` that seem to match, newest first.
+def compile_first(search: Search, *, limit: int) -> Statement:
+    """Compile the look at the first ``limit`` rows that match, replaced ones among them: start in Unix nanoseconds, trace id, and the order keys.
 
-    Each is a trace if no other row tells of it. The columns are ``COLUMNS``, the order keys, and whether the row, taken for a trace, matches.
+    In the order of newest first, which is that of the table, it has no order keys, and leaves out traces that wait for their root.
     """
     parameters = Parameters()
-    rows = _newest(search, parameters, limit)
-    # What was asked of some span goes for the trace, whatever its rows say.
-    others = All(tuple(clause for clause in search.clauses if not isinstance(clause, SomeSpan)))
     keys = _keys(search, parameters)
-    matches = " AND ".join(_judged(replace(search, predicate=others), parameters, keys)) or "1"
-    return Statement("\n".join([f"SELECT {', '.join([*_columns(keys), matches])} AS Matches", *rows]), parameters.bound())
-
-
-def compile_oldest(search: Search, *, limit: int) -> Statement:
-    """The statement that gives, in one row, how many rows ``compile_newest`` finds, and the start of the oldest of them in Unix milliseconds."""
-    parameters = Parameters()
-    rows = "\n".join(["SELECT Timestamp", *_newest(search, parameters, limit)])
-    return Statement(f"SELECT count(), toUnixTimestamp64Milli(min(Timestamp))\nFROM (\n{rows}\n)", parameters.bound())
-
-
-def _newest(search: Search, parameters: Parameters, limit: int) -> list[str]:
-    """``FROM`` and what follows it: the newest rows that seem to match."""
-    spans = of_candidates(search, parameters)
-    asked = (exact(clause, parameters, spans=spans) for clause in search.clauses if isinstance(clause, SomeSpan))
-    where = _where([*seeming(search, parameters), *asked])
-    return ["FROM trace_rows", *where, "ORDER BY Timestamp DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
-
-
-def compile_rows(trace_id: str) -> Statement:
-    """The statement that reads all rows of a trace, given as bare id, as the trace that each is if no other tells of it: the columns ``COLUMNS``.
-
-    Then follow whether the trace was edited, and between which times the spans start that the row counts, in Unix nanoseconds.
-    """
-    parameters = Parameters()
-    named = f"WHERE TraceId = {parameters.text(trace_id)}"
-    edited = f"TraceId IN (SELECT TraceId FROM trace_tags {named}) AS Edited"  # noqa: S608  our own words
-    times = (f"toUnixTimestamp64Nano({time}) AS {time}Ns" for time in ("First", "Last"))
-    return Statement("\n".join([f"SELECT {', '.join([*COLUMNS, edited, *times])}", "FROM trace_rows", named]), parameters.bound())
-
-
-def compile_merged(search: Search, trace_ids: Sequence[str]) -> Statement:
-    """The columns of ``compile_`` of those among some traces, given as bare ids, that match, each merged from all of its rows; not sorted."""
-    parameters = Parameters()
-    keys = _keys(search, parameters)
-    named = f"TraceId IN {parameters.texts(tuple(trace_ids))}"
-    lines = [f"SELECT {', '.join(_columns(keys))}", "FROM traces_merged", *_where([named, *_judged(search, parameters, keys)])]
+    where = _where([*conditions(search, parameters, keys), *_only_placed(search)])
+    by_start = newest_first(search.order)
+    columns = ["toUnixTimestamp64Nano(Sorted)", "TraceId", *([] if by_start else keys)]
+    order = "ORDER BY Sorted DESC" if by_start else _order(search, keys)
+    lines = [f"SELECT {', '.join(columns)}", f"FROM {ROWS}", *where, order, f"LIMIT {parameters.add(limit, 'UInt64')}"]
     return Statement("\n".join(lines), parameters.bound())
+
+
+def compile_earliest(search: Search, *, limit: int) -> Statement:
+    """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start (Unix ns)."""
+    parameters = Parameters()
+    of_traces = replace(search, predicate=All(tuple(clause for clause in search.clauses if not asks_of_spans(clause))))
+    where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), *_only_placed(search)])
+    rows = ["SELECT Sorted", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return Statement("\n".join(["SELECT count(), toUnixTimestamp64Nano(min(Sorted))", "FROM (", *rows, ")"]), parameters.bound())
+
+
+def _only_placed(search: Search) -> Iterator[str]:
+    if newest_first(search.order):
+        yield f"NOT {WAITING}"
+
+
+def compile_page(
+    search: Search, starts_ns: Sequence[int], trace_ids: Sequence[str], *, limit: int, offset: int = 0, last: tuple[Key, ...] | None = None
+) -> Statement:
+    """Compile the statement that gives a page as ``compile_`` does, of some traces and of those that wait for their root.
+
+    Args:
+        search: what is searched for.
+        starts_ns: where the rows of these traces stand: their starts in Unix nanoseconds.
+        trace_ids: their bare ids, likewise.
+        limit: most rows to give.
+        offset: rows to leave out first.
+        last: order keys of the last row that may be given; None for any.
+    """
+    parameters = Parameters()
+    keys = _keys(search, parameters)
+    lists = f"{parameters.add(tuple(starts_ns), 'Array(Int64)')} AS StartNs, {parameters.texts(tuple(trace_ids))} AS Id"
+    places = f"(SELECT fromUnixTimestamp64Nano(StartNs), Id FROM (SELECT {lists}) ARRAY JOIN StartNs, Id)"
+    upto = [] if last is None else [f"NOT {_after(search.order, last, keys, parameters)}"]
+    where = _where([f"((Sorted, TraceId) IN {places} OR {WAITING})", *conditions(search, parameters, keys), *upto])
+    lines = [f"SELECT {', '.join(_columns(keys))}", f"FROM {ROWS} FINAL", *where, _order(search, keys), _window(limit, offset, parameters)]
+    return Statement("\n".join(lines), parameters.bound())
+
+
+def compile_trace(trace_id: str) -> Statement:
+    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds."""
+    parameters = Parameters()
+    columns = [*COLUMNS, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
+    # For a moment, while its root moves, a trace may have two rows.
+    where = f"WHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1"
+    return Statement(f"SELECT {', '.join(columns)}\nFROM {ROWS} FINAL\n{where}", parameters.bound())
+
+
+def compile_count(search: Search) -> Statement:
+    """Compile the statement that counts the matching traces; the order does not matter and ``after`` is not looked at."""
+    parameters = Parameters()
+    return Statement(f"SELECT count()\n{source(replace(search, after=None), parameters)}", parameters.bound())
+
+
+def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statement:
+    """Compile the statement that counts the matching traces by a field's value, the most frequent first. A missing and an empty one is NULL."""
+    parameters = Parameters()
+    value = hot_column(field) or nullable(field, parameters)
+    if isinstance(field, MapField):
+        value = f"nullIf({value}, '')"
+    lines = [f"SELECT {value} AS Value, count() AS Traces", source(replace(search, after=None), parameters)]
+    lines += ["GROUP BY Value", "ORDER BY Traces DESC, Value ASC NULLS LAST", f"LIMIT {parameters.add(limit, 'UInt64')}"]
+    return Statement("\n".join(lines), parameters.bound())
+
+
+def source(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> str:
+    """Compile ``FROM`` and what follows it: the rows of the matching traces.
+
+    Args:
+        search: which traces; its order is not looked at.
+        parameters: takes what is bound.
+        keys: SQL for the search's order, needed if it begins after a row.
+    """
+    return "\n".join([f"FROM {ROWS} FINAL", *_where(conditions(search, parameters, keys))])
+
+
+def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
+    """Give the conditions on a trace's row that a search stands for; arguments as of ``source``."""
+    spans = _spans(search, parameters) if any(map(asks_of_spans, search.clauses)) else ""
+    yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
+    yield from _around(search, parameters, keys)
 
 
 def _keys(search: Search, parameters: Parameters) -> list[str]:
     return [nullable(sorting.field, parameters) for sorting in search.order]
 
 
-def _select(search: Search, keys: Sequence[str]) -> tuple[str, str]:
-    """``SELECT`` with its columns, and ``ORDER BY``."""
+def _order(search: Search, keys: Sequence[str]) -> str:
     directions = [f"{key} {'DESC' if sorting.descending else 'ASC'} NULLS LAST" for key, sorting in zip(keys, search.order, strict=True)]
-    return f"SELECT {', '.join(_columns(keys))}", f"ORDER BY {', '.join(directions)}"
+    return f"ORDER BY {', '.join(directions)}"
 
 
 def _columns(keys: Sequence[str]) -> list[str]:
@@ -133,106 +198,50 @@ def _window(limit: int, offset: int, parameters: Parameters) -> str:
     return f"LIMIT {parameters.add(limit, 'UInt64')} OFFSET {parameters.add(offset, 'UInt64')}"
 
 
-def compile_count(search: Search, *, several: bool = True) -> Statement:
-    """The statement that counts the matching traces; the order does not matter and ``after`` is not looked at; ``several`` is as of ``source``."""
-    parameters = Parameters()
-    return Statement(f"SELECT count()\n{source(replace(search, after=None), parameters, several=several)}", parameters.bound())
-
-
-def compile_groups(search: Search, field: TraceField, *, limit: int, several: bool = True) -> Statement:
-    """The statement that counts the matching traces by the value of a field, the most frequent first. A missing and an empty one is NULL."""
-    parameters = Parameters()
-    value = hot_column(field) or nullable(field, parameters)
-    if isinstance(field, MapField):
-        value = f"nullIf({value}, '')"
-    lines = [f"SELECT {value} AS Value, count() AS Traces", source(replace(search, after=None), parameters, several=several)]
-    lines += ["GROUP BY Value", "ORDER BY Traces DESC, Value ASC NULLS LAST", f"LIMIT {parameters.add(limit, 'UInt64')}"]
-    return Statement("\n".join(lines), parameters.bound())
-
-
-def compile_any_several() -> Statement:
-    """The statement that tells, in one row, whether there are traces of which more than one row tells, or that were edited."""
-    return Statement("SELECT count() > 0 FROM trace_repeats", {})
-
-
-def compile_several(search: Search, trace_ids: Sequence[str], *, limit: int) -> Statement:
-    """The statement that tells, in one row, which traces have to be merged to judge what ``compile_newest`` found, by their bare ids.
-
-    Args:
-        search: what is searched for.
-        trace_ids: ids of the traces that were found: those are told of which more than one row tells, or that were edited.
-        limit: of those besides whose root may not say what matches while another row does, one more than so many are told at most.
-    """
-    parameters = Parameters()
-    named = f"WHERE TraceId IN {parameters.texts(tuple(trace_ids))}"
-    rows = " UNION ALL ".join(f"SELECT TraceId FROM {table} {named}" for table in ("trace_carriers", "trace_tags"))  # noqa: S608  our own words
-    several = f"SELECT TraceId FROM ({rows}) GROUP BY TraceId HAVING count() > 1"  # noqa: S608  the same
-    besides = "[]"
-    if said := said_elsewhere(search, parameters):
-        keys = f"SELECT Key FROM trace_carriers WHERE {said}"  # noqa: S608  the same
-        parted = f"SELECT TraceId FROM trace_carriers WHERE Key IN ({keys}) GROUP BY TraceId HAVING count() > 1"  # noqa: S608  the same
-        besides = f"(SELECT groupArray({limit + 1})(TraceId) FROM ({parted}))"  # noqa: S608  the same
-    return Statement(f"SELECT groupArray(TraceId), {besides}\nFROM ({several})", parameters.bound())
-
-
-def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, several: bool = True) -> str:
-    """``FROM`` and what follows it: the rows of ``traces`` that match. All of them are looked at, the cheapest way.
-
-    Args:
-        search: which traces; its order is not looked at.
-        parameters: takes what is bound.
-        keys: SQL for the search's order, needed if it begins after a row.
-        several: whether there are traces of which more than one row tells, or that were edited: see ``compile_any_several``.
-    """
-    if next(trace_ids(search), None) is not None or any(map(asks_of_spans, search.clauses)):
-        return merged(search, parameters, keys)
-    judged = list(_judged(search, parameters, keys))
-    if not several:
-        return "\n".join(["FROM trace_rows", *_where(judged)])
-    repeats = "(SELECT Key FROM trace_repeats)"
-    rows = ["SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)", "FROM trace_rows", *_where([*judged, f"Key NOT IN {repeats}"])]
-    others = ["SELECT * EXCEPT (Key)", "FROM traces_merged", *_where([f"Key IN {repeats}", *necessary(search, parameters), *judged])]
-    return "\n".join(["FROM (", *rows, "UNION ALL", *others, ")"])
-
-
-def merged(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> str:
-    """The same for a search that names its traces, or narrows them to a few: those are merged, whether or not it takes that.
-
-    Args:
-        search: as of ``source``.
-        parameters: as of ``source``.
-        keys: as of ``source``.
-    """
-    return "\n".join(["FROM traces_merged", *_where(list(conditions(search, parameters, keys)))])
-
-
-def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
-    """The conditions on a row of ``traces`` that a search stands for, and those by which few traces are merged; arguments as of ``merged``."""
-    yield from _judged(search, parameters, keys)
-    yield from necessary(search, parameters)
-
-
-def _where(conditions: Sequence[str]) -> Iterator[str]:
+def _where(conditions: Iterable[str]) -> Iterator[str]:
     for number, condition in enumerate(conditions):
         yield f"{'  AND' if number else 'WHERE'} {condition}"
 
 
-def _judged(search: Search, parameters: Parameters, keys: Sequence[str]) -> Iterator[str]:
-    """The conditions on a row of ``traces`` that a search stands for."""
-    spans = of_candidates(search, parameters) if any(map(asks_of_spans, search.clauses)) else ""
-    yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
+def _around(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
+    """Give the conditions that a search has besides its predicate."""
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)
     if search.since_ns is not None:
         yield f"Timestamp >= {parameters.nanoseconds(search.since_ns)}"
     if search.until_ns is not None:
         yield f"Timestamp <= {parameters.nanoseconds(search.until_ns)}"
-    if search.after is not None:
+    if search.after is not None and keys:
         yield _after(search.order, search.after, keys, parameters)
+    yield from _stands(search, parameters)
+
+
+def _stands(search: Search, parameters: Parameters) -> Iterator[str]:
+    """Give the condition that follows from when a matching trace can start, on that by which the table is sorted."""
+    earliest_ns, latest_ns = search.start_bounds_ns()
+    bounds = [f"Sorted >= {parameters.nanoseconds(earliest_ns)}"] if earliest_ns > EARLIEST_NS else []
+    bounds += [f"Sorted <= {parameters.nanoseconds(latest_ns)}"] if latest_ns < LATEST_NS else []
+    if bounds:
+        yield f"({' AND '.join(bounds)} OR {WAITING})"
+
+
+def _spans(search: Search, parameters: Parameters) -> str:
+    """Compile a condition on rows of ``otel_traces`` that all spans of matching traces fulfil; '' if that goes for all spans.
+
+    Replaced rows are among those that are looked at: the spans of a trace lie within what its last row says.
+    """
+    asked = [exact(clause, parameters) for clause in search.clauses if not asks_of_spans(clause)]
+    where = list(_where([*asked, *_around(search, parameters)]))
+    if not where:
+        return ""
+    rows = " ".join([f"FROM {ROWS}", *(condition.strip() for condition in where)])
+    times = f"(SELECT (fromUnixTimestamp64Nano(min({FIRST_SPAN_NS})), fromUnixTimestamp64Nano(max({LAST_SPAN_NS}))) {rows})"
+    named = f" AND TraceId IN (SELECT TraceId {rows})" if asked or search.services is not None else ""
+    return f"Timestamp >= {times}.1 AND Timestamp <= {times}.2{named}"
 
 
 def _after(order: Sequence[Sorting], values: Sequence[Key], keys: Sequence[str], parameters: Parameters) -> str:
-    """The condition that a row comes after the one with these order keys."""
+    """Compile the condition that a row comes after the one with these order keys."""
     condition = "0"
     for sorting, value, key in reversed(list(zip(order, values, keys, strict=True))):
         if value is None:

@@ -18,10 +18,8 @@ from spanhouse.query.errors import StoreUnavailableError
 from spanhouse.query.interrupt import close_sockets
 from spanhouse.query.limits import Cost, Limits
 from spanhouse.query.statement import Parameter, Statement
-from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.tags import write_tag
-from spanhouse.schema.settle import remake
-from spanhouse.schema import embedded
+from spanhouse.schema import embedded, settle
 from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 
@@ -202,7 +200,7 @@ class Connection:
         return [found.get(event, 0) for event in ("SelectedRows", "SelectedBytes")]
 
     def edit_tag(self, trace_id: str, key: str, value: str | None) -> None:
-        """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by a statement.
+        """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by statements.
 
         Raises:
             FilterError: an argument is not of the form that ``write_tag`` says.
@@ -216,8 +214,12 @@ class Connection:
             with self._one:
                 self._run(statement)
                 if self.store.embedded:
-                    # On a server the receivers do it, within half a minute.
-                    remake(lambda sql, parameters=None: self._client.query(sql, parameters=dict(parameters or {})).result_rows, [bare_trace_id(trace_id)])
+                    # Over a server it is the receivers that settle; they see the edit within half a minute.
+                    settle.remake(self._execute, [str(statement.parameters["trace_id"])])
+
+    def _execute(self, sql: str, parameters: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[object]]:
+        rows: Sequence[Sequence[object]] = self._run(Statement(sql, parameters or {})).result_rows
+        return rows
 
     def api(self) -> tuple[Api, str] | None:
         """The JSON API of the server that this leads to, and where it is; None for a ClickHouse server, or a store that is open here.

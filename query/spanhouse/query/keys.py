@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
-from spanhouse.query.statement import Statement
+from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.hot_keys import HOT_COLUMNS
+from spanhouse.schema.vocabulary import SESSION, TRACE_USER
 
-_KEYS: Final = """SELECT key, count() AS traces, uniqExact(value) AS distinct_values
-FROM traces
-ARRAY JOIN mapKeys(Metadata) AS key, mapValues(Metadata) AS value
-GROUP BY key
-ORDER BY key"""
-_VALUES: Final = """SELECT Metadata[{key:String}] AS value, count() AS traces
-FROM traces
-WHERE mapContains(Metadata, {key:String})
-GROUP BY value
-ORDER BY traces DESC, value"""
+_KEYS: Final = "SELECT Key, Values, Complete, FirstDay, LastDay FROM metadata_keys ORDER BY Key"
+_COUNTED_VALUES: Final = """SELECT {column} AS Value, count() AS Traces
+FROM spanhouse_trace_rows FINAL
+WHERE Value != ''
+GROUP BY Value
+ORDER BY Traces DESC, Value"""
+_LISTED_VALUES: Final = "SELECT Value, NULL FROM metadata_values WHERE Key = {key} ORDER BY LastDay DESC, Value"
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataKey:
-    """A metadata key that traces have.
+    """A metadata key that traces have had.
 
     Attributes:
         key: the key.
-        traces: how many traces have it.
-        values: how many different values it has.
+        values: how many different values of it are listed.
+        complete: False if it has more values than are listed, as an id has.
+        first_day: when the first trace that has it started, in UTC.
+        last_day: when the last one did.
     """
 
     key: str
-    traces: int
     values: int
+    complete: bool
+    first_day: date
+    last_day: date
 
 
 def compile_keys() -> Statement:
-    """The statement that gives each metadata key, its traces and its values, as ``MetadataKey``."""
+    """Compile the statement that lists each metadata key, as ``MetadataKey``."""
     return Statement(_KEYS, {})
 
 
 def compile_values(key: str) -> Statement:
-    """The statement that gives each value of a metadata key and its traces, the most frequent first."""
-    return Statement(_VALUES, {"key": key})
+    """Compile the statement that lists the values of a metadata key, each with the number of its traces or NULL.
+
+    Traces are counted where the key has a column of its own and few values; a value that is empty is not listed.
+    """
+    if (column := HOT_COLUMNS.get(key)) and key not in {SESSION, TRACE_USER}:
+        return Statement(_COUNTED_VALUES.format(column=column), {})
+    parameters = Parameters()
+    return Statement(_LISTED_VALUES.format(key=parameters.text(key)), parameters.bound())

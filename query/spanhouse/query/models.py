@@ -25,8 +25,8 @@ class TraceInfo:
         tags: its tags.
         client_request_id, request_preview, response_preview: what the application set; None if it did not.
         span_count, error_count: number of spans stored, and of those that failed.
-        input_tokens, output_tokens: sums over its spans.
-        cost: sum over its spans in USD; None if none has one.
+        input_tokens, output_tokens: of its spans, each counted once; None if none reports any.
+        cost: of its spans in USD, counted likewise; None if none has one.
         root_span_id: 16 hex digits; None if no root is stored.
     """
 
@@ -43,8 +43,8 @@ class TraceInfo:
     response_preview: str | None
     span_count: int
     error_count: int
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     cost: float | None
     root_span_id: str | None
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from spanhouse.query.compile_ import COLUMNS
+from spanhouse.query.compile_ import COLUMNS, FIRST_SPAN_NS, LAST_SPAN_NS, ROWS
 from spanhouse.query.models import Event, Link, Span, TraceInfo
 from spanhouse.query.search import Key
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_ID, SENT_AS_TEXT, TraceState
+from spanhouse.schema.vocabulary import GIT_COMMIT, SOURCE_NAME
 
 Row = Sequence[Any]
 
@@ -21,15 +22,19 @@ _SPAN_COLUMNS: Final = """SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnix
     Events.Name, arrayMap(time -> toUnixTimestamp64Nano(time), Events.Timestamp), Events.Attributes,
     Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
 FROM otel_traces"""
-_TIMES: Final = "(SELECT (min(First), max(Last)) FROM trace_carriers WHERE TraceId IN {ids})"
+_TIMES: Final = (
+    f"(SELECT (fromUnixTimestamp64Nano(min({FIRST_SPAN_NS})), fromUnixTimestamp64Nano(max({LAST_SPAN_NS}))) FROM {ROWS} "  # noqa: S608  our own words
+    "WHERE TraceId IN {ids} AND NOT Gone)"
+)
 _SPANS: Final = """WITH {times} AS times
 {columns}
-WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2
-ORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId"""
+WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2"""
+_STAMPS: Final = frozenset({*GIT_COMMIT.names, *SOURCE_NAME.names})
+"""What a span has that knows which code ran: one of two copies that has it counts before one that has not."""
 
 
 def compile_spans(trace_ids: Sequence[str], times_ns: tuple[int, int] | None = None) -> Statement:
-    """The statement that reads all spans of traces, given as bare ids, each trace's by their start, its root before what starts with it.
+    """Compile the statement that reads all spans of traces, given as bare ids.
 
     Args:
         trace_ids: which traces.
@@ -75,12 +80,25 @@ def read_keys(row: Row) -> tuple[Key, ...]:
 
 
 def read_spans(rows: Iterable[Row]) -> dict[str, list[Span]]:
-    """The spans that rows of ``compile_spans`` hold, by bare trace id; one that is stored twice is given once."""
+    """Read the spans that rows of ``compile_spans`` hold, by bare trace id: each trace's by their start, its root before what starts with it.
+
+    Of a span that is stored twice the stamped copy is given, else the greater one, as in the trace's row.
+    """
     traces: dict[str, dict[str, Span]] = {}
     for row in rows:
         span = _read_span(row)
-        traces.setdefault(row[0], {}).setdefault(span.span_id, span)
-    return {trace_id: list(spans.values()) for trace_id, spans in traces.items()}
+        copies = traces.setdefault(row[0], {})
+        copies[span.span_id] = max(copies.get(span.span_id, span), span, key=_weight)
+    return {trace_id: sorted(spans.values(), key=_place) for trace_id, spans in traces.items()}
+
+
+def _weight(span: Span) -> tuple[bool, int, int, bool]:
+    stamped = any(values.get(key) for values in (span.resource, span.attributes) for key in _STAMPS)
+    return stamped, span.start_time_ns, span.end_time_ns - span.start_time_ns, span.status == "ERROR"
+
+
+def _place(span: Span) -> tuple[int, bool, str]:
+    return span.start_time_ns, span.parent_id is not None, span.span_id
 
 
 def _read_span(row: Row) -> Span:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from spanhouse.query import ast
@@ -14,6 +15,7 @@ from spanhouse.query.one_span import on_one_span
 from spanhouse.query.ordered import unix_us, version_key
 from spanhouse.query.parse import parse
 from spanhouse.query.predicate import (
+    EVERYTHING,
     Compare,
     Either,
     Field,
@@ -53,13 +55,39 @@ def resolve(expression: Expression, text: str) -> Predicate:
     return on_one_span(_meaning(expression, text))
 
 
-def read_filter(text: str | None) -> Predicate:
-    """Parse and resolve a filter.
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter that was read, once.
+
+    Attributes:
+        text: as it was written.
+        predicate: what it means.
+        patterns: its regular expressions: only the engine knows whether they are ones.
+    """
+
+    text: str = ""
+    predicate: Predicate = EVERYTHING
+    patterns: tuple[Text, ...] = ()
+
+
+NO_FILTER: Final = Filter()
+
+
+def read(text: str | None) -> Filter:
+    """Parse and resolve a filter; None and '' are one that everything fulfils.
 
     Raises:
         FilterError: as ``parse`` and ``resolve``.
     """
-    return resolve(parse(text), text or "")
+    expression = parse(text)
+    tests = (test for test in ast.leaves(expression) if isinstance(test, Comparison) and test.operator is Operator.RLIKE)
+    patterns = tuple(test.right for test in tests if isinstance(test.right, Text))
+    return Filter(text or "", resolve(expression, text or ""), patterns)
+
+
+def read_filter(text: str | None) -> Predicate:
+    """Give what a filter means; raises as ``read``."""
+    return read(text).predicate
 
 
 def _meaning(expression: Expression, text: str) -> Predicate:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final, overload
 
 from spanhouse.query.connection import Connection
-from spanhouse.query.fetch import Extent, count, read_rows, to_traces
+from spanhouse.query.executor import count, read_latest_ns, read_rows, to_traces
 from spanhouse.query.models import Trace
 from spanhouse.query.read import read_keys
 from spanhouse.query.search import Search
@@ -41,9 +41,9 @@ class Matches(Sequence[Trace]):
 
     token: Final = None
 
-    def __init__(self, connection: Connection, search: Search, extent: Extent, *, include_spans: bool) -> None:
+    def __init__(self, connection: Connection, search: Search, *, include_spans: bool) -> None:
         self._connection = connection
-        self._search = replace(search, until_ns=extent.latest_ns)
+        self._search = replace(search, until_ns=read_latest_ns(connection))
         self._include_spans = include_spans
         self._block: tuple[int, list[Trace]] = (0, [])
 

@@ -10,6 +10,7 @@ from typing import Final
 from spanhouse.query.ast import Operator
 from spanhouse.query.order import Sorting, read_order, sorts_by_start
 from spanhouse.query.predicate import EVERYTHING, All, AttributeField, Compare, Either, Field, OneOf, Predicate, at
+from spanhouse.query.resolve import NO_FILTER, Filter
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 EARLIEST_NS: Final = -(2**63)
@@ -27,6 +28,7 @@ class Search:
 
     Attributes:
         predicate: what matches.
+        written: the filter that it was read from; the predicate may ask more.
         services: names of services of which the trace is one; None for any.
         order: what rows are sorted by; a total order.
         after: order keys of the row after which to begin; None for the first.
@@ -36,6 +38,7 @@ class Search:
     """
 
     predicate: Predicate = EVERYTHING
+    written: Filter = NO_FILTER
     services: tuple[str, ...] | None = None
     order: tuple[Sorting, ...] = field(default_factory=lambda: read_order(None))
     after: tuple[Key, ...] | None = None

@@ -12,7 +12,10 @@ from spanhouse.schema.windows import AROUND_WINDOW, IN_WINDOW, Step, Window
 
 _DETACHED: Final = "SELECT table, name, reason FROM system.detached_parts WHERE database = currentDatabase() ORDER BY table, name"
 _FIRST_TRACE: Final = "SELECT toUnixTimestamp64Nano(min(Timestamp)) FROM traces"
-_EXPIRE: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String} AND engine_full LIKE '% TTL %'"
+_EXPIRE: Final = (
+    "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name IN ({table:String}, concat({table:String}, '_local')) "
+    "AND engine_full LIKE '% TTL %'"
+)
 _WRONG: Final = f"""SELECT spans.TraceId
 FROM
 (

@@ -20,9 +20,4 @@ HOT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         TRACE_USER: "UserId",
     }
 )
-"""Metadata key -> column with its value, '' where the trace has none."""
-
-
-def own_bit(key: str) -> int:
-    """Return the number of a hot key's bit in ``Own``, a column of the former ``trace_carriers``."""
-    return list(HOT_COLUMNS).index(key)
+"""Metadata key -> column that holds its value, '' where a trace has none."""

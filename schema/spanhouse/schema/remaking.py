@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from spanhouse.schema import settle, windows
-from spanhouse.schema.execute import Execute
+from spanhouse.schema.execute import Execute, number
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
 
 _JOB: Final = "settle --all"
-_TRACES: Final = f"SELECT DISTINCT TraceId FROM otel_traces WHERE {IN_WINDOW} AND TraceId != '' ORDER BY TraceId"  # noqa: S608 our own words
+_TRACES: Final = f"SELECT TraceId, count() FROM otel_traces WHERE {IN_WINDOW} AND TraceId != '' GROUP BY TraceId ORDER BY min(Timestamp)"  # noqa: S608
+"""Neighbours in time: their spans lie in few places."""
+_MOST_TRACES: Final = 1_000
+"""Traces of a batch, at most: where a statement goes in a URL, it holds their ids."""
+_MOST_SPANS: Final = 20_000
+"""Spans of a batch, about: it bounds the statement's memory."""
 
 
 def remake_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Step]:
@@ -27,4 +32,18 @@ def remake_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Step
 
 def remake_window(execute: Execute, window: Window) -> None:
     """Make the rows of the traces anew that have a span in a window."""
-    settle.remake(execute, [str(row[0]) for row in execute(_TRACES, window.parameters)])
+    for batch in _batches((str(trace_id), number(spans)) for trace_id, spans in execute(_TRACES, window.parameters)):
+        settle.remake(execute, batch, at_once=len(batch))
+
+
+def _batches(traces: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for trace_id, spans in traces:
+        if batch and (len(batch) == _MOST_TRACES or size + spans > _MOST_SPANS):
+            yield batch
+            batch, size = [], 0
+        batch.append(trace_id)
+        size += spans
+    if batch:
+        yield batch

@@ -32,7 +32,7 @@ _MOST_PARTS: Final = 60_000
 _MOST_SPANS: Final = 20_000
 """A trace with more spans at hand is made anew, and rarely."""
 _TRACES_AT_ONCE: Final = 200
-"""Traces that one statement makes anew."""
+"""Traces that one statement makes anew, unless the caller knows that they are small."""
 QUIET_SECONDS: Final = 60
 """A trace without root that got no span for so long is given its place in time."""
 KEPT_SECONDS: Final = 7200
@@ -199,19 +199,20 @@ def settle_all(execute: Execute) -> Settled:
     return Settled(arrivals, remade)
 
 
-def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False) -> int:
+def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE) -> int:
     """Write the rows of some traces anew, from all of their spans that are stored; a row whose spans have expired stays, edits aside.
 
     Args:
         execute: runs a statement on the store.
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
+        at_once: traces that one statement makes anew.
 
     Returns:
         The number of ids.
     """
-    for first in range(0, len(trace_ids), _TRACES_AT_ONCE):
-        _remake(execute, list(trace_ids[first : first + _TRACES_AT_ONCE]), quiet=quiet)
+    for first in range(0, len(trace_ids), at_once):
+        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet)
     return len(trace_ids)
 
 

@@ -54,6 +54,7 @@ class Attribute(NamedTuple):
 _TIMESTAMP: Final = "toUnixTimestamp64Milli(Timestamp)"
 _EXECUTION_TIME: Final = "if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000)))"
 _END_TIME: Final = "if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) + toInt64(intDiv(Duration, 1000000)))"
+_TOTAL_TOKENS: Final = "if(InputTokens IS NULL AND OutputTokens IS NULL, NULL, toInt64(ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)))"
 
 ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
     {
@@ -69,9 +70,9 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
             Attribute(name="name", sql="Name", type=Type.TEXT, absent="''"),
             Attribute(name="request_id", sql="concat('tr-', TraceId)", type=Type.TEXT),
             Attribute(name="client_request_id", sql="ClientRequestId", type=Type.TEXT, absent="''"),
-            Attribute(name="tokens.total", sql="toInt64(InputTokens + OutputTokens)", type=Type.NUMBER),
-            Attribute(name="tokens.input", sql="toInt64(InputTokens)", type=Type.NUMBER),
-            Attribute(name="tokens.output", sql="toInt64(OutputTokens)", type=Type.NUMBER),
+            Attribute(name="tokens.total", sql=_TOTAL_TOKENS, type=Type.NUMBER, absent="NULL"),
+            Attribute(name="tokens.input", sql="toInt64(InputTokens)", type=Type.NUMBER, absent="NULL"),
+            Attribute(name="tokens.output", sql="toInt64(OutputTokens)", type=Type.NUMBER, absent="NULL"),
             Attribute(name="cost", sql="if(isFinite(Cost), Cost, NULL)", type=Type.NUMBER, absent="NULL"),
             Attribute(name="span.count", sql="toInt64(SpanCount)", type=Type.NUMBER),
         )

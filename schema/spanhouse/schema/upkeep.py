@@ -41,13 +41,13 @@ def keep(execute: Execute, days: Mapping[str, int]) -> Iterator[Event]:
         yield {"keeps": name, "days": count}
 
 
-def settle_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
-    """Make the rows of all traces anew: name each window when it is done, then give ``{"settled": number of windows}``."""
+def remake(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
+    """Make the rows of all traces anew: name each window when it is done, then give ``{"remade": number of windows}``."""
     count = 0
     for step in remake_all(execute, cluster=cluster):
         count = step.windows
         yield {"done": step.done, "windows": step.windows, "first_ns": step.window.first_ns, "spans": step.window.spans}
-    yield {"settled": count}
+    yield {"remade": count}
 
 
 def _bytes(execute: Execute) -> int:

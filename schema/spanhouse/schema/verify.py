@@ -1,4 +1,4 @@
-"""Whether a store has what its ledger says: compared, column by column, with the same tables made anew in an empty database."""
+"""Comparison of a store, column by column, with the same tables made anew in an empty database: has it all that its ledger says?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SHOWN: Final = 60
 _BEFORE: Final = 20
 _DATABASE: Final = "SELECT currentDatabase()"
 _TABLES: Final = (
-    "SELECT name, engine, partition_key, sorting_key, if(engine IN ('View', 'MaterializedView'), toValidUTF8(create_table_query), '') "
+    "SELECT name, engine, partition_key, sorting_key, if(engine IN ('View', 'MaterializedView'), toValidUTF8(create_table_query), ''), comment "
     "FROM system.tables WHERE database = currentDatabase() ORDER BY name"
 )
 _COLUMNS: Final = (
-    "SELECT table, name, type, default_kind, default_expression, compression_codec "
+    "SELECT table, name, type, default_kind, default_expression, compression_codec, comment "
     "FROM system.columns WHERE database = currentDatabase() ORDER BY table, position"
 )
 _INDEXES: Final = (
@@ -24,16 +24,16 @@ _INDEXES: Final = (
 
 
 def differences(store: Execute, made_anew: Execute) -> Iterator[str]:
-    """One line for each thing that the store lacks or has otherwise. What it has besides is the user's own, and none of them.
+    """Give one line for each thing that the store lacks or has otherwise. Other tables are the user's own, and left out.
 
     Args:
         store: runs a statement on the store.
-        made_anew: runs a statement in a database in which all migrations were just applied.
+        made_anew: runs a statement in a database in which all tables were just made.
     """
     missing: set[str] = set()
     for kind, query, parts in (
-        ("table", _TABLES, ("engine", "partition key", "sorting key", "text")),
-        ("column", _COLUMNS, ("type", "default", "default", "codec")),
+        ("table", _TABLES, ("engine", "partition key", "sorting key", "text", "comment")),
+        ("column", _COLUMNS, ("type", "default", "default", "codec", "comment")),
         ("index", _INDEXES, ("type", "expression", "granularity")),
     ):
         names = 1 if kind == "table" else 2
@@ -51,14 +51,14 @@ def differences(store: Execute, made_anew: Execute) -> Iterator[str]:
 
 
 def _read(execute: Execute, query: str, names: int) -> dict[str, tuple[str, ...]]:
-    """Rows by what their first cells name. The engine writes the database before each table in a view's text; it is taken out."""
+    """Read rows by the name in their first cells. The engine writes the database before each table in a view's text; it is taken out."""
     database = str(execute(_DATABASE)[0][0])
     rows = [[str(cell).replace(f"{database}.", "") for cell in row] for row in execute(query)]
     return {".".join(row[:names]): tuple(row[names:]) for row in rows}
 
 
 def _shown(value: str, other: str) -> str:
-    """A value, or what is around the place from where on it differs."""
+    """Return a value, or its part around the first place that differs."""
     same = next((index for index, pair in enumerate(zip(value, other, strict=False)) if len(set(pair)) > 1), min(len(value), len(other)))
     begin = max(0, same - _BEFORE) if len(value) > _SHOWN else 0
     text = " ".join(value[begin : begin + _SHOWN].split())

@@ -35,6 +35,11 @@ class ProcessKey:
         """All keys but the MLflow one, in the order in which readers try them."""
         return ((self.otel,) if self.otel else ()) + self.read
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All keys, likewise."""
+        return (self.mlflow, *self.aliases)
+
 
 SOURCE_NAME: Final = ProcessKey("mlflow.source.name")
 """Entry point. Written by the processor; absent when unknown."""
@@ -95,4 +100,4 @@ SPAN_TYPE: Final = "mlflow.spanType"
 
 def process_key_names() -> tuple[str, ...]:
     """All spellings of all process keys, for readers that must recognise them among span attributes."""
-    return tuple(name for key in PROCESS_KEYS for name in (key.mlflow, *key.aliases))
+    return tuple(name for key in PROCESS_KEYS for name in key.names)

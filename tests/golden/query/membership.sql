@@ -7,22 +7,10 @@
 -- p6: 1000000
 -- p7: 4000000
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows FINAL
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})
   AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
   AND State IN {p4:Array(String)}
   AND toUnixTimestamp64Milli(Timestamp) IN {p5:Array(Float64)}
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p6:Int64}) AND Timestamp <= fromUnixTimestamp64Nano({p7:Int64}) AND ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})))) AND (StateAlone = 'ERROR' OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE State = 'ERROR')))
-  AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] IN {p1:Array(String)})
-  AND (mapContains(Tags, {p2:String}) AND Tags[{p2:String}] NOT IN {p3:Array(String)})
-  AND State IN {p4:Array(String)}
-  AND toUnixTimestamp64Milli(Timestamp) IN {p5:Array(Float64)}
-)
+  AND (Sorted >= fromUnixTimestamp64Nano({p6:Int64}) AND Sorted <= fromUnixTimestamp64Nano({p7:Int64}) OR Sorted = toDateTime64(0, 9, 'UTC'))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

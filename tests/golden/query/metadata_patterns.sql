@@ -4,20 +4,8 @@
 -- p3: "b"
 -- p4: "^\\d+$"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows FINAL
 WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] LIKE {p1:String})
   AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] ILIKE {p2:String})
   AND (mapContains(Tags, {p3:String}) AND match(Tags[{p3:String}], {p4:String}))
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] LIKE {p1:String}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] LIKE {p1:String})))) AND ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] ILIKE {p2:String}) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (has(TraceKeys, {p0:String}) AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] ILIKE {p2:String})))) AND ((mapContains(SentTags, {p3:String}) AND match(SentTags[{p3:String}], {p4:String})) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p3:String} AND match(Value, {p4:String})) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(SentTags, {p3:String}) AND match(SentTags[{p3:String}], {p4:String})))))
-  AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] LIKE {p1:String})
-  AND (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] ILIKE {p2:String})
-  AND (mapContains(Tags, {p3:String}) AND match(Tags[{p3:String}], {p4:String}))
-)
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -1,23 +1,10 @@
 -- p0: "a"
 -- p1: "b"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows FINAL
 WHERE NOT mapContains(Metadata, {p0:String})
   AND mapContains(Tags, {p1:String})
   AND NOT (Name != '')
   AND NOT (if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) IS NOT NULL)
   AND NOT 1
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND NOT mapContains(Metadata, {p0:String})
-  AND mapContains(Tags, {p1:String})
-  AND NOT (Name != '')
-  AND NOT (if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) IS NOT NULL)
-  AND NOT 1
-)
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -2,9 +2,10 @@
 -- p1: "x"
 -- p2: "1"
 -- p3: 142
-SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1, (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}) AND AppVersion = {p2:String} AS Matches
-FROM trace_rows
-WHERE ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}))
-  AND (AppVersion = {p2:String})
-ORDER BY Timestamp DESC
+SELECT toUnixTimestamp64Nano(Sorted), TraceId
+FROM spanhouse_trace_rows
+WHERE (mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String})
+  AND AppVersion = {p2:String}
+  AND NOT Sorted = toDateTime64(0, 9, 'UTC')
+ORDER BY Sorted DESC
 LIMIT {p3:UInt64}

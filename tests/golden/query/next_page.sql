@@ -4,21 +4,12 @@
 -- p3: 101
 -- p4: 0
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM traces_merged
-WHERE TraceId IN (
-SELECT TraceId
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows
+WHERE (Sorted, TraceId, Version) IN (
+SELECT Sorted, TraceId, Version
+FROM spanhouse_trace_rows FINAL
 WHERE (toUnixTimestamp64Milli(Timestamp) < {p1:Int64} OR toUnixTimestamp64Milli(Timestamp) IS NULL OR (toUnixTimestamp64Milli(Timestamp) = {p1:Int64} AND (concat('tr-', TraceId) > {p0:String} OR concat('tr-', TraceId) IS NULL OR (concat('tr-', TraceId) = {p0:String} AND 0))))
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp <= fromUnixTimestamp64Nano({p2:Int64}))
-  AND (toUnixTimestamp64Milli(Timestamp) < {p1:Int64} OR toUnixTimestamp64Milli(Timestamp) IS NULL OR (toUnixTimestamp64Milli(Timestamp) = {p1:Int64} AND (concat('tr-', TraceId) > {p0:String} OR concat('tr-', TraceId) IS NULL OR (concat('tr-', TraceId) = {p0:String} AND 0))))
-)
+  AND (Sorted <= fromUnixTimestamp64Nano({p2:Int64}) OR Sorted = toDateTime64(0, 9, 'UTC'))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST
 LIMIT {p3:UInt64} OFFSET {p4:UInt64}
 )

@@ -4,18 +4,8 @@
 -- p3: "^(19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 -- p4: 1699992800000000000
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows FINAL
 WHERE toUnixTimestamp64Milli(Timestamp) > {p0:Int64}
   AND (mapContains(Tags, {p1:String}) AND (match(Tags[{p1:String}], {p3:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p1:String}], 6, 'UTC')) < {p2:Int64}, 0)))
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE Timestamp >= fromUnixTimestamp64Nano({p4:Int64}) AND ((mapContains(SentTags, {p1:String}) AND (match(SentTags[{p1:String}], {p3:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(SentTags[{p1:String}], 6, 'UTC')) < {p2:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_tags WHERE Key = {p1:String} AND (match(Value, {p3:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Value, 6, 'UTC')) < {p2:Int64}, 0))) OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE (mapContains(SentTags, {p1:String}) AND (match(SentTags[{p1:String}], {p3:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(SentTags[{p1:String}], 6, 'UTC')) < {p2:Int64}, 0))))))
-  AND toUnixTimestamp64Milli(Timestamp) > {p0:Int64}
-  AND (mapContains(Tags, {p1:String}) AND (match(Tags[{p1:String}], {p3:String}) AND ifNull(toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(Tags[{p1:String}], 6, 'UTC')) < {p2:Int64}, 0)))
-)
+  AND (Sorted >= fromUnixTimestamp64Nano({p4:Int64}) OR Sorted = toDateTime64(0, 9, 'UTC'))
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

@@ -8,4 +8,3 @@ SELECT TraceId, SpanId, ParentSpanId, SpanName, toUnixTimestamp64Nano(Timestamp)
     Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes
 FROM otel_traces
 WHERE TraceId IN {p0:Array(String)} AND Timestamp BETWEEN times.1 AND times.2
-ORDER BY TraceId, Timestamp, ParentSpanId != '', SpanId

@@ -1,18 +1,7 @@
 -- p0: "production"
 -- p1: "1.0.0"
 SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
-FROM (
-SELECT * EXCEPT (Key, StateAlone, SentTags, First, Last)
-FROM trace_rows
+FROM spanhouse_trace_rows FINAL
 WHERE SourceType = {p0:String}
   AND AppVersion = {p1:String}
-  AND Key NOT IN (SELECT Key FROM trace_repeats)
-UNION ALL
-SELECT * EXCEPT (Key)
-FROM traces_merged
-WHERE Key IN (SELECT Key FROM trace_repeats)
-  AND TraceId IN (SELECT TraceId FROM trace_carriers WHERE (SourceType = {p0:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 0) AND SourceType = {p0:String})) AND (AppVersion = {p1:String} OR TraceId IN (SELECT TraceId FROM trace_carriers WHERE bitTest(Own, 1) AND AppVersion = {p1:String})))
-  AND SourceType = {p0:String}
-  AND AppVersion = {p1:String}
-)
 ORDER BY toUnixTimestamp64Milli(Timestamp) DESC NULLS LAST, concat('tr-', TraceId) ASC NULLS LAST

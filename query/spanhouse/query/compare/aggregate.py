@@ -13,18 +13,17 @@ from typing import Any, Final
 
 from spanhouse.query.compare.metrics import LATENCY, Metric
 from spanhouse.query.compare.question import Question
-from spanhouse.query.compare.rows import trace_rows
 from spanhouse.query.compare.spans import NEWEST, join_spans
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.predicate import MapColumn, MapField, OneOf, SpanField, TraceField
+from spanhouse.query.compile_ import FIRST_SPAN_NS, LAST_SPAN_NS, source
+from spanhouse.query.conditions import hot_column, value_of
+from spanhouse.query.predicate import All, MapColumn, MapField, OneOf, SpanField, TraceField
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 from spanhouse.schema.vocabulary import GIT_DIRTY
 
-_START: Final = "toUnixTimestamp64Nano(Timestamp)"
 _WHOLE_MS: Final = f"ifNull({ATTRIBUTES['execution_time_ms'].sql}, 0)"
-_END: Final = f"toInt64({_START} + Duration)"
 MOST_VALUES: Final = 200
 """So many values are put in a table, those with the most traces."""
 MOST_SPLITS: Final = 200
@@ -99,17 +98,17 @@ Thresholds = Mapping[tuple[str, float], Limit]
 
 
 def compile_newest(question: Question) -> Statement:
-    """The statement that gives a row for each of the newest traces: its id, start and end (Unix ns)."""
+    """Compile the statement that gives a row for each of the newest traces: its id, and when its first and its last span start (Unix ns)."""
     parameters = Parameters()
     rows = trace_values(replace(question, metrics=()), (), parameters)
-    return Statement(f"SELECT TraceId, {_START}, {_END}\nFROM ({rows})\nORDER BY Timestamp DESC\nLIMIT {NEWEST}", parameters.bound())
+    return Statement(f"SELECT TraceId, {FIRST_SPAN_NS}, {LAST_SPAN_NS}\nFROM ({rows})\nORDER BY Timestamp DESC\nLIMIT {NEWEST}", parameters.bound())
 
 
 def compile_extent(question: Question) -> Statement:
-    """The statement that gives first and last moment of all traces (Unix ns), in one row."""
+    """Compile the statement that gives when the first and the last span of all these traces start (Unix ns), in one row."""
     parameters = Parameters()
     rows = trace_values(replace(question, metrics=()), (), parameters)
-    return Statement(f"SELECT min({_START}), max({_END})\nFROM ({rows})", parameters.bound())
+    return Statement(f"SELECT min({FIRST_SPAN_NS}), max({LAST_SPAN_NS})\nFROM ({rows})", parameters.bound())
 
 
 def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
@@ -208,13 +207,15 @@ def trace_values(question: Question, metrics: Sequence[Metric], parameters: Para
     of_traces = {name: field for name, field in asked.items() if isinstance(field, MapField)}
     of_spans = {name: field for name, field in asked.items() if isinstance(field, SpanField)}
     values = {"Value": question.by, **({} if split is None else {"Split": split}), **of_traces, **more}
-    among = None
+    search = Search(predicate=question.predicate, since_ns=question.since_ns)
     wanted = "Value != ''"
     if question.base is not None and question.new is not None:
         among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
+        search = replace(search, predicate=All((*search.clauses, among)))
         wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
-    rows = trace_rows(Search(predicate=question.predicate, since_ns=question.since_ns), values, parameters, among=among, several=question.several)
-    columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "State", "SessionId", "Timestamp", "Duration"]
+    added = ", ".join(f"{hot_column(field) or value_of(field, parameters)} AS {name}" for name, field in values.items())
+    rows = f"SELECT *, {added}\n{source(search, parameters)}"
+    columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "State", "SessionId", "Timestamp", "Duration", "Before", "After"]
     columns += [
         "toHour(Timestamp, 'UTC') AS Hour",
         f"{_WHOLE_MS} AS WholeMs",

@@ -42,8 +42,8 @@ LATENCY: Final = Metric(
 ALWAYS: Final = (
     LATENCY,
     Metric(name="spans", sql="toNullable(SpanCount)", unit="", filter_key="span.count"),
-    Metric(name="input tokens", sql="nullIf(InputTokens, 0)", unit="", filter_key="tokens.input"),
-    Metric(name="output tokens", sql="nullIf(OutputTokens, 0)", unit="", filter_key="tokens.output"),
+    Metric(name="input tokens", sql="InputTokens", unit="", filter_key="tokens.input"),
+    Metric(name="output tokens", sql="OutputTokens", unit="", filter_key="tokens.output"),
     Metric(name="cost", sql="if(isFinite(Cost), Cost, NULL)", unit="USD", filter_key="cost"),
 )
 """What is compared whether it is asked for or not; traces that report no tokens or no cost do not count there."""

@@ -14,7 +14,7 @@ from spanhouse.query.names import field_type, resolve_name
 from spanhouse.query.order import EXPERIMENT
 from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
-from spanhouse.query.resolve import read_filter
+from spanhouse.query.resolve import NO_FILTER, Filter, read
 from spanhouse.schema.trace_attributes import ATTRIBUTES, FIRST_TOKEN, Type
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
 
@@ -81,8 +81,7 @@ class Question:
 
     Attributes:
         by: what tells the versions apart.
-        predicate: which traces.
-        where: the same as a filter string; '' for all.
+        written: the filter of the traces to look at.
         since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
         base: the value that is compared against; None for a table of all values.
         new: the value that is judged.
@@ -91,12 +90,10 @@ class Question:
         metrics: further numbers of a trace to compare.
         spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
         series: whether what pictures show is wanted, too.
-        several: whether the store has traces of which several rows tell.
     """
 
     by: TraceField
-    predicate: Predicate
-    where: str = ""
+    written: Filter = NO_FILTER
     since_ns: int | None = None
     base: str | None = None
     new: str | None = None
@@ -105,7 +102,16 @@ class Question:
     metrics: tuple[Asked, ...] = ()
     spans_ns: tuple[int, int] | None = None
     series: bool = False
-    several: bool = True
+
+    @property
+    def predicate(self) -> Predicate:
+        """What the traces fulfil."""
+        return self.written.predicate
+
+    @property
+    def where(self) -> str:
+        """The same as a filter string; '' for all."""
+        return self.written.text
 
 
 def read_question(
@@ -133,8 +139,7 @@ def read_question(
         raise FilterError("metrics is a list of names", hint='write ["metadata.score"]')
     return Question(
         by=read_field(by),
-        predicate=read_filter(where),
-        where=where or "",
+        written=read(where),
         since_ns=None if since is None else read_since(since),
         base=base,
         new=new,

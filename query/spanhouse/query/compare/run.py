@@ -26,16 +26,15 @@ from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
 from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
-from spanhouse.query.compare.spans import MARGIN_NS, compile_first_token, read_first_token
+from spanhouse.query.compare.spans import compile_first_token, read_first_token
 from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.fetch import any_several
 from spanhouse.query.predicate import SpanField, TraceField
 from spanhouse.query.statement import Statement
 
-_BEGINNING: Final = "SELECT DISTINCT GitCommit FROM trace_carriers WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
+_BEGINNING: Final = "SELECT DISTINCT GitCommit FROM traces WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
 _SHA_DIGITS: Final = 40
 
 
@@ -46,7 +45,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         FilterError: no trace has one of the two values.
         StoreUnavailableError: the store failed.
     """
-    question = _with_spans(connection, _whole_commits(connection, _looked_up(connection, question)))
+    question = _with_spans(connection, _whole_commits(connection, question))
     if question.base is None or question.new is None:
         return _table(connection, question)
     base, new = str(question.base), str(question.new)
@@ -88,7 +87,6 @@ def run_bisection(connection: Connection, question: Question, repository: Path |
     Raises:
         StoreUnavailableError: the store failed.
     """
-    question = _looked_up(connection, question)
     versions, thresholds = _all(connection, question, (LATENCY,))
     limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
     seen = {version.value: version for version in versions}
@@ -136,24 +134,19 @@ def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) 
     return sorted(measured.values(), key=lambda side: (side.sample.first_ms, side.value)), thresholds
 
 
-def _looked_up(connection: Connection, question: Question) -> Question:
-    """The question with what is to be known of the store first."""
-    return replace(question, several=any_several(connection))
-
-
 def _with_spans(connection: Connection, question: Question) -> Question:
     """The question with the time to the first token where spans tell of it, and with the time between which spans are to be looked at."""
     newest = connection.run(compile_newest(question))
     if not newest:
         return question
-    ids, starts, ends = zip(*newest, strict=True)
-    (row,) = connection.run(compile_first_token(ids, (min(starts) - MARGIN_NS, max(ends) + MARGIN_NS)))
+    ids, first, last = zip(*newest, strict=True)
+    (row,) = connection.run(compile_first_token(ids, (min(first), max(last))))
     if (told := read_first_token(row)) is not None:
         question = replace(question, metrics=(told, *(one for one in question.metrics if one.field != FIRST_TOKEN_FIELD)))
     if not any(isinstance(one.field, SpanField) for one in question.metrics):
         return question
-    ((first_ns, last_ns),) = connection.run(compile_extent(question))
-    return replace(question, spans_ns=(first_ns - MARGIN_NS, last_ns + MARGIN_NS))
+    (spans_ns,) = connection.run(compile_extent(question))
+    return replace(question, spans_ns=tuple(spans_ns))
 
 
 def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:

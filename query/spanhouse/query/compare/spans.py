@@ -14,8 +14,6 @@ from spanhouse.schema.trace_attributes import FIRST_TOKEN, FIRST_TOKEN_MS, FIRST
 
 NEWEST: Final = 500
 """So many of the newest traces tell whether there are times of first tokens at all."""
-MARGIN_NS: Final = 3600 * 10**9
-"""So much earlier than its root, or later than its root's end, a span may begin: clocks differ, and work goes on in the background."""
 
 
 def join_spans(rows: str, fields: Mapping[str, SpanField], parameters: Parameters, spans_ns: tuple[int, int] | None) -> str:

@@ -25,4 +25,5 @@ CREATE TABLE IF NOT EXISTS otlp_requests
             schema_url String)),
         schema_url String))
 )
-ENGINE = Null;
+ENGINE = Null
+COMMENT 'Internal: raw OTLP requests go in, nothing is stored';

@@ -13,4 +13,5 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key, Value;
+GROUP BY Key, Value
+COMMENT 'Values of metadata, by key';

@@ -15,4 +15,5 @@ FROM
     FROM spanhouse_metadata AS part
     GROUP BY part.Key, part.Day
 )
-GROUP BY Key;
+GROUP BY Key
+COMMENT 'Keys of metadata';

@@ -11,4 +11,5 @@ CREATE TABLE IF NOT EXISTS spanhouse_models
 )
 ENGINE = AggregatingMergeTree
 ORDER BY ModelId
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Internal: models as applications name them';

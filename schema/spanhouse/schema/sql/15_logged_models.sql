@@ -8,4 +8,5 @@ SELECT
     min(part.FirstCommit).commit AS FirstCommit,
     max(part.LastCommit).commit AS LastCommit
 FROM spanhouse_models AS part
-GROUP BY part.ModelId;
+GROUP BY part.ModelId
+COMMENT 'Models as applications name them';

@@ -8,4 +8,5 @@ SELECT
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) - toInt64(row.Before))) AS Start,
     to_second(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(row.Timestamp) + toInt64(row.After))) AS End
 FROM spanhouse_trace_rows AS row
-WHERE NOT row.Gone;
+WHERE NOT row.Gone
+COMMENT 'Times of traces, for the ClickHouse datasource of Grafana';

@@ -4,4 +4,5 @@ SELECT
     times.TraceId AS TraceId,
     times.Start AS Start,
     times.End AS End
-FROM otel_traces_trace_id_ts AS times;
+FROM otel_traces_trace_id_ts AS times
+COMMENT 'Internal: stands in the place of a view of the Collector';

@@ -7,3 +7,5 @@ FROM spanhouse_trace_parts
 WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64}
     AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
 GROUP BY TraceId
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'
