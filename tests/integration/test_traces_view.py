@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.otlp import LOCAL, REMOTE, new_trace_id, request, span, trace
+from tests.support.otlp import REMOTE, new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.schema import settle

@@ -153,7 +153,7 @@ class Arrivals:
         doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
         return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
 
-    def _differences(self, trace_id: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"

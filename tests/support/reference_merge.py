@@ -34,7 +34,7 @@ TAG: Final = "mlflow.traceTag."
 REMOTE: Final = 0x300
 KNOWN: Final = 0x100
 NO_ROOT: Final = 3
-_NOT_FILLED: Final = {
+_NOT_FILLED: Final[Mapping[str, Any]] = {
     "CachedTokens": None,
     "ReasoningTokens": None,
     "PriceVersion": "",

@@ -15,9 +15,9 @@ from urllib.parse import unquote_to_bytes
 from spanhouse.query.errors import FilterError
 from spanhouse.query.statement import Statement
 from spanhouse.query.tags import write_tag
-from spanhouse.schema.settle import remake
 from spanhouse.schema import retention
 from spanhouse.schema.execute import Execute, MigrationError
+from spanhouse.schema.settle import remake
 from spanhouse.schema.upkeep import Event
 
 _log = logging.getLogger(__name__)
@@ -134,7 +134,6 @@ class Console:
         if value is None:
             return HTTPStatus.NO_CONTENT, b""
         return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
-
 
     def _write(self, statement: Statement) -> None:
         """Write an edit, and the trace's row with it."""

@@ -1,8 +1,8 @@
 """Settling: what inserts said of traces (parts) is merged into one row per trace.
 
 An insert into ``otel_traces`` leaves parts, marked by the insert's identity, its arrival. Settling takes the arrivals that are not settled yet and
-writes the row of each trace that they touched, merged from all parts of the trace that are at hand. A row is a pure function of the spans, its version
-grows with them, and writing it twice changes nothing; so any step may be repeated, by several processes, in any order.
+writes the row of each trace that they touched, merged from all parts of the trace that are at hand. A row is a pure function of the spans, its
+version grows with them, and writing it twice changes nothing; so any step may be repeated, by several processes, in any order.
 
 Parts are kept for hours. A trace that the parts at hand do not tell all of is made anew from its spans: one whose spans come later than that, that
 runs for long, that is very large, whose tags were edited, or whose root moved. The sweep gives quiet traces without root their place in time.
@@ -180,6 +180,8 @@ class Settler:
     def sweep(self) -> int:
         """Give quiet traces their place, apply edits that no row has seen, and drop old parts; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
+        doubled = self.execute(migrations.statement("doubled_rows"), {"seconds": _RECENT_SECONDS, "most": _MOST_AT_ONCE})
+        edited.extend(str(row[0]) for row in doubled)
         remake(self.execute, edited)
         aged = age(self.execute)
         drop_old_parts(self.execute)
@@ -217,12 +219,13 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, a
 def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
-    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": secrets.randbits(64)}
-    _mark(execute, [made["arrival"]])
+    arrival = secrets.randbits(64)
+    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": arrival}
+    _mark(execute, [arrival])
     execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
     # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
     live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
-    execute(_remade_parts(), {"trace_ids": trace_ids, "arrival": made["arrival"]})
+    execute(_remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
     whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
     if whole:
         execute(_remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
@@ -316,7 +319,14 @@ def _remade_rows() -> str:
 
 @cache
 def _expired_rows() -> str:
-    return _filled("expired_rows", Tags=_EDITED_TAGS, Partial="1", Settled="now()", ErrorCount="greatest(ErrorCount, left_over.Errors)")
+    return _filled(
+        "expired_rows",
+        Tags=_EDITED_TAGS,
+        Partial="1",
+        Settled="now()",
+        SpanCount="greatest(SpanCount, left_over.Spans)",
+        ErrorCount="greatest(ErrorCount, left_over.Errors)",
+    )
 
 
 @cache

@@ -1,11 +1,12 @@
--- Traces without root that have been quiet, at their starts from now on; the tombstone of the open row goes first.
+-- Traces without root that have been quiet, at their starts from now on; the tombstone of the open row goes first. A row whose root came into doubt
+-- meanwhile waits for the next round.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 SELECT place.1, place.2, place.3, {columns}
 FROM
 (
     SELECT Version, {columns}
     FROM spanhouse_trace_rows FINAL
-    WHERE Sorted = toDateTime64(0, 9, 'UTC') AND TraceId IN {trace_ids:Array(String)}
+    WHERE Sorted = toDateTime64(0, 9, 'UTC') AND TraceId IN {trace_ids:Array(String)} AND NOT (Doubt AND NOT Partial)
 )
 ARRAY JOIN [(toDateTime64(0, 9, 'UTC'), Version + 1, 1), ({placed}, Version, 0)] AS place
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

@@ -11,7 +11,7 @@ SELECT
         trace.Covered < now64(3) - toIntervalSecond({covered_seconds:UInt32}), 'long',
         seen.Partial, 'expired',
         trace.Older = 0, 'late',
-        seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
+        seen.Rows > 1 OR seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
         '') AS Reason
 FROM
 (
