@@ -18,8 +18,8 @@ from tests.support.otlp import trace
 from tests.support.spool import limits
 
 from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool import drain as drain_module
 from spanhouse.exporter.settling import executing
+from spanhouse.exporter.spool import drain as drain_module
 from spanhouse.exporter.spool.drain import Drain
 from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.exporter.spool.replay import replay

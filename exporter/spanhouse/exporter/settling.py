@@ -80,6 +80,7 @@ class _Rounds:
         self._turn = turn
         self._due = dict.fromkeys(("everything", "remake", "feed", "sweep"), 0.0)
         self._began = 0.0
+        self._unfed = False
         self._trouble = ""
 
     def run(self) -> float:
@@ -108,8 +109,10 @@ class _Rounds:
             settled = self._settler.settle(everything=self._is_due("everything", _EVERYTHING_SECONDS))
         if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
             REMADE_TRACES.inc(self._settler.remake_due())
-        if self._is_due("feed", _FEED_SECONDS):
+        self._unfed = self._unfed or settled.arrivals > 0
+        if self._unfed and self._is_due("feed", _FEED_SECONDS):
             self._settler.feed()
+            self._unfed = False
         if self._is_due("sweep", _SWEEP_SECONDS):
             self._settler.sweep()
         for trace_id in self._settler.culprits:
