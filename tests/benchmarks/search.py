@@ -24,6 +24,7 @@ import clickhouse_connect
 from clickhouse_connect.driver._backend.chdb_backend import ChdbBackend
 from tests.benchmarks.clients import over_http, send_all
 from tests.benchmarks.traces_load import SPANS, in_pieces, requests
+from tests.support.otlp import LOCAL
 from tests.support.serve import Serve
 
 from spanhouse.query import TraceClient
@@ -50,7 +51,7 @@ STATEMENTS: Mapping[str, str] = {
 }
 
 
-def fill(directory: Path, traces: int, *, pieces: bool, flags: int) -> None:
+def fill(directory: Path, traces: int, *, pieces: bool = False, flags: int = LOCAL) -> None:
     """Send traces to a `serve` process with a store in that directory, wait until they are settled, and stop it."""
     with Serve(directory) as serve:
         send = over_http(serve.http)
@@ -157,9 +158,8 @@ def main() -> None:
         dsn = f"chdb://{Path(directory) / 'store'}"
         writer = clickhouse_connect.get_client(dsn=dsn)
         stored = writer.command("SELECT count() FROM otel_traces")
-        print(
-            f"{'in pieces' if options.pieces else 'whole'}, flags {options.flags:#x}, SELECT 1: {measured(writer, lambda: writer.command('SELECT 1')).best:.1f} ms"
-        )
+        engine = measured(writer, lambda: writer.command("SELECT 1")).best
+        print(f"{'in pieces' if options.pieces else 'whole'}, flags {options.flags:#x}; SELECT 1 takes {engine:.1f} ms")
         print(f"{stored} spans in traces of {SPANS}; through TraceClient, embedded; the last rows are plain SQL")
         report(dsn, writer, "Right after ingest")
         for table in ("otel_traces", "spanhouse_trace_rows"):
