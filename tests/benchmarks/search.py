@@ -47,7 +47,7 @@ STATEMENTS: Mapping[str, str] = {
     "error rate of all versions, view traces, by Metadata": "SELECT Metadata['app_version'], avg(State = 'ERROR') FROM traces GROUP BY 1",
     "count, view traces": "SELECT count() FROM traces",
     "error rate of all versions, view traces, by AppVersion": "SELECT AppVersion, avg(State = 'ERROR') FROM traces GROUP BY 1",
-    "the same, roots in trace_carriers": "SELECT AppVersion, avg(StatusCode = 'Error') FROM trace_carriers WHERE Rank = 0 GROUP BY 1",
+    "the same, rows without FINAL": "SELECT AppVersion, avg(State = 'ERROR') FROM spanhouse_trace_rows GROUP BY 1",
 }
 
 
@@ -126,8 +126,8 @@ def measured(client: Any, action: Callable[[], Sequence[object] | int | object])
 
 
 def report(dsn: str, client: Any, state: str) -> None:
-    parts = client.command("SELECT count() FROM system.parts WHERE active AND table = 'trace_carriers'")
-    print(f"\n{state}; {parts} parts of trace_carriers")
+    parts = client.command("SELECT count() FROM system.parts WHERE active AND table = 'spanhouse_trace_rows'")
+    print(f"\n{state}; {parts} parts of spanhouse_trace_rows")
     print(f"| search | found | first, ms | best, ms | engine, ms | CPU, ms | rows read | MB read |\n{'| --- ' * 8}|")
     with TraceClient(dsn) as searcher:
 
@@ -154,7 +154,7 @@ def main() -> None:
         stored = writer.command("SELECT count() FROM otel_traces")
         print(f"{stored} spans in traces of {SPANS}; through TraceClient, embedded; the last rows are plain SQL")
         report(dsn, writer, "Right after ingest")
-        for table in ("otel_traces", "trace_carriers"):
+        for table in ("otel_traces", "spanhouse_trace_rows"):
             writer.command(f"OPTIMIZE TABLE {table} FINAL")
         report(dsn, writer, "Merged")
         writer.close()
