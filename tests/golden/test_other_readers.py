@@ -11,6 +11,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import key_values, request, span
 from tests.support.store import TestStore
 
+from spanhouse.schema import settle
+
 FILES = Path(__file__).parent / "readers"
 START = 1_700_000_000
 TRACE_ID = bytes(range(1, 17))
@@ -102,6 +104,7 @@ def test_the_collectors_insert_fills_all_that_is_kept_of_a_trace(store: TestStor
         " map('service.name', 'svc', 'service.version', '2.0', 'mlflow.modelId', 'm-1'), 'lib', '1', map('session.id', 's1'), 5, 'Ok', '',"
         " [now64(9)], ['e'], [map('a', 'b')], ['ef'], ['01'], [''], [map('c', 'd')])"
     )
+    settle.settle_all(store.execute)
     (row,) = store.rows("SELECT Name, ServiceName, State, SpanCount, SessionId FROM traces")
     assert row == {"Name": "collected", "ServiceName": "svc", "State": "OK", "SpanCount": 1, "SessionId": "s1"}
     assert len(ask(store, "grafana_trace_by_id")) == 1

@@ -77,6 +77,38 @@ def test_a_trace_is_read_with_its_spans_by_either_form_of_its_id(store: TestStor
     assert [(it.trace_id, it.span_id, it.trace_state, it.attributes) for it in first.links] == [("01" * 16, "02" * 8, "k=v", {"why": "retry"})]
 
 
+def test_of_a_span_that_is_stored_twice_the_copy_that_knows_its_code_is_given(store: TestStore, client: TraceClient) -> None:
+    root = otlp.span("chat", start_ns=1_760_000_000_000_000_000)
+    stamped = {"service.name": "svc", "vcs.ref.head.revision": "a" * 40}
+    for resource in ({"service.name": "svc"}, stamped, {"service.name": "svc", "other": "1"}):
+        store.ingest(otlp.request([root], resource=resource))
+    found = client.get_trace(root.trace_id.hex())
+    assert found is not None
+    assert [span.resource for span in found.data.spans] == [stamped]
+    assert [trace.info.span_count for trace in client.search_traces(filter_string="git.commit = 'aaaa'")] == [1]
+
+
+def test_a_trace_whose_root_never_came_is_found_by_its_commit(store: TestStore, client: TraceClient) -> None:
+    crashed = otlp.span("before the crash", parent=b"elsewher", flags=otlp.LOCAL)
+    store.ingest(otlp.request([crashed], resource={"service.name": "svc", "vcs.ref.head.revision": "b" * 40}))
+    (found,) = client.search_traces(filter_string="git.commit = 'bbbb' AND status = 'IN_PROGRESS'", max_results=10)
+    assert (found.info.name, found.info.execution_duration, [span.name for span in found.data.spans]) == ("", None, ["before the crash"])
+
+
+def test_tokens_that_no_span_reports_are_no_number(store: TestStore, client: TraceClient) -> None:
+    store.ingest(
+        otlp.trace(name="silent"),
+        otlp.trace(name="half", attributes={"gen_ai.usage.input_tokens": 7}),
+        otlp.trace(name="none", attributes={"gen_ai.usage.output_tokens": 0}),
+    )
+    found = {trace.info.name: (trace.info.input_tokens, trace.info.output_tokens) for trace in client.search_traces()}
+    assert found == {"silent": (None, None), "half": (7, None), "none": (None, 0)}
+    for text, names in (("tokens.total < 100", {"half", "none"}), ("tokens.total IS NULL", {"silent"}), ("tokens.output = 0", {"none"})):
+        assert {trace.info.name for trace in client.search_traces(filter_string=text)} == names
+    ordered = client.search_traces(order_by=["tokens.total DESC"], max_results=3)
+    assert [trace.info.name for trace in ordered] == ["half", "none", "silent"]
+
+
 def test_an_unknown_trace_is_none(client: TraceClient) -> None:
     assert client.get_trace("tr-" + "0" * 32) is None
     assert client.get_trace("' OR 1 --") is None
@@ -208,7 +240,7 @@ def test_a_span_tree_has_the_root_at_its_top(store: TestStore, client: TraceClie
 def test_an_analysis_gives_the_statements_of_a_search_with_what_they_read(store: TestStore, client: TraceClient, serve: Serve) -> None:
     store.ingest(otlp.trace(), otlp.trace())
     steps = client.analyze("status = 'OK'", max_results=5)
-    assert [step.cost.rows for step in steps] == [1, 2]
+    assert [step.cost.rows for step in steps] == [2, 2]
     assert "OK" in steps[0].statement.parameters.values()
     assert all(step.cost.read_rows > 0 and step.cost.read_bytes > 0 and step.cost.seconds > 0 for step in steps)
     with TraceClient(serve.dsn) as far:

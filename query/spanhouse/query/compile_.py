@@ -92,8 +92,8 @@ def compile_first(search: Search, *, limit: int) -> Statement:
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
-    where = _where([*conditions(search, parameters, keys), *_only_placed(search)])
     by_start = newest_first(search.order)
+    where = _where([*conditions(search, parameters, keys), *([f"NOT {WAITING}"] if by_start else [])])
     columns = ["toUnixTimestamp64Nano(Sorted)", "TraceId", *([] if by_start else keys)]
     order = "ORDER BY Sorted DESC" if by_start else _order(search, keys)
     lines = [f"SELECT {', '.join(columns)}", f"FROM {ROWS}", *where, order, f"LIMIT {parameters.add(limit, 'UInt64')}"]
@@ -104,14 +104,9 @@ def compile_earliest(search: Search, *, limit: int) -> Statement:
     """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start (Unix ns)."""
     parameters = Parameters()
     of_traces = replace(search, predicate=All(tuple(clause for clause in search.clauses if not asks_of_spans(clause))))
-    where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), *_only_placed(search)])
+    where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), f"NOT {WAITING}"])
     rows = ["SELECT Sorted", f"FROM {ROWS}", *where, "ORDER BY Sorted DESC", f"LIMIT {parameters.add(limit, 'UInt64')}"]
     return Statement("\n".join(["SELECT count(), toUnixTimestamp64Nano(min(Sorted))", "FROM (", *rows, ")"]), parameters.bound())
-
-
-def _only_placed(search: Search) -> Iterator[str]:
-    if newest_first(search.order):
-        yield f"NOT {WAITING}"
 
 
 def compile_page(

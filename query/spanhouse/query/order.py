@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from spanhouse.query.errors import FilterError
 from spanhouse.query.names import REQUEST_ID, resolve_name
@@ -13,7 +13,6 @@ from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import AttributeField, Field, MapColumn, MapField, SpanField
 from spanhouse.schema.trace_attributes import ATTRIBUTES, Attribute, Type
 
-_Row = TypeVar("_Row")
 _DIRECTED: Final = re.compile(r"\s*(?P<key>.*?)(?:\s+(?P<direction>ASC|DESC))?\s*\Z", re.IGNORECASE | re.DOTALL)
 _NULLS: Final = re.compile(r"\sNULLS\s+(FIRST|LAST)\s*\Z", re.IGNORECASE)
 
@@ -66,22 +65,6 @@ def newest_first(order: Sequence[Sorting]) -> bool:
 def sorts_by_start(sorting: Sorting) -> bool:
     """Whether a key of the order is the trace's start."""
     return _same(sorting.field, _TIMESTAMP)
-
-
-def in_order(rows: Iterable[_Row], order: Sequence[Sorting], keys: Callable[[_Row], Sequence[Any]]) -> list[_Row]:
-    """Rows sorted as the engine sorts them.
-
-    Args:
-        rows: what is sorted.
-        order: by what.
-        keys: gives a row's value for each key of the order; None where it is missing.
-    """
-    ordered = list(rows)
-    for number, sorting in reversed(list(enumerate(order))):
-        there = [row for row in ordered if keys(row)[number] is not None]
-        missing = [row for row in ordered if keys(row)[number] is None]
-        ordered = [*sorted(there, key=lambda row, number=number: keys(row)[number], reverse=sorting.descending), *missing]  # type: ignore[misc]
-    return ordered
 
 
 def _sorting(entry: str) -> Sorting:
