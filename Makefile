@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test settled test-vendors image alerts prometheus manifests lint types rules wheel bench faults fuzz clean
+.PHONY: demo test settled test-vendors image alerts prometheus manifests lint types rules wheel bench bench-scale faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -29,6 +29,7 @@ test-vendors: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
+	$(BIN)/python -m tests.benchmarks.ingest
 	$(BIN)/python -m tests.benchmarks.ack
 	$(BIN)/python -m tests.benchmarks.overload
 	$(BIN)/python -m tests.benchmarks.backlog
@@ -36,9 +37,14 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.processor
 	$(BIN)/python -m tests.benchmarks.insert
 	$(BIN)/python -m tests.benchmarks.search
+	$(BIN)/python -m tests.benchmarks.search --pieces --flags 0
 	$(BIN)/python -m tests.benchmarks.search_mlflow
 	$(BIN)/python -m tests.benchmarks.push
 	$(BIN)/python -m tests.benchmarks.readers
+
+# Five million traces in pieces, from SDKs that send no flags: hours.
+bench-scale: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.search --traces 5000000 --pieces --flags 0
 
 # Some hundred kills of the server under load; the tests do a few.
 faults: $(STAMP)

@@ -25,8 +25,9 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from tests.support.standard_load import standard_request
 
+from spanhouse.exporter.settling import executing
 from spanhouse.schema import migrations
-from spanhouse.schema.hot_keys import HOT_COLUMNS
+from spanhouse.schema.settle import Settler
 
 _REQUEST_SPANS: Final = 512
 _INTERVAL_NS: Final = 20_000_000
@@ -39,13 +40,16 @@ def _without(table: str, *columns: str) -> tuple[str, ...]:
     return tuple(f"ALTER TABLE {table} DROP COLUMN {column}" for column in columns)
 
 
+_SETTLE: Final = "settle"
+"""Stands among the changes of a variant whose inserts are settled as well."""
+_PARTS_VIEW: Final = "DROP VIEW spanhouse_spans_to_parts"
+
 VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     AS_IT_IS: (),
     "the same again": (),
+    "and settled": (_SETTLE,),
     "parsing alone": ("DROP VIEW otlp_requests_to_otel_traces",),
-    "without trace_carriers and what follows from it": ("DROP VIEW otel_traces_to_trace_carriers",),
-    "without metadata_parts": ("DROP VIEW trace_carriers_to_metadata",),
-    "without logged_models_parts": ("DROP VIEW trace_carriers_to_models",),
+    "without parts": (_PARTS_VIEW,),
     "otel_traces without idx_trace_id": ("ALTER TABLE otel_traces DROP INDEX idx_trace_id",),
     "otel_traces without idx_duration": ("ALTER TABLE otel_traces DROP INDEX idx_duration",),
     "otel_traces without dropped counts, schema URLs, scope attributes": _without(
@@ -53,16 +57,8 @@ VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
         *("DroppedAttributesCount", "DroppedEventsCount", "DroppedLinksCount"),
         *("ScopeAttributes", "ResourceSchemaUrl", "ScopeSchemaUrl"),
     ),
-    "trace_carriers without idx_trace_id": ("ALTER TABLE trace_carriers DROP INDEX idx_trace_id",),
-    "trace_carriers without the columns of hot keys": _without("trace_carriers", *HOT_COLUMNS.values(), "Own"),
-    "trace_carriers without Key": _without("trace_carriers", "Key"),
-    "trace_carriers without StateAlone": _without("trace_carriers", "StateAlone"),
-    "trace_carriers without sums": _without(
-        "trace_carriers", "SpanCountAlone", "ErrorCountAlone", "InputTokensAlone", "OutputTokensAlone", "CostAlone"
-    ),
     "without fsync": tuple(
-        f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0"
-        for table in ("otel_traces", "trace_carriers", "metadata_parts", "logged_models_parts")
+        f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0" for table in ("otel_traces", "spanhouse_trace_parts")
     ),
 }
 
@@ -92,21 +88,26 @@ class Tables:
         admin.close()
         self.name = name
         self.client: Client = clickhouse_connect.get_client(dsn=f"chdb://{store}?database={name}")
-        migrations.apply(lambda sql, parameters=None, /: self.client.query(sql, parameters=dict(parameters or {})).result_rows)
+        execute = executing(self.client)
+        migrations.apply(execute)
+        self._settler = Settler(execute) if _SETTLE in changes else None
         for change in changes:
-            self.client.command(change)
+            if change != _SETTLE:
+                self.client.command(change)
 
     def insert(self, body: bytes) -> float:
-        """Insert requests and return the CPU seconds."""
+        """Insert requests, settle them if the variant does, and return the CPU seconds."""
         settings = {**migrations.otlp_insert_settings(), "insert_deduplication_token": hashlib.sha256(body).hexdigest()}
         before = cpu()
         self.client.raw_insert("otlp_requests", insert_block=body, fmt="ProtobufSingle", settings=settings)
+        if self._settler is not None:
+            self._settler.settle()
         return cpu() - before
 
     def merge(self) -> float:
         """Merge all parts of each table into one and return the CPU seconds."""
         before = cpu()
-        for table in ("otel_traces", "trace_carriers"):
+        for table in ("otel_traces", "spanhouse_trace_parts"):
             self.client.command(f"OPTIMIZE TABLE {table} FINAL")
         return cpu() - before
 
@@ -134,7 +135,7 @@ def measure(store: Path, bodies: list[bytes], tiny: list[bytes], spans: int) -> 
     for name, tables in every.items():
         tables.client.command("SYSTEM START MERGES")
         found[name].merge = tables.merge() / spans / len(bodies) * 1e6
-        found[name].trace_bytes = tables.bytes_a_row_of("trace_carriers", "uniqExact(TraceId)")
+        found[name].trace_bytes = tables.bytes_a_row_of("spanhouse_trace_rows", "uniqExact(TraceId)")
         found[name].span_bytes = tables.bytes_a_row_of("otel_traces", "count()")
         tables.drop()
     return found

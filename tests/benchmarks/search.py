@@ -4,7 +4,7 @@ For each search: wall time of the first run, with the engine's caches dropped (t
 CPU time (all threads of the process) of five more, and rows and bytes that the engine read in one. "Engine" is the least wall time that its
 statements took together; the rest is the client's. `serve` is stopped before, since a store has one process; merges go on where they were.
 
-Usage: python -m tests.benchmarks.search [--traces N]
+Usage: python -m tests.benchmarks.search [--traces N] [--pieces] [--flags 0|0x101]
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from unittest.mock import patch
 import clickhouse_connect
 from clickhouse_connect.driver._backend.chdb_backend import ChdbBackend
 from tests.benchmarks.clients import over_http, send_all
-from tests.benchmarks.traces_load import SPANS, requests
+from tests.benchmarks.traces_load import SPANS, in_pieces, requests
+from tests.support.otlp import LOCAL
 from tests.support.serve import Serve
 
 from spanhouse.query import TraceClient
@@ -47,15 +48,15 @@ STATEMENTS: Mapping[str, str] = {
     "error rate of all versions, view traces, by Metadata": "SELECT Metadata['app_version'], avg(State = 'ERROR') FROM traces GROUP BY 1",
     "count, view traces": "SELECT count() FROM traces",
     "error rate of all versions, view traces, by AppVersion": "SELECT AppVersion, avg(State = 'ERROR') FROM traces GROUP BY 1",
-    "the same, roots in trace_carriers": "SELECT AppVersion, avg(StatusCode = 'Error') FROM trace_carriers WHERE Rank = 0 GROUP BY 1",
 }
 
 
-def fill(directory: Path, traces: int) -> None:
-    """Send traces to a `serve` process with a store in that directory, wait until they are stored, and stop it."""
+def fill(directory: Path, traces: int, *, pieces: bool = False, flags: int = LOCAL) -> None:
+    """Send traces to a `serve` process with a store in that directory, wait until they are settled, and stop it."""
     with Serve(directory) as serve:
         send = over_http(serve.http)
-        bodies = requests(traces, BEGIN_NS)
+        bodies = requests(traces, BEGIN_NS, flags=flags)
+        bodies = in_pieces(bodies) if pieces else bodies
         while chunk := list(islice(bodies, _AT_ONCE)):
             send_all(send, chunk)
         serve.drained(3600)
@@ -126,8 +127,8 @@ def measured(client: Any, action: Callable[[], Sequence[object] | int | object])
 
 
 def report(dsn: str, client: Any, state: str) -> None:
-    parts = client.command("SELECT count() FROM system.parts WHERE active AND table = 'trace_carriers'")
-    print(f"\n{state}; {parts} parts of trace_carriers")
+    parts = client.command("SELECT count() FROM system.parts WHERE active AND table = 'spanhouse_trace_rows'")
+    print(f"\n{state}; {parts} parts of spanhouse_trace_rows")
     print(f"| search | found | first, ms | best, ms | engine, ms | CPU, ms | rows read | MB read |\n{'| --- ' * 8}|")
     with TraceClient(dsn) as searcher:
 
@@ -137,6 +138,8 @@ def report(dsn: str, client: Any, state: str) -> None:
 
         for name, (text, limit) in SEARCHES.items():
             print(f"| {name} | {measured(client, lambda text=text, limit=limit: search(text, limit))} |", flush=True)  # type: ignore[misc]
+        print(f"| keys | {measured(client, searcher.keys)} |", flush=True)
+        print(f"| values of app_version | {measured(client, lambda: list(searcher.values('app_version')))} |", flush=True)
         one = searcher.search_traces(max_results=1)[0].info.trace_id
         print(f"| one trace with its spans | {measured(client, lambda: len(searcher.get_trace(one).data.spans))} |")  # type: ignore[union-attr]
     for name, sql in STATEMENTS.items():
@@ -146,15 +149,20 @@ def report(dsn: str, client: Any, state: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=int, default=500_000)
-    traces = parser.parse_args().traces
+    parser.add_argument("--pieces", action="store_true", help="four of five traces in three inserts, the root last")
+    parser.add_argument("--flags", type=lambda text: int(text, 0), default=0x101, help="of all spans")
+    options = parser.parse_args()
+    traces = options.traces
     with tempfile.TemporaryDirectory() as directory:
-        fill(Path(directory), traces)
+        fill(Path(directory), traces, pieces=options.pieces, flags=options.flags)
         dsn = f"chdb://{Path(directory) / 'store'}"
         writer = clickhouse_connect.get_client(dsn=dsn)
         stored = writer.command("SELECT count() FROM otel_traces")
+        engine = measured(writer, lambda: writer.command("SELECT 1")).best
+        print(f"{'in pieces' if options.pieces else 'whole'}, flags {options.flags:#x}; SELECT 1 takes {engine:.1f} ms")
         print(f"{stored} spans in traces of {SPANS}; through TraceClient, embedded; the last rows are plain SQL")
         report(dsn, writer, "Right after ingest")
-        for table in ("otel_traces", "trace_carriers"):
+        for table in ("otel_traces", "spanhouse_trace_rows"):
             writer.command(f"OPTIMIZE TABLE {table} FINAL")
         report(dsn, writer, "Merged")
         writer.close()

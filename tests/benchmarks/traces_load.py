@@ -1,4 +1,4 @@
-"""Many traces as OTLP requests: 64 traces of four spans each, from one process of one of 30 services.
+"""Many traces as OTLP requests: 64 traces of four spans each, from one process of one of 30 services, whole or in pieces.
 
 Each request is of another process: 500 commits, of which each belongs to one of 40 versions, 20 branches, 3 environments and 5 models, in no
 order of time, as where many teams deploy. Roots have one of 50,000 users, 200,000 sessions and 1,000 deployments; one in 20 has failed.
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import random
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import LOCAL, key_values, request, span
 
@@ -43,9 +45,39 @@ _RESOURCE: Final = {
 _Bytes = npt.NDArray[np.uint8]
 
 
-def requests(traces: int, begin_ns: int) -> Iterator[bytes]:
+APART: Final = 300
+"""Requests between two pieces of a trace: more spans than an insert takes."""
+
+
+def in_pieces(bodies: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut four of five requests into three, which come far apart: two children of each trace one by one, the third with the root last."""
+    later: deque[tuple[int, bytes]] = deque()
+    for number, body in enumerate(bodies):
+        while later and later[0][0] <= number:
+            yield later.popleft()[1]
+        if number % 5 == 0:
+            yield body
+            continue
+        first, second, third = (_only(body, place) for place in ((1,), (2,), (3, 0)))
+        yield first
+        later.append((number + APART, second))
+        later.append((number + 2 * APART, third))
+        later = deque(sorted(later))
+    yield from (body for _, body in later)
+
+
+def _only(body: bytes, places: tuple[int, ...]) -> bytes:
+    made = ExportTraceServiceRequest.FromString(body)
+    (scope,) = made.resource_spans[0].scope_spans
+    spans = [scope.spans[trace * SPANS + place] for trace in range(TRACES) for place in places]
+    del scope.spans[:]
+    scope.spans.extend(spans)
+    return made.SerializeToString()
+
+
+def requests(traces: int, begin_ns: int, *, flags: int = LOCAL) -> Iterator[bytes]:
     """Serialised requests with so many traces in all, rounded down to whole requests, the first of which starts then."""
-    template = _Template()
+    template = _Template(flags)
     chance, numbers = random.Random(7), np.random.default_rng(7)
     step_ns = DAYS * _DAY_NS // traces
     for first in range(0, traces - TRACES + 1, TRACES):
@@ -55,13 +87,13 @@ def requests(traces: int, begin_ns: int) -> Iterator[bytes]:
 class _Template:
     """A request, and where in it the values stand that change: each under a number, by which those that are equal stay equal."""
 
-    def __init__(self) -> None:
+    def __init__(self, flags: int) -> None:
         made: list[Span] = []
         for trace in range(TRACES):
             root = b"i%07d" % (trace * SPANS)
             for place in range(SPANS):
                 number = trace * SPANS + place
-                made.append(_span(trace, number, b"" if place == 0 else root))
+                made.append(_span(trace, number, b"" if place == 0 else root, flags))
         self._plain = np.frombuffer(request(made, resource=_RESOURCE, scope="app").SerializeToString(), np.uint8)
         text = self._plain.tobytes()
         self._traces = _places(text, rb"trace-id-(\d{7})")
@@ -101,7 +133,7 @@ class _Template:
         return data.tobytes()
 
 
-def _span(trace: int, number: int, parent: bytes) -> Span:
+def _span(trace: int, number: int, parent: bytes, flags: int) -> Span:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": "gpt-4o-2026-08-06",
@@ -112,7 +144,7 @@ def _span(trace: int, number: int, parent: bytes) -> Span:
         attributes = {"user.id": f"user-{trace:07}", "session.id": f"session-{trace:07}"}
         attributes["mlflow.traceMetadata.deployment_id"] = f"deployment-{trace:07}"
     made = span(
-        "chat gpt-4o" if parent else "POST /v1/chat", trace_id=b"trace-id-%07d" % trace, span_id=b"i%07d" % number, parent=parent, flags=LOCAL
+        "chat gpt-4o" if parent else "POST /v1/chat", trace_id=b"trace-id-%07d" % trace, span_id=b"i%07d" % number, parent=parent, flags=flags
     )
     made.start_time_unix_nano = int.from_bytes(b"b%07d" % number, "little")
     made.end_time_unix_nano = int.from_bytes(b"e%07d" % number, "little")

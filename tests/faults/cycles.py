@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import clickhouse_connect
+from tests.support.serve import UNSETTLED
 
 _CLIENTS = 6
 _SPANS = 5
@@ -164,6 +165,9 @@ class Cycles:
 
     def _compare(self, acknowledged: list[str]) -> None:
         client = clickhouse_connect.get_client(dsn=f"http://127.0.0.1:{self._ports[1]}")
+        deadline = time.monotonic() + 120
+        while int(str(client.command(UNSETTLED))) and time.monotonic() < deadline:
+            time.sleep(0.05)
         requests = {
             str(request): (int(spans), int(times))
             for request, spans, times in client.query(

@@ -57,8 +57,9 @@ def test_what_is_acknowledged_outlives_the_power(tmp_path: Path) -> None:
     for log in store.rglob("deduplication_logs"):
         shutil.rmtree(log)
     # The rows that follow from the spans were not written.
-    for part in files_of_table(store, "trace_carriers"):
-        shutil.rmtree(part)
+    for table in ("spanhouse_trace_parts", "spanhouse_trace_rows", "spanhouse_arrivals"):
+        for part in files_of_table(store, table):
+            shutil.rmtree(part)
     with Serve(tmp_path) as serve:
         serve.drained()
         client = clickhouse_connect.get_client(dsn=serve.dsn)

@@ -67,7 +67,7 @@ def traced(serve: Serve, log: Path) -> list[Call]:
         client.start()
     for client in clients:
         client.join(100)
-    serve.drained()
+    serve.stored()
     deadline = time.monotonic() + 30
     while "unlink(" not in log.read_text():
         assert time.monotonic() < deadline

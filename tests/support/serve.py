@@ -30,7 +30,7 @@ def _empty_store() -> Path:
     return directory / "store"
 
 
-_UNSETTLED = "SELECT count() FROM spanhouse_trace_parts WHERE Arrival NOT IN (SELECT settled.Arrival FROM spanhouse_arrivals AS settled)"
+UNSETTLED = "SELECT count() FROM spanhouse_trace_parts WHERE Arrival NOT IN (SELECT settled.Arrival FROM spanhouse_arrivals AS settled)"
 _READY = re.compile(r"spanhouse ready store=(\S+) grpc=(\S+) http=(\S+) clickhouse-http=(\S+) console=(\S+)")
 
 
@@ -96,12 +96,17 @@ class Serve:
         """DSN of the ClickHouse-compatible endpoint."""
         return f"http://{self.clickhouse_http}"
 
-    def drained(self, seconds: float = 60) -> None:
-        """Wait until everything that was acknowledged is in the store, and in the rows of traces where the server tells of them."""
+    def stored(self, seconds: float = 60) -> None:
+        """Wait until everything that was acknowledged is in the store."""
         deadline = time.monotonic() + seconds
         while waiting := [path.name for path in self.spool.rglob("*") if path.suffix in {".open", ".sealed"}]:
             assert time.monotonic() < deadline, f"still in the spool after {seconds} s: {waiting}\n{self.log.read_text()}"
             time.sleep(0.01)
+
+    def drained(self, seconds: float = 60) -> None:
+        """Wait until everything that was acknowledged is in the store, and in the rows of traces where the server tells of them."""
+        self.stored(seconds)
+        deadline = time.monotonic() + seconds
         while self._unsettled():
             assert time.monotonic() < deadline, f"not settled after {seconds} s\n{self.log.read_text()}"
             time.sleep(0.05)
@@ -111,7 +116,7 @@ class Serve:
         if self.clickhouse_http == "off" or "--token-file" in self.arguments:
             return False
         try:
-            with urllib.request.urlopen(self.dsn, _UNSETTLED.encode(), timeout=30) as answer:  # noqa: S310 an address of our own
+            with urllib.request.urlopen(self.dsn, UNSETTLED.encode(), timeout=30) as answer:  # noqa: S310 an address of our own
                 return int(answer.read()) > 0
         except urllib.error.HTTPError:
             return True

@@ -24,6 +24,7 @@ _EVERY_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 2.0
 """How often parts are looked for that others wrote: another receiver, or a Collector."""
 _REMAKE_SECONDS: Final = 5.0
+_LARGE_SECONDS: Final = 120.0
 _FEED_SECONDS: Final = 10.0
 _SWEEP_SECONDS: Final = 20.0
 _EVERYTHING_SECONDS: Final = 60.0
@@ -78,8 +79,9 @@ class _Rounds:
     def __init__(self, settler: Settler, turn: threading.Lock) -> None:
         self._settler = settler
         self._turn = turn
-        self._due = dict.fromkeys(("everything", "remake", "feed", "sweep"), 0.0)
+        self._due = dict.fromkeys(("everything", "remake", "large", "feed", "sweep"), 0.0)
         self._began = 0.0
+        self._unfed = False
         self._trouble = ""
 
     def run(self) -> float:
@@ -107,9 +109,13 @@ class _Rounds:
         with SETTLE_SECONDS.time():
             settled = self._settler.settle(everything=self._is_due("everything", _EVERYTHING_SECONDS))
         if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
+            REMADE_TRACES.inc(self._settler.remake_due(large=False))
+        if self._settler.large and self._is_due("large", _LARGE_SECONDS):
             REMADE_TRACES.inc(self._settler.remake_due())
-        if self._is_due("feed", _FEED_SECONDS):
+        self._unfed = self._unfed or settled.arrivals > 0
+        if self._unfed and self._is_due("feed", _FEED_SECONDS):
             self._settler.feed()
+            self._unfed = False
         if self._is_due("sweep", _SWEEP_SECONDS):
             self._settler.sweep()
         for trace_id in self._settler.culprits:

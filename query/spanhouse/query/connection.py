@@ -213,9 +213,8 @@ class Connection:
         else:
             with self._one:
                 self._run(statement)
-                if self.store.embedded:
-                    # Over a server it is the receivers that settle; they see the edit within half a minute.
-                    settle.remake(self._execute, [str(statement.parameters["trace_id"])])
+                # Readers look at the trace's row alone.
+                settle.remake(self._execute, [str(statement.parameters["trace_id"])])
 
     def _execute(self, sql: str, parameters: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[object]]:
         rows: Sequence[Sequence[object]] = self._run(Statement(sql, parameters or {})).result_rows

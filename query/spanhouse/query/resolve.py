@@ -97,8 +97,7 @@ def _meaning(expression: Expression, text: str) -> Predicate:
         case Or(operands=operands):
             return Either(tuple(_meaning(operand, text) for operand in operands))
         case ast.Not(operand=operand):
-            meant = _meaning(operand, text)
-            return meant.operand if isinstance(meant, Not) else Not(meant)
+            return Not(_meaning(operand, text))
         case Comparison():
             return _comparison(expression, text)
         case Membership():

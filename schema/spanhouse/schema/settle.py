@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -96,14 +96,18 @@ class Settler:
     Attributes:
         execute: runs a statement on the store.
         due: traces that are to be made anew, by the next call of ``remake_due``.
+        large: such traces with very many spans.
         culprits: traces that can't be settled, and without which the others can.
     """
 
     execute: Execute
     due: set[str] = field(default_factory=set)
+    large: set[str] = field(default_factory=set)
     culprits: list[str] = field(default_factory=list)
     _held: set[int] = field(default_factory=set)
     """Arrivals that are settled but for traces in ``due``."""
+    _held_by_large: set[int] = field(default_factory=set)
+    """Arrivals that are settled but for traces in ``large``."""
     _fed: str = ""
     """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
 
@@ -114,59 +118,54 @@ class Settler:
             everything: look at all parts, however old; else at those of the last minutes, by the engine's clock.
         """
         seconds = _EVER_SECONDS if everything else _RECENT_SECONDS
-        waiting = self.execute(migrations.statement("waiting_arrivals"), {"seconds": seconds, "most": _MOST_ARRIVALS + len(self._held)})
-        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts in waiting if number(arrival) not in self._held]
+        held = self._held | self._held_by_large
+        waiting = self.execute(migrations.statement("waiting_arrivals"), {"seconds": seconds, "most": _MOST_ARRIVALS + len(held)})
+        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts in waiting if number(arrival) not in held]
         if not fresh:
             return Settled()
         taken = _as_many(fresh)
         arrivals = [arrival for arrival, _, _ in taken]
         at_hand = {"arrivals": arrivals, "since": self.execute(_BEFORE, {"at": taken[0][1], "seconds": WINDOW_SECONDS})[0][0]}
         bounds = {"most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
-        apart = [str(trace_id) for trace_id, _ in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})]
-        self._write_rows(at_hand, apart)
-        if apart:
-            self.due.update(apart)
+        apart = {str(trace_id): reason for trace_id, reason in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})}
+        self._write_rows(at_hand, sorted(apart))
+        large = {trace_id for trace_id, reason in apart.items() if reason == "large"}
+        self.large |= large
+        self.due |= apart.keys() - large
+        if large:
+            self._held_by_large.update(arrivals)
+        if apart.keys() - large:
             self._held.update(arrivals)
-        else:
+        if not apart:
             _mark(self.execute, arrivals)
         return Settled(len(arrivals), waiting=len(taken) < len(fresh))
 
     def _write_rows(self, at_hand: Mapping[str, object], apart: Sequence[str]) -> None:
-        """Write the rows of what was touched, but for some traces. If that fails, halve it until the culprits stand apart.
-
-        Raises:
-            Exception: the statement's error, if the store is to blame: nothing of it succeeds.
-        """
+        """Write the rows of what was touched, but for some traces; those that can't be written are told apart."""
         try:
             self.execute(_settle(), {**at_hand, "apart": apart})
-        except Exception as error:
-            touched = {str(row[0]) for row in self.execute(_TOUCHED, at_hand)}.difference(apart)
-            culprits: list[str] = []
-            self._halve(at_hand, sorted(touched), touched.union(apart), culprits)
-            if len(culprits) in {len(touched), _MOST_CULPRITS}:
-                raise error from None
-            self.culprits.extend(culprits)
+        except Exception:  # noqa: BLE001 what fails as a whole is tried in halves
+            touched = sorted({str(row[0]) for row in self.execute(_TOUCHED, at_hand)}.difference(apart))
+            others = set(touched).union(apart)
+            self.culprits.extend(_isolated(lambda some: self.execute(_settle(), {**at_hand, "apart": sorted(others.difference(some))}), touched))
 
-    def _halve(self, at_hand: Mapping[str, object], some: Sequence[str], every: set[str], culprits: list[str]) -> None:
-        if len(culprits) == _MOST_CULPRITS:
-            return
-        try:
-            self.execute(_settle(), {**at_hand, "apart": sorted(every.difference(some))})
-        except Exception:  # noqa: BLE001 whatever it is, it is told of by whoever asked
-            if len(some) == 1:
-                culprits.extend(some)
-                return
-            middle = len(some) // 2
-            self._halve(at_hand, some[:middle], every, culprits)
-            self._halve(at_hand, some[middle:], every, culprits)
+    def remake_due(self, *, large: bool = True) -> int:
+        """Make the traces in ``due`` anew from their spans, and return their number.
 
-    def remake_due(self) -> int:
-        """Make the traces in ``due`` anew from their spans, and return their number."""
-        remade = remake(self.execute, sorted(self.due))
-        self.due.clear()
-        if self._held:
-            _mark(self.execute, sorted(self._held))
-            self._held.clear()
+        Args:
+            large: also those in ``large``, which cost much and so are made anew rarely.
+        """
+        remade = 0
+        for traces, held, wanted in ((self.due, self._held, True), (self.large, self._held_by_large, large)):
+            if wanted and traces:
+                self.culprits.extend(_isolated(lambda some: remake(self.execute, some), sorted(traces)))
+                remade += len(traces)
+                traces.clear()
+            if wanted and held:
+                # What is held by both waits for both.
+                if done := sorted(held.difference(self._held_by_large if held is self._held else ())):
+                    _mark(self.execute, done)
+                held.clear()
         return remade
 
     def feed(self) -> None:
@@ -186,6 +185,36 @@ class Settler:
         aged = age(self.execute)
         drop_old_parts(self.execute)
         return aged + len(edited)
+
+
+def _isolated(run: Callable[[list[str]], object], traces: list[str]) -> list[str]:
+    """Do something for traces, for all at once if that succeeds, else in halves, and return those that it can't be done for.
+
+    Raises:
+        Exception: the first error, if the store is to blame: nothing succeeds, or too much fails.
+    """
+    try:
+        run(traces)
+    except Exception:
+        culprits: list[str] = []
+        _halve(run, traces, culprits)
+        if len(culprits) in {len(traces), _MOST_CULPRITS}:
+            raise
+        return culprits
+    return []
+
+
+def _halve(run: Callable[[list[str]], object], traces: list[str], culprits: list[str]) -> None:
+    middle = len(traces) // 2
+    if not middle:
+        culprits.extend(traces)
+        return
+    for some in (traces[:middle], traces[middle:]):
+        if len(culprits) < _MOST_CULPRITS:
+            try:
+                run(some)
+            except Exception:  # noqa: BLE001 whatever it is, it is told of by whoever asked
+                _halve(run, some, culprits)
 
 
 def settle_all(execute: Execute) -> Settled:
