@@ -8,8 +8,10 @@ from typing import Final
 
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.hot_keys import HOT_COLUMNS
-from spanhouse.schema.vocabulary import SESSION, TRACE_USER
+from spanhouse.schema.vocabulary import SERVICE_NAME, SESSION, TRACE_USER
 
+_COUNTED: Final = {SERVICE_NAME: "ServiceName"} | {key: column for key, column in HOT_COLUMNS.items() if key not in {SESSION, TRACE_USER}}
+"""Metadata key with few values -> its column."""
 _KEYS: Final = "SELECT Key, Values, Complete, FirstDay, LastDay FROM metadata_keys ORDER BY Key"
 _COUNTED_VALUES: Final = """SELECT {column} AS Value, count() AS Traces
 FROM spanhouse_trace_rows FINAL
@@ -48,7 +50,7 @@ def compile_values(key: str) -> Statement:
 
     Traces are counted where the key has a column of its own and few values; a value that is empty is not listed.
     """
-    if (column := HOT_COLUMNS.get(key)) and key not in {SESSION, TRACE_USER}:
+    if column := _COUNTED.get(key):
         return Statement(_COUNTED_VALUES.format(column=column), {})
     parameters = Parameters()
     return Statement(_LISTED_VALUES.format(key=parameters.text(key)), parameters.bound())
