@@ -10,14 +10,12 @@ runs for long, that is very large, whose tags were edited, or whose root moved. 
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final
 
-from spanhouse.schema import migrations
+from spanhouse.schema import migrations, settle_statements
 from spanhouse.schema.execute import Execute, number
 
 WINDOW_SECONDS: Final = 600
@@ -41,30 +39,6 @@ _MOST_AT_ONCE: Final = 10_000
 _MOST_CULPRITS: Final = 16
 """If so many traces can't be settled, the store is to blame."""
 
-_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
-_VERSION: Final = (
-    "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + "
-    "bitShiftLeft(least(Copies, 1023), 6) + bitShiftLeft(NOT Doubt, 5) + bitAnd(cityHash64("
-    "Timestamp, RootSpanId, Name, State, Duration, ErrorCount, ifNull(InputTokens, -1), ifNull(OutputTokens, -1), ifNull(Cost, -1), "
-    "Metadata, Tags, `Services.Spans`), 31)"
-)
-_PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
-"""Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
-_EDITED_TAGS: Final = (
-    "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
-    "mapFromArrays(kept.2, kept.3)))"
-)
-_INTERNAL: Final = frozenset({"Stamped", "Copies", "Several"})
-_PARTS_AT_HAND: Final = """(
-    SELECT * FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
-        SELECT touched.Key FROM spanhouse_trace_parts AS touched
-        WHERE touched.Received >= {since:DateTime64(3)} AND touched.Arrival IN {arrivals:Array(UInt64)})
-)"""
-_PARTS_MADE: Final = """(
-    SELECT * FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64} AND TraceId IN {trace_ids:Array(String)}
-)"""
 _BEFORE: Final = "SELECT toString(addSeconds(toDateTime64({at:String}, 3), -{seconds:UInt32}))"
 _NOW: Final = "SELECT toString(now64(3)), toString(now())"
 _LAST: Final = "SELECT toString(subtractSeconds(max(Settled), 60)) FROM spanhouse_trace_rows"
@@ -143,11 +117,13 @@ class Settler:
     def _write_rows(self, at_hand: Mapping[str, object], apart: Sequence[str]) -> None:
         """Write the rows of what was touched, but for some traces; those that can't be written are told apart."""
         try:
-            self.execute(_settle(), {**at_hand, "apart": apart})
+            self.execute(settle_statements.settle(), {**at_hand, "apart": apart})
         except Exception:  # noqa: BLE001 what fails as a whole is tried in halves
             touched = sorted({str(row[0]) for row in self.execute(_TOUCHED, at_hand)}.difference(apart))
             others = set(touched).union(apart)
-            self.culprits.extend(_isolated(lambda some: self.execute(_settle(), {**at_hand, "apart": sorted(others.difference(some))}), touched))
+            self.culprits.extend(
+                _isolated(lambda some: self.execute(settle_statements.settle(), {**at_hand, "apart": sorted(others.difference(some))}), touched)
+            )
 
     def remake_due(self, *, large: bool = True) -> int:
         """Make the traces in ``due`` anew from their spans, and return their number.
@@ -254,12 +230,12 @@ def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
     # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
     live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
-    execute(_remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
+    execute(settle_statements.remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
     whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
     if whole:
-        execute(_remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
+        execute(settle_statements.remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
     if expired := sorted(set(trace_ids) - set(whole)):
-        execute(_expired_rows(), {**made, "trace_ids": expired})
+        execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 
 
 def _whole(live: Sequence[Sequence[object]], made: Sequence[Sequence[object]]) -> list[str]:
@@ -285,7 +261,7 @@ def age(execute: Execute, *, quiet_seconds: int = QUIET_SECONDS) -> int:
     found = execute(migrations.statement("quiet_traces"), {"seconds": quiet_seconds, "most": _MOST_AT_ONCE})
     remake(execute, [str(trace_id) for trace_id, anew in found if anew], quiet=True)
     if plain := [str(trace_id) for trace_id, anew in found if not anew]:
-        execute(_filled("aged_rows"), {"trace_ids": plain})
+        execute(settle_statements.aged_rows(), {"trace_ids": plain})
     return len(found)
 
 
@@ -309,64 +285,3 @@ def _as_many(fresh: Sequence[tuple[int, str, int]]) -> Sequence[tuple[int, str, 
 
 def _mark(execute: Execute, arrivals: Sequence[int]) -> None:
     execute(_MARK, {"arrivals": list(arrivals)})
-
-
-@cache
-def row_columns() -> tuple[str, ...]:
-    """Return the columns of ``settled_rows``, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
-    text = migrations.statement("settled_rows")
-    outermost = text[text.index("SELECT\n") : text.index("\nFROM\n")]
-    names = (found[1] or found[2] for found in _NAME.finditer(outermost))
-    return tuple(name for name in names if name not in _INTERNAL)
-
-
-def _filled(name: str, *, parts: str = "", **columns: str) -> str:
-    """Return a statement with its columns, its version and its source filled in.
-
-    Args:
-        name: of the statement's file.
-        parts: SQL of the parts that are merged.
-        columns: SQL of columns that are not taken as they are, by name.
-    """
-    head, where, rest = migrations.statement(name).partition("\nSELECT")
-    names = ", ".join(row_columns())
-    values = ",\n    ".join(columns.get(column, column) for column in row_columns())
-    filled = head.replace("{columns}", names) + where + rest.replace("{columns}", values, 1).replace("{columns}", names)
-    settled = migrations.statement("settled_rows").replace("{parts}", parts)
-    return filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
-
-
-@cache
-def _settle() -> str:
-    return _filled("settle", parts=_PARTS_AT_HAND)
-
-
-@cache
-def _remade_rows() -> str:
-    return _filled("remade_rows", parts=_PARTS_MADE, Tags=_EDITED_TAGS)
-
-
-@cache
-def _expired_rows() -> str:
-    return _filled(
-        "expired_rows",
-        Tags=_EDITED_TAGS,
-        Partial="1",
-        Settled="now()",
-        SpanCount="greatest(SpanCount, left_over.Spans)",
-        ErrorCount="greatest(ErrorCount, left_over.Errors)",
-    )
-
-
-@cache
-def _remade_parts() -> str:
-    """Return the INSERT that makes the parts of some traces from all their spans, by the SELECT that makes them of an insert."""
-    (view,) = (text for text in migrations.load().baseline.statements if "MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts" in text)
-    select = view[view.index("\nSELECT\n") + 1 :]
-    outermost = select[: select.index("\nFROM\n")]
-    names = [line.rstrip(",").rpartition(" ")[2] for line in outermost.splitlines()[1:] if line.startswith("    ")]
-    arrival = next(line for line in outermost.splitlines() if line.endswith("AS Arrival,"))
-    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace(
-        "FROM otel_traces", "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})"
-    )
-    return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{made.replace('SELECT', 'SELECT 1,', 1)}"
