@@ -25,7 +25,7 @@ def test_the_node_client_reads_rows_and_streams_and_is_refused_what_writes(store
     assert said.pop("failing") != "it ran"
     assert said == {
         "ping": True,
-        "rows": [{"Name": "checkout", "SpanCount": "3"}],
+        "rows": [{"Name": "checkout", "SpanCount": 3}],
         "whole": [{"one": 1}],
         "streamed": 300_000,
         "insert": "READONLY",

@@ -151,7 +151,11 @@ def test_a_clickhouse_server_is_migrated_and_served_as_written(tmp_path_factory:
             connection.close()
             running.spool = running.data_dir / "spool"
             running.drained()
-            assert [found.info.state for found in TraceClient(dsn).search_traces(filter_string="name = 'on a server'")] == ["OK"]
+            with TraceClient(dsn) as client:
+                deadline = time.monotonic() + 60
+                while not (found := client.search_traces(filter_string="name = 'on a server'")) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+            assert [trace.info.state for trace in found] == ["OK"]
 
 
 def test_a_token_is_made_and_taken_over_tls_as_written(reader: Reader, tmp_path: Path) -> None:

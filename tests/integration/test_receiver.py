@@ -24,6 +24,7 @@ from tests.support.store import TestStore
 
 from spanhouse.exporter.status import UnavailableError
 from spanhouse.exporter.tokens import Right, Tokens
+from spanhouse.schema.settle import settle_all
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def test_a_service_that_knows_nothing_of_us_is_stored_with_its_resource(
         inner.set_attribute("answer", 42)
     assert provider.force_flush()
     provider.shutdown()
+    settle_all(store.execute)
     (row,) = store.rows("SELECT Name, ServiceName, SpanCount, Metadata FROM traces")
     assert (row["Name"], row["ServiceName"], row["SpanCount"], row["Metadata"]["team"]) == ("outer", "stock", 2, "search")
 
