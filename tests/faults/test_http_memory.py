@@ -116,7 +116,7 @@ def test_heads_of_many_small_fields_from_many_strangers_take_bounded_memory(guar
 
 
 def ends(connection: socket.socket, trickle: bytes, seconds: float = 30) -> bool:
-    """Whether the server ends the connection, which sends something now and then."""
+    """Tell whether the server ends the connection, which sends something now and then."""
     connection.settimeout(0.05)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

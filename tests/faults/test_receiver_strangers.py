@@ -213,7 +213,7 @@ def test_a_body_that_comes_in_one_piece_with_its_head_is_no_head(receiver: Recei
 
 
 def ends(connection: socket.socket, trickle: bytes = b"") -> bool:
-    """Whether the server ends the connection, which sends a byte now and then."""
+    """Tell whether the server ends the connection, which sends a byte now and then."""
     connection.settimeout(0.02)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -171,7 +171,7 @@ PRE_RELEASE = (
     FROM numbers(300)""",
     "INSERT INTO trace_tags (TraceId, Key, Value) SELECT lower(hex(sipHash128(toUInt64(0)))), 'reviewed', 'yes'",
 )
-"""What 13 migrations of a pre-release left, as far as it is carried over."""
+"""The tables that a pre-release left, as far as they are carried over."""
 
 
 @pytest.fixture(scope="module")

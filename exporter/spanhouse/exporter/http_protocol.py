@@ -117,7 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"  # which uvicorn refuses
 
     def _is_idle(self) -> bool:
-        """Whether no request is under way; uvicorn's timer for that ended with the first byte that came."""
+        """Tell whether no request is under way; uvicorn's timer for that ended with the first byte that came."""
         asked = self.cycle is not None  # not before the first request
         return not self._in_body and not (asked and not self.cycle.response_complete)
 

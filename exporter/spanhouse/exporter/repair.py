@@ -26,7 +26,7 @@ Place = tuple[int, ...]
 """Numbers of a resource, of a scope in it, and of a span in that: one for the resource itself, two for the scope, three for the span."""
 
 _MARK_BYTES: Final = 16
-"""What a name takes in a mark beside itself."""
+"""Bytes that a name takes in a mark beside itself."""
 
 
 class Repaired(NamedTuple):

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _EVERY_SECONDS: Final = 1.0
 """Time between two rounds, at least: a small round costs as much as a middling one."""
 _IDLE_SECONDS: Final = 2.0
-"""How often parts are looked for that others wrote: another receiver, or a Collector."""
+"""Interval of looking for parts that others wrote: another receiver, or a Collector."""
 _REMAKE_SECONDS: Final = 5.0
 _LARGE_SECONDS: Final = 120.0
 _FEED_SECONDS: Final = 10.0

@@ -25,7 +25,7 @@ _SPANS_OF_TRACES: Final = 200
 
 
 class Runs(Protocol):
-    """What runs statements."""
+    """A runner of statements."""
 
     def run(self, statement: Statement) -> Sequence[Row]:
         """Run a statement and return its rows."""

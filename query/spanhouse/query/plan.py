@@ -104,7 +104,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a page is found: by the first of the looks that fills it, else by a statement that looks at everything.
+    """A way to a page: by the first of the looks that fills it, else by a statement that looks at everything.
 
     Attributes:
         looks: what to try first, each wider than the one before.

@@ -30,7 +30,7 @@ _SPANS: Final = """WITH {times} AS times
 {columns}
 WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2"""
 _STAMPS: Final = frozenset({*GIT_COMMIT.names, *SOURCE_NAME.names})
-"""What a span has that knows which code ran: one of two copies that has it counts before one that has not."""
+"""Keys of a span that knows which code ran: of two copies the one that has them counts."""
 
 
 def compile_spans(trace_ids: Sequence[str], times_ns: tuple[int, int] | None = None) -> Statement:

@@ -34,7 +34,7 @@ _TRACES_AT_ONCE: Final = 200
 QUIET_SECONDS: Final = 60
 """A trace without root that got no span for so long is given its place in time."""
 KEPT_SECONDS: Final = 7200
-"""How long parts are kept, at least."""
+"""Least time for which parts are kept."""
 _MOST_AT_ONCE: Final = 10_000
 _MOST_CULPRITS: Final = 16
 """If so many traces can't be settled, the store is to blame."""

@@ -111,12 +111,12 @@ def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: by
 
 
 def is_on(fields: Mapping[str, str], name: str) -> bool:
-    """Whether a field switches something on."""
+    """Tell whether a field switches something on."""
     return fields.get(name) in {"1", "true"}
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    """Whether a body has fields."""
+    """Tell whether a body has fields."""
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 

@@ -105,7 +105,7 @@ class Question:
 
     @property
     def predicate(self) -> Predicate:
-        """What the traces fulfil."""
+        """Conditions that the traces fulfil."""
         return self.written.predicate
 
     @property
