@@ -36,6 +36,8 @@ QUIET_SECONDS: Final = 60
 KEPT_SECONDS: Final = 7200
 """Least time for which parts are kept."""
 _MOST_AT_ONCE: Final = 10_000
+_MOST_TOMBSTONES: Final = 5_000
+"""Rows of traces that wait for their roots, tombstones among them, from which on the tombstones are cleaned away: readers merge them all."""
 _MOST_CULPRITS: Final = 16
 """If so many traces can't be settled, the store is to blame."""
 
@@ -45,6 +47,7 @@ _LAST: Final = "SELECT toString(subtractSeconds(max(Settled), 60)) FROM spanhous
 _TOUCHED: Final = """SELECT DISTINCT TraceId FROM spanhouse_trace_parts
 WHERE Received >= {since:DateTime64(3)} AND Arrival IN {arrivals:Array(UInt64)}"""
 _MARK: Final = "INSERT INTO spanhouse_arrivals (Arrival) SELECT arrayJoin({arrivals:Array(UInt64)})"
+_CLEAN: Final = "OPTIMIZE TABLE spanhouse_trace_rows PARTITION ID {partition:String} FINAL CLEANUP"
 _DROP: Final = "ALTER TABLE spanhouse_trace_parts DROP PARTITION ID {partition:String}"
 
 
@@ -153,12 +156,13 @@ class Settler:
         self._fed = str(now)
 
     def sweep(self) -> int:
-        """Give quiet traces their place, apply edits that no row has seen, and drop old parts; return the number of traces that were written."""
+        """Give quiet traces their place, apply edits that no row has seen, clean up; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
         doubled = self.execute(migrations.statement("doubled_rows"), {"seconds": _RECENT_SECONDS, "most": _MOST_AT_ONCE})
         edited.extend(str(row[0]) for row in doubled)
         remake(self.execute, edited)
         aged = age(self.execute)
+        clean_waiting(self.execute)
         drop_old_parts(self.execute)
         return aged + len(edited)
 
@@ -263,6 +267,12 @@ def age(execute: Execute, *, quiet_seconds: int = QUIET_SECONDS) -> int:
     if plain := [str(trace_id) for trace_id, anew in found if not anew]:
         execute(settle_statements.aged_rows(), {"trace_ids": plain})
     return len(found)
+
+
+def clean_waiting(execute: Execute, *, least_rows: int = _MOST_TOMBSTONES) -> None:
+    """Remove the tombstones of traces that have got their roots, and the rows that they replaced."""
+    for (partition,) in execute(migrations.statement("waiting_rows"), {"least": least_rows}):
+        execute(_CLEAN, {"partition": partition})
 
 
 def drop_old_parts(execute: Execute, *, kept_seconds: int = KEPT_SECONDS) -> int:
