@@ -14,7 +14,7 @@ from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
 EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "10"))
-"""`make settled` runs many more."""
+"""`make settled` runs many more, others each time; here they are the same ones."""
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -26,7 +26,12 @@ def engine() -> Iterator[TestStore]:
 
 
 # A trace is drawn as the seed that makes it: so a failure names few numbers, and shrinking leaves traces out and nothing else.
-@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=EXAMPLES == 10,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(
     st.lists(SEEDS, min_size=30, max_size=30),
     st.lists(st.sampled_from([*Arrivals.ACTIONS, "insert", "insert", "settle"]), min_size=6, max_size=16),
