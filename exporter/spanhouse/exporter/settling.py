@@ -63,14 +63,25 @@ class Settling:
 
     def _run(self) -> None:
         come_last()
-        with self._store.another_client() as client:
-            rounds = _Rounds(Settler(executing(client)), self._store.settling)
-            while not self._stopping.is_set():
-                pause = rounds.run()
-                self._came.wait(pause)
-                self._came.clear()
-                self._stopping.wait(rounds.rest())
-            rounds.run()
+        while True:
+            try:
+                with self._store.another_client() as client:
+                    self._settle(_Rounds(Settler(executing(client)), self._store.settling))
+            except Exception:  # noqa: BLE001 whatever it is, a thread that ends would settle nothing for as long as the server runs
+                FAILED_SETTLES.inc()
+                _log.exception("the store can't be reached to settle traces; it is tried again")
+                if self._stopping.wait(_BACK_OFF_SECONDS):
+                    return
+            else:
+                return
+
+    def _settle(self, rounds: _Rounds) -> None:
+        while not self._stopping.is_set():
+            pause = rounds.run()
+            self._came.wait(pause)
+            self._came.clear()
+            self._stopping.wait(rounds.rest())
+        rounds.run()
 
 
 class _Rounds:
@@ -108,16 +119,17 @@ class _Rounds:
     def _round(self) -> bool:
         with SETTLE_SECONDS.time():
             settled = self._settler.settle(everything=self._is_due("everything", _EVERYTHING_SECONDS))
-        if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
-            REMADE_TRACES.inc(self._settler.remake_due(large=False))
-        if self._settler.large and self._is_due("large", _LARGE_SECONDS):
-            REMADE_TRACES.inc(self._settler.remake_due())
         self._unfed = self._unfed or settled.arrivals > 0
         if self._unfed and self._is_due("feed", _FEED_SECONDS):
             self._settler.feed()
             self._unfed = False
         if self._is_due("sweep", _SWEEP_SECONDS):
             self._settler.sweep()
+        # Last, since a trace that can't be made anew and is due alone fails each time.
+        if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
+            REMADE_TRACES.inc(self._settler.remake_due(large=False))
+        if self._settler.large and self._is_due("large", _LARGE_SECONDS):
+            REMADE_TRACES.inc(self._settler.remake_due())
         for trace_id in self._settler.culprits:
             UNSETTLED_TRACES.inc()
             _log.error("trace %s can't be settled; its spans are stored", trace_id)

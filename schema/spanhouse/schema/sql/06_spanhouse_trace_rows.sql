@@ -1,12 +1,13 @@
 -- One row per trace, merged when written. A trace that has its root stands at the root's start (Sorted), where rows of one time are neighbours and
 -- hardly any is ever replaced. A trace that waits for its root stands at Sorted = 0, in a small partition of its own; its tombstone follows when the
 -- root comes, or when the trace has been quiet for a while and is moved to its start.
--- Version orders any two different rows of a trace: spans, then stamped spans, then the time of the last edit, then a digest.
+-- Version orders any two different rows of a trace: spans, then stamped spans, then the time of the last edit, then
+-- copies, then whether the root is in no doubt, then a digest.
 CREATE TABLE IF NOT EXISTS spanhouse_trace_rows
 (
     Sorted DateTime64(9) COMMENT 'Start of a trace that stands at its start; 0 for one that waits for its root' CODEC(Delta(8), ZSTD(1)),
     TraceId String COMMENT '32 hex digits' CODEC(ZSTD(1)),
-    Version UInt128 COMMENT 'Of rows in one place the greatest counts: 32 bits of spans, 16 of stamped spans, 64 of the last edit, 16 of a digest' CODEC(ZSTD(1)),
+    Version UInt128 COMMENT 'Of rows in one place the greatest counts: 32 bits of spans, 16 of stamped spans, 64 of the last edit, 10 of copies, 1 of a root without doubt, 5 of a digest' CODEC(ZSTD(1)),
     Gone UInt8 COMMENT '1: a tombstone' CODEC(LZ4),
     Key UInt64 COMMENT '40 bits of a hash of TraceId' CODEC(T64, LZ4),
     Settled DateTime COMMENT 'When the row was made, by the engine''s clock' CODEC(Delta(4), LZ4),
