@@ -6,6 +6,7 @@ unshare --map-root-user --mount setpriv --bounding-set=-dac_override,-dac_read_s
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -34,14 +35,23 @@ def _open(spool: Path) -> None:
     (spool / "0").chmod(0o700)
 
 
+def _remove(spool: Path) -> None:
+    """Take it away at once, though the receiver may be writing in it."""
+    taken = spool.rename(spool.with_name("taken"))
+    shutil.rmtree(taken)
+
+
 def _replace_by_file(spool: Path) -> None:
-    shutil.rmtree(spool)
-    spool.touch()
+    """Put a file there before the receiver has made a directory again."""
+    while not spool.is_file():
+        _remove(spool)
+        with contextlib.suppress(FileExistsError):
+            spool.touch(exist_ok=False)
 
 
 def _replace_by_directory(spool: Path) -> None:
     spool.unlink()
-    spool.mkdir()
+    spool.mkdir(exist_ok=True)
 
 
 def _mount_read_only(spool: Path) -> None:
@@ -53,8 +63,8 @@ def _unmount(spool: Path) -> None:
 
 
 def _remove_for_good(spool: Path) -> None:
-    shutil.rmtree(spool)
-    spool.parent.chmod(_NOT_WRITABLE)
+    """Hide it and shut its parent in one step, before the receiver can make it again."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={_NOT_WRITABLE:o}", "none", str(spool.parent)], check=True)
 
 
 def _let_it_be_made(spool: Path) -> None:
@@ -62,8 +72,8 @@ def _let_it_be_made(spool: Path) -> None:
 
 
 def _remove_and_make(spool: Path) -> None:
-    shutil.rmtree(spool)
-    spool.mkdir()
+    _remove(spool)
+    spool.mkdir(exist_ok=True)
 
 
 UNWRITABLE: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
@@ -72,7 +82,7 @@ UNWRITABLE: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
     "mounted read-only": (_mount_read_only, _unmount),
     "gone, and its parent shut": (_remove_for_good, _let_it_be_made),
 }
-REMOVED: dict[str, Callable[[Path], None]] = {"removed": shutil.rmtree, "removed and made": _remove_and_make}
+REMOVED: dict[str, Callable[[Path], None]] = {"removed": _remove, "removed and made": _remove_and_make}
 
 
 def ready(serve: Serve) -> tuple[int, str, str]:
