@@ -30,6 +30,7 @@ test-vendors: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
 	$(BIN)/python -m tests.benchmarks.ingest
+	$(BIN)/python -m tests.benchmarks.odd_loads
 	$(BIN)/python -m tests.benchmarks.ack
 	$(BIN)/python -m tests.benchmarks.overload
 	$(BIN)/python -m tests.benchmarks.backlog

@@ -21,7 +21,7 @@ ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS 
 _DOUBLES: Final = "SELECT count() - uniqExact(TraceId) FROM traces"
 _PARTS: Final = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'spanhouse_trace_parts' AND active"
 _OLDER: Final = (
-    "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalSecond({seconds:UInt32}) AS Received) FROM spanhouse_trace_parts"
+    "INSERT INTO spanhouse_trace_parts SELECT * REPLACE (Received - toIntervalMillisecond({ms:Int64}) AS Received) FROM spanhouse_trace_parts"
 )
 
 
@@ -116,10 +116,7 @@ class Arrivals:
 
     def _pass(self, seconds: int) -> None:
         """Put all parts back in time; what is settled and older than its keeping goes."""
-        parts = [str(row[0]) for row in self.store.execute(_PARTS)]
-        self.store.execute(_OLDER, {"seconds": seconds})
-        for part in parts:
-            self.store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
+        put_back(self.store, seconds)
         settle.drop_old_parts(self.execute)
 
     def overtaken(self) -> None:
@@ -157,13 +154,22 @@ class Arrivals:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows:
-            expected = merge(self.stored[trace_id], self.edits[trace_id])
-            if different := {
-                key: (rows[0].get(key), expected.get(key)) for key in rows[0] | expected if not _same(rows[0].get(key), expected.get(key))
-            }:
-                spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
-                yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
+        elif rows and (different := differing(rows[0], merge(self.stored[trace_id], self.edits[trace_id]))):
+            spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
+            yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
+
+
+def put_back(store: TestStore, seconds: float) -> None:
+    """Let time pass for the parts in a store: they came earlier by so many seconds. Merges of its parts must be stopped."""
+    parts = [str(row[0]) for row in store.execute(_PARTS)]
+    store.execute(_OLDER, {"ms": round(seconds * 1000)})
+    for part in parts:
+        store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
+
+
+def differing(row: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the columns in which a row of ``traces``, but for its id, is not the expected one: stored and expected values."""
+    return {key: (row.get(key), expected.get(key)) for key in {**row, **expected} if not _same(row.get(key), expected.get(key))}
 
 
 def _same(stored: Any, expected: Any) -> bool:

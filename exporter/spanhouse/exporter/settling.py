@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -87,9 +87,10 @@ class Settling:
 class _Rounds:
     """The rounds of a settler: what is due when."""
 
-    def __init__(self, settler: Settler, turn: threading.Lock) -> None:
+    def __init__(self, settler: Settler, turn: threading.Lock, clock: Callable[[], float] = time.monotonic) -> None:
         self._settler = settler
         self._turn = turn
+        self._clock = clock
         self._due = dict.fromkeys(("everything", "remake", "large", "feed", "sweep"), 0.0)
         self._began = 0.0
         self._unfed = False
@@ -97,7 +98,7 @@ class _Rounds:
 
     def run(self) -> float:
         """Do what is due, and return the seconds until it is worth looking again without a notice."""
-        self._began = time.monotonic()
+        self._began = self._clock()
         try:
             with self._turn:
                 waiting = self._round()
@@ -114,7 +115,7 @@ class _Rounds:
 
     def rest(self) -> float:
         """Return the seconds until the next round may begin."""
-        return max(0.0, self._began + _EVERY_SECONDS - time.monotonic())
+        return max(0.0, self._began + _EVERY_SECONDS - self._clock())
 
     def _round(self) -> bool:
         with SETTLE_SECONDS.time():
@@ -137,7 +138,7 @@ class _Rounds:
         return settled.waiting
 
     def _is_due(self, what: str, seconds: float) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         if now < self._due[what]:
             return False
         self._due[what] = now + seconds
