@@ -142,19 +142,23 @@ class Arrivals:
         self.act("age")
         settle.Settler(self.execute).sweep()
 
-    def differences(self) -> list[str]:
-        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces."""
+    def differences(self, *, large: bool = False) -> list[str]:
+        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces.
+
+        Args:
+            large: whether the rows were made as those of traces with very many spans.
+        """
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
         doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
-        return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id])]
+        return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id], large)]
 
-    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], large: bool) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows and (different := differing(rows[0], merge(self.stored[trace_id], self.edits[trace_id]))):
+        elif rows and (different := differing(rows[0], merge(self.stored[trace_id], self.edits[trace_id], large=large))):
             spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
             yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
 

@@ -117,15 +117,21 @@ def effective(process: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def merge(copies: Sequence[Copy], edits: Sequence[Edit] = ()) -> dict[str, Any]:
-    """Return the row of a trace, all columns but its id; ``Timestamp`` in Unix nanoseconds."""
+def merge(copies: Sequence[Copy], edits: Sequence[Edit] = (), *, large: bool = False) -> dict[str, Any]:
+    """Return the row of a trace, all columns but its id; ``Timestamp`` in Unix nanoseconds.
+
+    Args:
+        copies: of its spans.
+        edits: of its tags.
+        large: whether it counts as one with very many spans.
+    """
     counted = list(_counted(copies).values())
     rank, root = _root(copies)
     said = _said(copies, root if rank < NO_ROOT else None)
     metadata = _metadata(copies, rank, root, said)
     name = root.name if rank < NO_ROOT else ""
     tags = _below(TAG, said) | ({"mlflow.traceName": name} if name else {})
-    cost = _once(counted, "gen_ai.usage.cost")
+    cost = _once(counted, "gen_ai.usage.cost", large)
     return {
         "Timestamp": root.start,
         "Duration": root.duration if rank < NO_ROOT else 0,
@@ -145,8 +151,8 @@ def merge(copies: Sequence[Copy], edits: Sequence[Edit] = ()) -> dict[str, Any]:
         "ClientRequestId": said.get("mlflow.traceClientRequestId", ""),
         "RequestPreview": said.get("mlflow.traceRequestPreview", ""),
         "ResponsePreview": said.get("mlflow.traceResponsePreview", ""),
-        "InputTokens": _whole(_once(counted, "gen_ai.usage.input_tokens")),
-        "OutputTokens": _whole(_once(counted, "gen_ai.usage.output_tokens")),
+        "InputTokens": _whole(_once(counted, "gen_ai.usage.input_tokens", large)),
+        "OutputTokens": _whole(_once(counted, "gen_ai.usage.output_tokens", large)),
         "Cost": cost,
         "CostSource": "" if cost is None else "sent",
         "Metadata": metadata,
@@ -235,8 +241,11 @@ def _number(one: Copy, key: str) -> float | None:
     return number if math.isfinite(number) and 0 <= number < 10**18 else None
 
 
-def _once(counted: Sequence[Copy], key: str) -> float | None:
-    """Return the sum of a number over a trace: each span adds what its nearest descendants that report the number do not account for."""
+def _once(counted: Sequence[Copy], key: str, large: bool) -> float | None:
+    """Return the sum of a number over a trace: each span adds what its nearest descendants that report the number do not account for.
+
+    Of a large trace only children count for such descendants.
+    """
     children = defaultdict(list)
     for one in counted:
         children[one.parent].append(one)
@@ -250,7 +259,7 @@ def _once(counted: Sequence[Copy], key: str) -> float | None:
                 number = numbers[child.span_id]
                 if number is not None:
                     yield number
-                elif child.span_id not in seen:
+                elif child.span_id not in seen and not large:
                     seen.add(child.span_id)
                     silent.append(child.span_id)
 

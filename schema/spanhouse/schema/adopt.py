@@ -15,7 +15,7 @@ from typing import Final
 
 from spanhouse.schema import settle, windows
 from spanhouse.schema.execute import Execute, MigrationError, number
-from spanhouse.schema.remaking import remake_window
+from spanhouse.schema.remaking import long_traces, remake_window
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -105,7 +105,7 @@ def adopt(
         execute(_COPY.format(source=source), window.parameters)
         if resumed:
             # The run before may have ended between spans and their parts.
-            remake_window(execute, window)
+            remake_window(execute, window, long_traces(execute))
         settle.settle_all(execute)
         spans, stored, equal = (number(cell) for cell in execute(_COMPARE.format(source=source), window.parameters)[0])
         if stored != spans:

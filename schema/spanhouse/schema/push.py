@@ -16,7 +16,7 @@ from typing import Final
 
 from spanhouse.schema import settle, windows
 from spanhouse.schema.execute import Execute, MigrationError, number
-from spanhouse.schema.remaking import remake_window
+from spanhouse.schema.remaking import long_traces, remake_window
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
 
 _PIECE_SPANS: Final = 20_000
@@ -173,7 +173,7 @@ class _Copy:
         here, there = self._sums(self._source, parameters), self._sums(self._target, parameters)
         if resumed and there:
             # The target may have ended between spans and their parts.
-            remake_window(self._target, window)
+            remake_window(self._target, window, long_traces(self._target))
         copied = self.copied
         for piece, sums in sorted(here.items()):
             if there.get(piece) == sums:

@@ -11,7 +11,7 @@ runs for long, that is very large, whose tags were edited, or whose root moved. 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,8 +29,12 @@ _MOST_PARTS: Final = 60_000
 """Parts that one statement settles, about: it bounds its memory."""
 _MOST_SPANS: Final = 20_000
 """A trace with more spans at hand is made anew, and rarely."""
-_TRACES_AT_ONCE: Final = 200
-"""Traces that one statement makes anew, unless the caller knows that they are small."""
+_TRACES_AT_ONCE: Final = 1_000
+"""Traces that one statement makes anew, at most: where a statement goes in a URL, it holds their ids."""
+_SPANS_AT_ONCE: Final = 20_000
+"""Spans that one statement makes rows of, about: it bounds its memory."""
+_MOST_LISTED: Final = 50_000
+"""The row of a trace with more spans is made without a list of them."""
 QUIET_SECONDS: Final = 60
 """A trace without root that got no span for so long is given its place in time."""
 KEPT_SECONDS: Final = 7200
@@ -208,36 +212,73 @@ def settle_all(execute: Execute) -> Settled:
     return Settled(arrivals, remade)
 
 
-def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE) -> int:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of a trace: how many spans, and between when they start, in Unix nanoseconds."""
+
+    trace_id: str
+    spans: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False) -> int:
     """Write the rows of some traces anew, from all of their spans that are stored; a row whose spans have expired stays, edits aside.
 
     Args:
         execute: runs a statement on the store.
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
-        at_once: traces that one statement makes anew.
 
     Returns:
         The number of ids.
     """
-    for first in range(0, len(trace_ids), at_once):
-        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet)
+    for first in range(0, len(trace_ids), _TRACES_AT_ONCE):
+        some = list(trace_ids[first : first + _TRACES_AT_ONCE])
+        found = {str(row[0]): Stored(str(row[0]), *map(number, row[1:])) for row in execute(migrations.statement("trace_times"), {"trace_ids": some})}
+        remake_stored(execute, (found.get(trace_id, Stored(trace_id)) for trace_id in some), quiet=quiet)
     return len(trace_ids)
 
 
-def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
+def remake_stored(execute: Execute, traces: Iterable[Stored], *, quiet: bool = False) -> None:
+    """Write the rows of some traces anew, of which is known how many spans are stored, and when these are; see ``remake``."""
+    for batch in _batches(traces):
+        _remake(execute, batch, quiet=quiet)
+
+
+def _batches(traces: Iterable[Stored]) -> Iterator[list[Stored]]:
+    batch: list[Stored] = []
+    spans = 0
+    for one in traces:
+        if batch and (len(batch) == _TRACES_AT_ONCE or spans + one.spans > _SPANS_AT_ONCE):
+            yield batch
+            batch, spans = [], 0
+        batch.append(one)
+        spans += one.spans
+    if batch:
+        yield batch
+
+
+def _remake(execute: Execute, traces: Sequence[Stored], *, quiet: bool) -> None:
+    trace_ids = [one.trace_id for one in traces]
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
     arrival = secrets.randbits(64)
-    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": arrival}
-    _mark(execute, [arrival])
+    bounds = {"first": min(one.first_ns for one in traces), "last": max(one.last_ns for one in traces)}
+    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": arrival, **bounds}
     execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
     # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
     live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
-    execute(settle_statements.remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
-    whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
+    roots = [str(root) for row in live for root in _items(row[3])]
+    if max(one.spans for one in traces) > _MOST_LISTED:
+        found, rows = execute(settle_statements.large_traces(), {**made, "roots": roots}), settle_statements.large_rows()
+    else:
+        _mark(execute, [arrival])
+        execute(settle_statements.remade_parts(), made)
+        found, rows = execute(migrations.statement("made_traces"), {**made, "roots": roots}), settle_statements.remade_rows()
+    whole = _whole(live, found)
     if whole:
-        execute(settle_statements.remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
+        execute(rows, {**made, "trace_ids": whole, "quiet": int(quiet)})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -28,6 +29,14 @@ _PARTS_AT_HAND: Final = """(
         SELECT touched.Key FROM spanhouse_trace_parts AS touched
         WHERE touched.Received >= {since:DateTime64(3)} AND touched.Arrival IN {arrivals:Array(UInt64)})
 )"""
+_SPANS_OF_TRACES: Final = (
+    "(SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)} "
+    "AND Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64}))"
+)
+_GATHERED: Final = re.compile(r"\bgroupArray\((.*)\)(?= AS )")
+"""Lists of spans in a part."""
+_ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864"
+"""Settings by which a statement goes on on disk where it would take much memory."""
 _PARTS_MADE: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64} AND TraceId IN {trace_ids:Array(String)}
@@ -43,32 +52,54 @@ def row_columns() -> tuple[str, ...]:
     return tuple(name for name in names if name not in _INTERNAL)
 
 
-def _filled(name: str, *, parts: str = "", **columns: str) -> str:
+def _filled(name: str, *, settled: str = "", **columns: str) -> str:
     """Return a statement with its columns, its version and its source filled in.
 
     Args:
         name: of the statement's file.
-        parts: SQL of the parts that are merged.
+        settled: SQL that gives merged rows.
         columns: SQL of columns that are not taken as they are, by name.
     """
     head, where, rest = migrations.statement(name).partition("\nSELECT")
     names = ", ".join(row_columns())
     values = ",\n    ".join(columns.get(column, column) for column in row_columns())
     filled = head.replace("{columns}", names) + where + rest.replace("{columns}", values, 1).replace("{columns}", names)
-    settled = migrations.statement("settled_rows").replace("{parts}", parts)
-    return filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
+    filled = filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
+    return filled.replace("{spans}", _SPANS_OF_TRACES)
+
+
+def _merged(parts: str) -> str:
+    """Return the SELECT that merges parts into rows."""
+    return migrations.statement("settled_rows").replace("{parts}", parts)
 
 
 @cache
 def settle() -> str:
     """Return the INSERT that writes the rows of what some arrivals touched."""
-    return _filled("settle", parts=_PARTS_AT_HAND)
+    return _filled("settle", settled=_merged(_PARTS_AT_HAND))
 
 
 @cache
 def remade_rows() -> str:
     """Return the INSERT that writes the rows of traces from parts that were made of all their spans."""
-    return _filled("remade_rows", parts=_PARTS_MADE, Tags=_EDITED_TAGS)
+    return _filled("remade_rows", settled=_merged(_PARTS_MADE), Tags=_EDITED_TAGS)
+
+
+@cache
+def large_rows() -> str:
+    """Return the INSERT that writes the rows of traces with very many spans, from the spans."""
+    _, select = _select_of_parts()
+    parts = _GATHERED.sub(r"groupArrayIf(\1, 0)", select)
+    merged = _merged(f"({migrations.statement('listless_parts').replace('{parts}', f'({parts})')})")
+    owners = migrations.statement("owners")
+    settled = migrations.statement("large_rows").replace("{owners}", f"({owners})").replace("{settled}", merged)
+    return _filled("remade_rows", settled=settled, Tags=_EDITED_TAGS) + _ON_DISK
+
+
+@cache
+def large_traces() -> str:
+    """Return the SELECT that says of traces with very many spans how many these are, and whether their roots are among them."""
+    return migrations.statement("large_traces").replace("{spans}", _SPANS_OF_TRACES)
 
 
 @cache
@@ -92,13 +123,17 @@ def aged_rows() -> str:
 
 @cache
 def remade_parts() -> str:
-    """Return the INSERT that makes the parts of some traces from all their spans, by the SELECT that makes them of an insert."""
+    """Return the INSERT that makes the parts of some traces from all their spans."""
+    names, select = _select_of_parts()
+    return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{select.replace('SELECT', 'SELECT 1,', 1)}"
+
+
+def _select_of_parts() -> tuple[Sequence[str], str]:
+    """Return the SELECT that makes parts of all spans of some traces, and its columns: the SELECT that makes them of an insert."""
     (view,) = (text for text in migrations.load().baseline.statements if "MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts" in text)
     select = view[view.index("\nSELECT\n") + 1 :]
     outermost = select[: select.index("\nFROM\n")]
     names = [line.rstrip(",").rpartition(" ")[2] for line in outermost.splitlines()[1:] if line.startswith("    ")]
     arrival = next(line for line in outermost.splitlines() if line.endswith("AS Arrival,"))
-    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace(
-        "FROM otel_traces", "FROM (SELECT * FROM otel_traces WHERE TraceId IN {trace_ids:Array(String)})"
-    )
-    return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{made.replace('SELECT', 'SELECT 1,', 1)}"
+    made = select.replace(arrival, "    {arrival:UInt64} AS Arrival,").replace("FROM otel_traces", f"FROM {_SPANS_OF_TRACES}")
+    return names, made

@@ -14,11 +14,10 @@ FROM
 ) AS stored
 LEFT JOIN
 (
-    SELECT part.TraceId AS TraceId, uniqExact(id) AS Spans, uniqExactIf(id, error) AS Errors
-    FROM spanhouse_trace_parts AS part
-    LEFT ARRAY JOIN part.`Spans.id` AS id, part.`Spans.error` AS error
-    WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival = {arrival:UInt64} AND part.TraceId IN {trace_ids:Array(String)}
-    GROUP BY part.TraceId
+    SELECT TraceId, uniqExact(SpanId) AS Spans, uniqExactIf(SpanId, StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS Errors
+    FROM {spans}
+    WHERE SpanId != ''
+    GROUP BY TraceId
 ) AS left_over USING TraceId
 LEFT JOIN
 (

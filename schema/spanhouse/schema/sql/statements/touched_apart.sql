@@ -5,9 +5,9 @@ WITH
 SELECT
     TraceId,
     multiIf(
+        greatest(trace.Spans, seen.Spans) > {most_spans:UInt64}, 'large',
         edited.Edits > 0, 'edited',
-        seen.Rows = 0 AND trace.Spans <= {most_spans:UInt64} AND trace.Covered >= now64(3) - toIntervalSecond({covered_seconds:UInt32}), '',
-        trace.Spans > {most_spans:UInt64}, 'large',
+        seen.Rows = 0 AND trace.Covered >= now64(3) - toIntervalSecond({covered_seconds:UInt32}), '',
         trace.Covered < now64(3) - toIntervalSecond({covered_seconds:UInt32}), 'long',
         seen.Partial, 'expired',
         trace.Older = 0, 'late',
@@ -30,6 +30,7 @@ LEFT JOIN
     SELECT
         TraceId,
         count() AS Rows,
+        max(Counted) AS Spans,
         max(Expired) AS Partial,
         max(At > 0) AS Placed,
         max(Kind) AS Rank,
@@ -39,8 +40,9 @@ LEFT JOIN
         SELECT
             row.TraceId AS TraceId,
             toUnixTimestamp64Nano(row.Sorted) AS At,
-            argMax((row.Gone, row.Partial, row.Rank), row.Version) AS latest,
+            argMax((row.Gone, row.Partial, row.Rank, row.SpanCount), row.Version) AS latest,
             latest.2 AS Expired,
+            latest.4 AS Counted,
             if(At > 0, latest.3, 0) AS Kind
         FROM spanhouse_trace_rows AS row
         WHERE row.Key IN (SELECT bitAnd(part.Key, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})

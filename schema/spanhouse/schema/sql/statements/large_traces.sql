@@ -1,0 +1,8 @@
+-- As made_traces, of spans: those of some traces, and whether one of some {roots} is among them. Deleted traces are left out.
+SELECT TraceId, uniqExact(cityHash64(SpanId)), countIf(SpanId IN {roots:Array(String)}) > 0
+FROM {spans}
+WHERE SpanId != ''
+    AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
+GROUP BY TraceId
+-- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+SETTINGS distributed_product_mode = 'local'
