@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.arrivals import put_back
 from tests.support.otlp import trace
 from tests.support.store import TestStore
 
@@ -103,6 +104,18 @@ def test_check_leaves_out_deleted_traces_and_those_that_wait_and_settle_settles_
     assert (code, err) == (0, "")
     assert "all that waited is settled (1 inserts;" in out
     assert store.rows("SELECT TraceId AS id FROM traces") == [{"id": "waits"}]
+    assert spanhouse("check")[0] == 0
+
+
+def test_check_names_inserts_that_wait_to_be_settled_for_longer_than_any_server_takes(store: TestStore, spanhouse: Spanhouse) -> None:
+    store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
+    store.insert(trace(start_ns=START))
+    assert spanhouse("check")[0] == 0
+    put_back(store, 3600)
+    code, out, err = spanhouse("check")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "traces: 1 inserts, the first of 20" in out
+    assert spanhouse("settle")[0] == 0
     assert spanhouse("check")[0] == 0
 
 

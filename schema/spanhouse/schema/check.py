@@ -11,6 +11,12 @@ from spanhouse.schema.parts import partitions
 from spanhouse.schema.windows import AROUND_WINDOW, IN_WINDOW, Step, Window
 
 _DETACHED: Final = "SELECT table, name, reason FROM system.detached_parts WHERE database = currentDatabase() ORDER BY table, name"
+_WAITING_SECONDS: Final = 600
+"""Time after which an insert that is not settled is a problem: a server settles within seconds."""
+_WAITING: Final = """SELECT uniqExact(Arrival), toString(min(Received))
+FROM spanhouse_trace_parts
+WHERE Received < now64(3) - toIntervalSecond({seconds:UInt32}) AND Arrival NOT IN (SELECT settled.Arrival FROM spanhouse_arrivals AS settled)
+SETTINGS distributed_product_mode = 'local'"""
 _FIRST_TRACE: Final = "SELECT toUnixTimestamp64Nano(min(Timestamp)) FROM traces"
 _EXPIRE: Final = (
     "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name IN ({table:String}, concat({table:String}, '_local')) "
@@ -60,6 +66,9 @@ def problems(execute: Execute, report: Callable[[Step], None] = lambda _: None) 
             yield f"{one.table}: what is on disk of partition {one.partition} is damaged; restore a backup, and look at the disk"
     for table, name, reason in execute(_DETACHED):
         yield f"{table}: part {name} was put aside by the engine ({reason or 'no reason given'}): its rows are not seen"
+    waiting, since = execute(_WAITING, {"seconds": _WAITING_SECONDS})[0]
+    if number(waiting):
+        yield f"traces: {number(waiting)} inserts, the first of {since}, are not settled; `spanhouse store settle` settles them, as a server does"
     if wrong := _wrong_traces(execute, report):
         shown = f"{len(wrong)} traces, {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''},"
         yield f"traces: {shown} are not what otel_traces says; `spanhouse store settle --all` makes them anew"
