@@ -25,6 +25,8 @@ _IDLE_SECONDS: Final = 2.0
 """Interval of looking for parts that others wrote: another receiver, or a Collector."""
 _REMAKE_SECONDS: Final = 5.0
 _LARGE_SECONDS: Final = 120.0
+_LARGE_TIMES: Final = 30.0
+"""Large traces are made anew no sooner than so many times as long as it took: at most a thirtieth of a core goes there."""
 _FEED_SECONDS: Final = 10.0
 _SWEEP_SECONDS: Final = 20.0
 _EVERYTHING_SECONDS: Final = 60.0
@@ -130,7 +132,9 @@ class _Rounds:
         if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
             REMADE_TRACES.inc(self._settler.remake_due(large=False))
         if self._settler.large and self._is_due("large", _LARGE_SECONDS):
+            begun = self._clock()
             REMADE_TRACES.inc(self._settler.remake_due())
+            self._due["large"] = max(self._due["large"], begun + _LARGE_TIMES * (self._clock() - begun))
         for trace_id in self._settler.culprits:
             UNSETTLED_TRACES.inc()
             _log.error("trace %s can't be settled; its spans are stored", trace_id)

@@ -35,8 +35,8 @@ _SPANS_OF_TRACES: Final = (
 )
 _GATHERED: Final = re.compile(r"\bgroupArray\((.*)\)(?= AS )")
 """Lists of spans in a part."""
-_ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864"
-"""Settings by which a statement goes on on disk where it would take much memory."""
+_ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864, max_block_size = 4096"
+"""Settings by which a statement goes on on disk where it would take much memory; of each file there a block is held when they are merged."""
 _PARTS_MADE: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64} AND TraceId IN {trace_ids:Array(String)}

@@ -94,14 +94,25 @@ FROM
             arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
         FROM
         (
+            -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
             SELECT
-                Key AS Hash, TraceId, Rank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, ServiceName, StatusCode, Effective,
-                if(OwnSession != '' AND Rank < 3, OwnSession, (max(Session) OVER w).value) AS SessionOf,
-                if(OwnUser != '' AND Rank < 3, OwnUser, (max(User) OVER w).value) AS UserOf,
-                groupArrayArray(Said) OVER w AS AllSaid,
-                groupUniqArray(Owner) OVER w AS Owners,
-                groupArrayArray(Facts) OVER w AS AllSpans,
-                min(Arrival) OVER w != max(Arrival) OVER w AS Several
+                part.Key AS Hash,
+                anyIf(part.TraceId, part.Head) AS TraceId,
+                anyIf(part.Rank, part.Head) AS Rank,
+                anyIf(part.Start, part.Head) AS Start,
+                anyIf(part.SpanId, part.Head) AS SpanId,
+                anyIf(part.Parent, part.Head) AS Parent,
+                anyIf(part.Duration, part.Head) AS CandidateDuration,
+                anyIf(part.Name, part.Head) AS CandidateName,
+                anyIf(part.ServiceName, part.Head) AS ServiceName,
+                anyIf(part.StatusCode, part.Head) AS StatusCode,
+                anyIf(part.Effective, part.Head) AS Effective,
+                if((anyIf(part.OwnSession, part.Head AND part.Rank < 3) AS own_session) != '', own_session, max(part.Session).value) AS SessionOf,
+                if((anyIf(part.OwnUser, part.Head AND part.Rank < 3) AS own_user) != '', own_user, max(part.User).value) AS UserOf,
+                groupArrayArray(part.Said) AS AllSaid,
+                groupUniqArray(part.Owner) AS Owners,
+                groupArrayArray(part.Facts) AS AllSpans,
+                min(part.Arrival) != max(part.Arrival) AS Several
             FROM
             (
                 SELECT
@@ -113,11 +124,11 @@ FROM
                     (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
                     toUInt8(Owner.3 != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
                     arrayZip(`Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`, `Spans.parent`,
-                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`, arrayWithConstant(spans, cityHash64(Process))) AS Facts
+                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`, arrayWithConstant(spans, cityHash64(Process))) AS Facts,
+                    row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser) = 1 AS Head
                 FROM {parts}
-            )
-            WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-            QUALIFY row_number() OVER w = 1
+            ) AS part
+            GROUP BY part.Key
         )
     )
 )
