@@ -100,8 +100,7 @@ def _rebuild(client: Client, trace_ids: Sequence[str]) -> None:
     def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
 
-    # They come from a few megabytes of requests, so one statement can take them all.
-    remake(execute, trace_ids, at_once=max(1, len(trace_ids)))
+    remake(execute, trace_ids)
 
 
 def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:
