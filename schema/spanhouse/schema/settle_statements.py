@@ -10,10 +10,9 @@ from spanhouse.schema import migrations
 
 _NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
 _VERSION: Final = (
-    "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + "
-    "bitShiftLeft(least(Copies, 1023), 6) + bitShiftLeft(NOT Doubt, 5) + bitAnd(cityHash64("
-    "Timestamp, RootSpanId, Name, State, Duration, ErrorCount, ifNull(InputTokens, -1), ifNull(OutputTokens, -1), ifNull(Cost, -1), "
-    "Metadata, Tags, `Services.Spans`), 31)"
+    "bitShiftLeft(toUInt128(length(Spans)), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitShiftLeft(least(Copies, 1023), 6) + "
+    "bitShiftLeft(NOT (Rank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
+    "Start, SpanId, Rank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
 )
 _PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
 """Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
@@ -21,7 +20,8 @@ _EDITED_TAGS: Final = (
     "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
     "mapFromArrays(kept.2, kept.3)))"
 )
-_INTERNAL: Final = frozenset({"Stamped", "Copies", "Several"})
+_SETTLED_FIRST: Final = f"place.1 AS Sorted, {_VERSION} AS Version, place.2 AS Gone, "
+_REMADE_FIRST: Final = f"{_VERSION} AS Version, "
 _PARTS_AT_HAND: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
@@ -38,37 +38,37 @@ _PARTS_MADE: Final = """(
 def row_columns() -> tuple[str, ...]:
     """Return the columns of ``settled_rows``, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
     text = migrations.statement("settled_rows")
-    outermost = text[text.index("SELECT\n") : text.index("\nFROM\n")]
-    names = (found[1] or found[2] for found in _NAME.finditer(outermost))
-    return tuple(name for name in names if name not in _INTERNAL)
+    outermost = text[text.index("\nSELECT\n") : text.index("\nFROM counted")]
+    return tuple((found[1] or found[2]).rpartition("}")[2] for found in _NAME.finditer(outermost))
 
 
-def _filled(name: str, *, parts: str = "", **columns: str) -> str:
-    """Return a statement with its columns, its version and its source filled in.
+def _filled(name: str, *, parts: str = "", first: str = "", **columns: str) -> str:
+    """Return a statement with its columns, its source and its places filled in.
 
     Args:
         name: of the statement's file.
         parts: SQL of the parts that are merged.
+        first: SQL of what is selected of merged parts besides the columns.
         columns: SQL of columns that are not taken as they are, by name.
     """
     head, where, rest = migrations.statement(name).partition("\nSELECT")
     names = ", ".join(row_columns())
     values = ",\n    ".join(columns.get(column, column) for column in row_columns())
     filled = head.replace("{columns}", names) + where + rest.replace("{columns}", values, 1).replace("{columns}", names)
-    settled = migrations.statement("settled_rows").replace("{parts}", parts)
-    return filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
+    settled = migrations.statement("settled_rows").replace("{parts}", parts).replace("{first}", first)
+    return filled.replace("{settled}", settled).replace("{placed}", _PLACED)
 
 
 @cache
 def settle() -> str:
     """Return the INSERT that writes the rows of what some arrivals touched."""
-    return _filled("settle", parts=_PARTS_AT_HAND)
+    return _filled("settle", parts=_PARTS_AT_HAND, first=_SETTLED_FIRST)
 
 
 @cache
 def remade_rows() -> str:
     """Return the INSERT that writes the rows of traces from parts that were made of all their spans."""
-    return _filled("remade_rows", parts=_PARTS_MADE, Tags=_EDITED_TAGS)
+    return _filled("remade_rows", parts=_PARTS_MADE, first=_REMADE_FIRST, Tags=_EDITED_TAGS)
 
 
 @cache

@@ -53,7 +53,7 @@ SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 """Name -> what renders it of the argument, '' for a name without one."""
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
-_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "version", "placed"})
+_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "placed", "first"})
 """Names that stay: pieces of statements, which ``settle`` fills in."""
 
 

@@ -4,7 +4,7 @@ INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 WITH
     (Rank = 0 OR {quiet:UInt8} OR arrayExists(place -> toUnixTimestamp64Nano(place.1) > 0, live.Places)) AS placed,
     if(placed, {placed}, toDateTime64(0, 9, 'UTC')) AS target,
-    {version} + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
+    made.Version + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
     -- Edits come with the latest first: of each key the first one counts.
     arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
 SELECT

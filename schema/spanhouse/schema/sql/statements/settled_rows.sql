@@ -1,7 +1,103 @@
 -- Merges parts into rows of spanhouse_trace_rows, one for each trace of {parts}: a pure function of the spans that the parts tell of.
--- Written for a cheap analysis, which is most of what a small settle costs: few expressions, spans as tuples, each level by name.
+-- Written for a cheap analysis, which is most of what a small settle costs: few expressions, spans as tuples, and a step of its own for what is used
+-- more than once, since the engine analyses an alias anew wherever it stands.
+WITH
+known AS
+(
+    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
+    SELECT *, arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known
+    FROM {parts}
+),
+owned AS
+(
+    SELECT
+        *,
+        Known[1] AS OfProcess,
+        (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
+        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped
+    FROM known
+),
+merged AS
+(
+    SELECT
+        Key AS Hash, TraceId, Rank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, ServiceName, StatusCode,
+        Known[-1] AS Effective,
+        if(OwnSession != '' AND Rank < 3, OwnSession, (max(Session) OVER w).value) AS SessionOf,
+        if(OwnUser != '' AND Rank < 3, OwnUser, (max(User) OVER w).value) AS UserOf,
+        groupArrayArray(Said) OVER w AS AllSaid,
+        groupUniqArray(Owner) OVER w AS Owners,
+        groupArrayArray(arrayZip(
+            `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
+            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`,
+            arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
+        min(Arrival) OVER w != max(Arrival) OVER w AS Several
+    FROM owned
+    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    QUALIFY row_number() OVER w = 1
+),
+distinct_spans AS
+(
+    SELECT
+        *,
+        arrayFold(
+            (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), one.attributes)),
+            arraySort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid),
+            CAST(map(), 'Map(String, String)')) AS Last,
+        -- Of a span's copies the stamped one counts, then the greater one.
+        arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
+    FROM merged
+),
+family AS
+(
+    SELECT
+        *,
+        arrayConcat(Spans.1, Spans.6) AS Both,
+        arrayWithConstant(length(Spans), 0.) AS Nothing,
+        arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
+        -- Children and their time by their parents' ids; spans are sorted by id, and a parent that is not stored counts as none.
+        arrayReduce('sumMap', [Both], [arrayConcat(Nothing, arrayWithConstant(length(Spans), 1.))], [arrayConcat(Nothing, Spans.4)], [Stored]) AS Children
+    FROM distinct_spans
+),
+times AS
+(
+    SELECT
+        *,
+        arrayFilter((kids, stored) -> stored > 0, Children.2, Children.4) AS Kids,
+        arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [arrayMap(
+            (duration, children) -> duration - least(duration, children), Spans.4, arrayFilter((took, stored) -> stored > 0, Children.3, Children.4))]) AS ByOwner
+    FROM family
+),
+counted AS
+(
+    WITH
+        -- What a span's children come to, in the order of ids.
+        values -> arrayFilter((sum, stored) -> stored > 0, (arrayReduce('sumMap', [Both], [arrayConcat(Nothing, values)], [Stored]) AS sums).2, sums.3) AS below
+    SELECT
+        *,
+        -- Places of its row, and 1 where its tombstone goes.
+        arrayConcat(
+            if(Rank > 0 OR Several, [(toDateTime64(0, 9, 'UTC'), toUInt8(Rank = 0))], []),
+            if(Rank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
+        arraySum(Spans.2) AS Stamped,
+        arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllSaid) AS Copies,
+        -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
+        -- so there are as many steps as silent parents may stand in a row.
+        arrayMap(
+            own -> if(arrayMax(own) < 0, NULL, arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
+                (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
+                range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
+                arrayMap(number -> greatest(number, 0), own))))),
+            [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
+        -- An owner of copies that do not count did not take part.
+        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
+            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
+        mapUpdate(
+            mapUpdate(Effective, mapFilter((k, v) -> v != '', map('mlflow.trace.session', SessionOf, 'mlflow.trace.user', UserOf))),
+            mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
+    FROM times
+)
 SELECT
-    TraceId,
+    {first}TraceId,
     bitAnd(Hash, 0xFFFFFFFFFF) AS Key,
     now() AS Settled,
     Rank,
@@ -49,75 +145,5 @@ SELECT
         mapFilter((k, v) -> v != '', map('mlflow.traceName', Name))) AS Tags,
     if(Rank = 3, '', SpanId) AS RootSpanId,
     toUnixTimestamp64Nano(Start) - arrayMin(AllSpans.3) AS Before,
-    arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After,
-    arraySum(Spans.2) AS Stamped,
-    arrayUniq(AllSpans) - SpanCount + arrayUniq(AllSaid) AS Copies,
-    Several
-FROM
-(
-    WITH
-        Spans.1 AS Ids,
-        Spans.6 AS Parents,
-        arrayConcat(Ids, Parents) AS Both,
-        arrayWithConstant(length(Spans), 0.) AS Nothing,
-        -- What a span's children come to, in the order of ids; spans are sorted by id, and a parent that is not stored counts as none.
-        (values) -> arrayFilter((sum, stored) -> stored > 0, (arrayReduce('sumMap', [Both], [arrayConcat(Nothing, values)], [Stored]) AS sums).2, sums.3) AS below,
-        below(arrayWithConstant(length(Spans), 1.)) AS Kids,
-        arrayMap((duration, children) -> duration - least(duration, children), Spans.4, below(Spans.4)) AS Selves,
-        arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [Selves]) AS ByOwner
-    SELECT
-        *,
-        arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
-        -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
-        -- so there are as many steps as silent parents may stand in a row.
-        arrayMap(
-            own -> if(arrayMax(own) < 0, NULL, arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
-                (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
-                range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
-                arrayMap(number -> greatest(number, 0), own))))),
-            [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
-        -- An owner of copies that do not count did not take part.
-        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
-            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
-        mapUpdate(
-            mapUpdate(Effective, mapFilter((k, v) -> v != '', map('mlflow.trace.session', SessionOf, 'mlflow.trace.user', UserOf))),
-            mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
-    FROM
-    (
-        SELECT
-            *,
-            arrayFold(
-                (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), one.attributes)),
-                arraySort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid),
-                CAST(map(), 'Map(String, String)')) AS Last,
-            -- Of a span's copies the stamped one counts, then the greater one.
-            arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
-        FROM
-        (
-            SELECT
-                Key AS Hash, TraceId, Rank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, ServiceName, StatusCode, Effective,
-                if(OwnSession != '' AND Rank < 3, OwnSession, (max(Session) OVER w).value) AS SessionOf,
-                if(OwnUser != '' AND Rank < 3, OwnUser, (max(User) OVER w).value) AS UserOf,
-                groupArrayArray(Said) OVER w AS AllSaid,
-                groupUniqArray(Owner) OVER w AS Owners,
-                groupArrayArray(Facts) OVER w AS AllSpans,
-                min(Arrival) OVER w != max(Arrival) OVER w AS Several
-            FROM
-            (
-                SELECT
-                    *,
-                    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
-                    arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known,
-                    Known[-1] AS Effective,
-                    Known[1] AS OfProcess,
-                    (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
-                    toUInt8(Owner.3 != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
-                    arrayZip(`Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`, `Spans.parent`,
-                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`, arrayWithConstant(spans, cityHash64(Process))) AS Facts
-                FROM {parts}
-            )
-            WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-            QUALIFY row_number() OVER w = 1
-        )
-    )
-)
+    arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After
+FROM counted
