@@ -1,0 +1,19 @@
+"""``spanhouse`` with windows of seconds: parts are at hand for some seconds instead of minutes, and a trace without root is quiet after as many.
+
+Usage: python -m tests.faults.short_windows, with the arguments of ``spanhouse``. Never shipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from spanhouse.cli.command import main
+from spanhouse.schema import settle
+
+WINDOW_SECONDS = 8
+QUIET_SECONDS = 5
+
+if __name__ == "__main__":
+    vars(settle).update(WINDOW_SECONDS=WINDOW_SECONDS, _COVERED_SECONDS=WINDOW_SECONDS // 2, age=partial(settle.age, quiet_seconds=QUIET_SECONDS))
+    sys.exit(main())
