@@ -5,14 +5,15 @@ Usage: python -m tests.faults.short_windows, with the arguments of ``spanhouse``
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 
 from spanhouse.cli.command import main
 from spanhouse.schema import settle
 
-WINDOW_SECONDS = 8
-QUIET_SECONDS = 5
+WINDOW_SECONDS = int(os.environ.get("TEST_WINDOW_SECONDS", "60"))
+QUIET_SECONDS = 10
 
 if __name__ == "__main__":
     vars(settle).update(WINDOW_SECONDS=WINDOW_SECONDS, _COVERED_SECONDS=WINDOW_SECONDS // 2, age=partial(settle.age, quiet_seconds=QUIET_SECONDS))

@@ -31,7 +31,7 @@ class OpenStore:
         store: its address.
         client: a connection that may write; for one thread at a time.
         writing: held by whoever writes spans or tags, and by a backup, beside which nobody may.
-        settling: held by whoever writes rows of traces, and by a backup.
+        settling: held by whoever in this process writes rows of traces, and by a backup.
     """
 
     def __init__(self, store: Store, bounds: Bounds = DEFAULT_BOUNDS) -> None:
