@@ -21,7 +21,18 @@ from spanhouse.exporter.spool.log import SpoolLog
 from spanhouse.schema import migrations, settle, settle_statements, turns
 
 APPEND, SEAL, INSERT, REMOVE = "append", "seal", "insert", "remove"
-_FILES = ("waiting_arrivals", "touched_apart", "tombstones", "live_rows", "made_traces", "quiet_traces", "unseen_edits", "astray_rows", "metadata_feed", "models_feed")
+_FILES = (
+    "waiting_arrivals",
+    "touched_apart",
+    "tombstones",
+    "live_rows",
+    "made_traces",
+    "quiet_traces",
+    "unseen_edits",
+    "astray_rows",
+    "metadata_feed",
+    "models_feed",
+)
 
 
 def _texts() -> dict[str, str]:
@@ -92,9 +103,11 @@ def _as_points(killer: Killer) -> None:
             unlink(path, missing_ok)
 
     vars(engine)["_connect"] = lambda *arguments: Client(connect(*arguments), killer)
-    SpoolLog._append = lambda log, requests: killer.run(APPEND, lambda: append(log, requests))  # type: ignore[method-assign]
-    SpoolLog._seal = lambda log, segment: killer.run(SEAL, lambda: seal(log, segment))  # type: ignore[method-assign]
-    Path.unlink = removing  # type: ignore[method-assign]
+    replaced: Any = SpoolLog
+    replaced._append = lambda log, requests: killer.run(APPEND, lambda: append(log, requests))
+    replaced._seal = lambda log, segment: killer.run(SEAL, lambda: seal(log, segment))
+    path: Any = Path
+    path.unlink = removing
 
 
 if __name__ == "__main__":

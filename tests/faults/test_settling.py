@@ -16,12 +16,14 @@ from tests.support.store import TestStore, connect
 
 from spanhouse.exporter import settling
 from spanhouse.schema.settle import Settled
+from spanhouse.schema.store import parse_store
 
 
 class LateStore:
     """A store that can't be reached at the first try."""
 
     def __init__(self, database: str) -> None:
+        self.store = parse_store("chdb:///an/embedded/store")
         self.settling = threading.Lock()
         self.tries = 0
         self._database = database

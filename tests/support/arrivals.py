@@ -157,10 +157,9 @@ class Arrivals:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows:
-            if found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id])):
-                spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
-                yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
+        elif rows and (found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id]))):
+            spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
+            yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
 
 
 def different(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -162,7 +162,9 @@ class Settler:
     def sweep(self) -> int:
         """Give quiet traces their place, apply edits that no row has seen, clean up; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
-        astray = self.execute(migrations.statement("astray_rows"), {"seconds": _RECENT_SECONDS, "gone_seconds": self._gone_seconds, "most": _MOST_AT_ONCE})
+        astray = self.execute(
+            migrations.statement("astray_rows"), {"seconds": _RECENT_SECONDS, "gone_seconds": self._gone_seconds, "most": _MOST_AT_ONCE}
+        )
         edited.extend(str(row[0]) for row in astray)
         remake(self.execute, edited)
         self._gone_seconds = _RECENT_SECONDS
@@ -230,6 +232,11 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, a
     return len(trace_ids)
 
 
+def tell_again(execute: Execute, trace_ids: Sequence[str]) -> None:
+    """Make parts of all stored spans of some traces, as if they came now: so settling learns what an insert that ended halfway has left."""
+    execute(settle_statements.remade_parts(), {"trace_ids": list(trace_ids), "arrival": secrets.randbits(64)})
+
+
 def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
@@ -266,7 +273,10 @@ def _by_day(trace_ids: Sequence[str], live: Sequence[Sequence[object]]) -> list[
     days = {str(row[0]): str(row[4]) for row in live}
     placed = sorted(set(days.values()) - {_OPEN_DAY})
     first, *others = placed or [_OPEN_DAY]
-    return [[one for one in trace_ids if days.get(one, _OPEN_DAY) in {_OPEN_DAY, first}], *([one for one in trace_ids if days.get(one) == day] for day in others)]
+    return [
+        [one for one in trace_ids if days.get(one, _OPEN_DAY) in {_OPEN_DAY, first}],
+        *([one for one in trace_ids if days.get(one) == day] for day in others),
+    ]
 
 
 def _items(cell: object) -> Sequence[object]:
