@@ -36,6 +36,7 @@ WHERE span.Stored != trace.SpanCount"""
 _MOST_IDS = 500
 """Ids that are asked for at once: they go in the URL."""
 _READERS = 2
+_TOLD_AFTER = 500
 _PROGRAM = "tests.faults.short_windows"
 
 
@@ -141,7 +142,7 @@ class Run:
         self._load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def run(self, queries: int) -> Outcome:
-        """Ask so many times, then let everything come to rest and compare."""
+        """Ask so many times, or more until late spans came; then let everything come to rest and compare."""
         assert self._load.stdout is not None
         assert self._load.stdout.readline() == "begun\n"
         following = threading.Thread(target=self._late.follow, args=(self._load.stdout,))
@@ -164,11 +165,13 @@ class Run:
             while True:
                 ((rows, traces),) = client.query(_COUNTS).result_rows
                 with self._one:
-                    if self.outcome.queries >= queries:
+                    if self.outcome.queries >= queries and self.outcome.late:
                         return
                     if rows != traces:
                         self.outcome.wrong.append((self.outcome.queries, rows, traces))
                     self.outcome.queries += 1
+                    if self.outcome.queries % _TOLD_AFTER == 0:
+                        print(f"{self.outcome.queries} queries, {rows} traces, {len(self.outcome.wrong)} wrong answers", file=sys.stderr, flush=True)
 
     def _rest(self, client: Any) -> None:
         deadline = time.monotonic() + 120

@@ -24,7 +24,8 @@ _STATEMENT_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.05
 
 _LAST: Final = "SELECT Turn, Holder, Until > now64(3) FROM spanhouse_turns ORDER BY Turn DESC LIMIT 1"
-_TAKE: Final = """INSERT INTO spanhouse_turns (Turn, Holder, Until) SELECT {{turn:UInt64}}, {{holder:String}}, addSeconds(now64(3), {{seconds:UInt32}})
+_TAKE: Final = """INSERT INTO spanhouse_turns (Turn, Holder, Until)
+SELECT {{turn:UInt64}}, {{holder:String}}, addSeconds(now64(3), {{seconds:UInt32}})
 SETTINGS async_insert = 0, insert_deduplicate = 1, insert_deduplication_token = 'turn {turn}'"""
 _TAKEN_BY: Final = "SELECT Holder FROM spanhouse_turns WHERE Turn = {turn:UInt64} LIMIT 1"
 
