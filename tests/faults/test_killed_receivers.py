@@ -82,6 +82,7 @@ class Told:
         yield 1, self.piece(1, "quiet", 3)
         yield 0, self.piece(0, "moved", 2, 5, roots=(0, 5))
         yield 1, self.piece(1, "moved", 4, 6, roots=(0, 6))
+        yield 1, self.piece(0, "lost", 4, 5)
         yield 0, self.piece(0, "new", 0, 2)
         yield 1, self.piece(1, "new", 1, 3)
 
