@@ -664,3 +664,15 @@ SELECT
     times.End AS End
 FROM otel_traces_trace_id_ts AS times
 COMMENT 'Internal: stands in the place of a view of the Collector';
+
+CREATE TABLE IF NOT EXISTS spanhouse_turns ON CLUSTER 'main'
+(
+    Turn UInt64 COMMENT 'Number; the last one counts',
+    Holder String COMMENT 'Process whose turn it is; empty if it was given back',
+    Until DateTime64(3) COMMENT 'When it ends if it is neither prolonged nor given back, by the engine''s clock'
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')
+ORDER BY Turn
+TTL toDateTime(Until) + INTERVAL 1 DAY
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800
+COMMENT 'Internal: which process writes rows of traces';

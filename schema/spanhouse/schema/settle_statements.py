@@ -87,7 +87,7 @@ def expired_rows() -> str:
 @cache
 def aged_rows() -> str:
     """Return the INSERT that gives quiet traces without root their places."""
-    return _filled("aged_rows")
+    return _filled("aged_rows", Settled="now()")
 
 
 @cache
