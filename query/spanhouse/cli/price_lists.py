@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spanhouse.cli.errors import CommandError
-from spanhouse.schema.prices import ALWAYS, UNKNOWN, Price
+from spanhouse.schema.prices import ALWAYS, FIELDS, UNKNOWN, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -35,8 +35,8 @@ MAKERS: Final = (
     "perplexity",
 )
 """Providers in ``genai-prices`` whose names of models stand for themselves; of the same name the first one counts."""
-_COLUMNS: Final = ("model", "from", "input", "output", "cached", "reasoning", "source")
-_NEEDED: Final = ("model", "input", "output")
+LISTED: Final = ("prices_of", "version")
+"""Columns that ``prices list`` adds, and an import passes over."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -54,45 +54,18 @@ def read_file(path: Path) -> list[Price]:
     except (ValueError, csv.Error) as error:
         raise CommandError(f"prices import: {path}: neither CSV in UTF-8 nor, named *.json, JSON: {error}") from None
     if not isinstance(rows, list) or not rows:
-        raise CommandError(f"prices import: {path}: no prices in it; it has a row for each, with {', '.join(_NEEDED)}")
-    return [_from_row(row, f"{path}, price {place}", path.name) for place, row in enumerate(rows, start=1)]
+        raise CommandError(f"prices import: {path}: no prices in it; it has a row for each, with {', '.join(FIELDS)}")
+    return [_read(row, f"{path}, price {place}", path.name) for place, row in enumerate(rows, start=1)]
 
 
-def _from_row(row: object, where: str, source: str) -> Price:
-    if not isinstance(row, Mapping) or any(row.get(name) in {None, ""} for name in _NEEDED):
-        raise CommandError(f"prices import: {where}: it lacks one of {', '.join(_NEEDED)}")
-    if unknown := sorted(str(name) for name in row if name not in _COLUMNS):
-        raise CommandError(f"prices import: {where}: unknown column {unknown[0]!r}; there are {', '.join(_COLUMNS)}")
-    return Price(
-        model=str(row["model"]).strip().lower(),
-        valid_from=read_day(str(row.get("from") or ALWAYS), where),
-        input=_usd(row["input"], where),
-        output=_usd(row["output"], where),
-        cached=_usd(row.get("cached"), where),
-        reasoning=_usd(row.get("reasoning"), where),
-        source=str(row.get("source") or source),
-    )
-
-
-def read_day(text: str, where: str) -> date:
-    """Read a day such as ``2026-01-31``.
-
-    Raises:
-        CommandError: it is none.
-    """
+def _read(row: object, where: str, source: str) -> Price:
+    if not isinstance(row, Mapping):
+        raise CommandError(f"prices import: {where}: no object with {', '.join(FIELDS)}")
+    values = {str(name): value for name, value in row.items() if name not in LISTED}
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{where}: {text!r} is no day; write it as 2026-01-31") from None
-
-
-def _usd(value: object, where: str) -> float:
-    if value is None or value == "":
-        return UNKNOWN
-    try:
-        return float(str(value))
-    except ValueError:
-        raise CommandError(f"prices import: {where}: {value!r} is no price in USD per million tokens") from None
+        return Price.read({**values, "source": values.get("source") or source})
+    except ValueError as error:
+        raise CommandError(f"prices import: {where}: {error}") from None
 
 
 def read_package() -> list[Price]:

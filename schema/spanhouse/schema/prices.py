@@ -32,6 +32,8 @@ MOST_CHARACTERS: Final = 200
 """Of a model's name, and of a source."""
 MOST_USD: Final = 1e6
 """Per million tokens."""
+FIELDS: Final = ("model", "from", "input", "output", "cached", "reasoning", "source", "deleted")
+"""Names of a price's values in CSV and JSON."""
 _FILE: Final = "prices.csv"
 _TRIES: Final = 100
 
@@ -111,6 +113,42 @@ class Price:
     version: int = 0
     added: str = ""
 
+    @classmethod
+    def read(cls, values: Mapping[str, object]) -> Price:
+        """Read a price from a row of CSV or an object of JSON.
+
+        Args:
+            values: by the names of ``FIELDS``; what is left out is not known, or has its default.
+
+        Raises:
+            ValueError: it is none that can be written; in one line.
+        """
+        if unknown := sorted(str(name) for name in values if name not in FIELDS):
+            raise ValueError(f"unknown field {unknown[0]!r}; there are {', '.join(FIELDS)}")
+        deleted = values.get("deleted", False)
+        if not isinstance(deleted, bool):
+            raise ValueError("deleted is neither true nor false")  # noqa: TRY004 a mistake in data
+        price = cls(
+            model=str(values.get("model") or "").strip().lower(),
+            valid_from=_day(values.get("from")),
+            input=_usd(values, "input", needed=not deleted),
+            output=_usd(values, "output", needed=not deleted),
+            cached=_usd(values, "cached"),
+            reasoning=_usd(values, "reasoning"),
+            source=str(values.get("source") or ""),
+            deleted=deleted,
+        )
+        if (wrong := fault(price)) is not None:
+            raise ValueError(wrong)
+        return price
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """Values by the names of ``FIELDS``, as ``read`` takes them."""
+        usd = {"input": self.input, "output": self.output, "cached": self.cached, "reasoning": self.reasoning}
+        known = {name: None if value == UNKNOWN else value for name, value in usd.items()}
+        return {"model": self.model, "from": self.valid_from.isoformat(), **known, "source": self.source, "deleted": self.deleted}
+
     @property
     def valid_from_ns(self) -> int:
         """The first moment, in Unix nanoseconds."""
@@ -188,6 +226,15 @@ class PriceTable:
         for level in self._levels:
             for _, prices in sorted(level.items()):
                 yield from prices
+
+    def stored(self, price: Price) -> Price | None:
+        """Return what the store has for the same model and day, if anything.
+
+        Args:
+            price: any.
+        """
+        name, first = price.key
+        return next((one for one in self._levels[0].get(name, ()) if one.valid_from == first), None)
 
     def find(self, model: str) -> tuple[Price, ...]:
         """Return the prices of a model, the latest first; none if there are no prices for it.
@@ -412,6 +459,25 @@ def fault(price: Price) -> str | None:
         if not 0 <= value <= MOST_USD and not (optional and value == UNKNOWN):
             return f"{price.model}: {value} is no price of {name} tokens; it is 0 to {MOST_USD:,.0f} USD per million"
     return None
+
+
+def _day(value: object) -> date:
+    try:
+        return date.fromisoformat(str(value)) if value else ALWAYS
+    except ValueError:
+        raise ValueError(f"{value!r} is no day; write it as 2026-01-31") from None
+
+
+def _usd(values: Mapping[str, object], name: str, *, needed: bool = False) -> float:
+    value = values.get(name)
+    if value is None or value == "":
+        if needed:
+            raise ValueError(f"{name} is missing")
+        return UNKNOWN if name in {"cached", "reasoning"} else 0.0
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError(f"{name} {value!r} is no price in USD per million tokens") from None
 
 
 def _is_text(value: str) -> bool:

@@ -208,7 +208,7 @@ def settle_all(execute: Execute) -> Settled:
     return Settled(arrivals, remade)
 
 
-def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE) -> int:
+def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE, prices: str | None = None) -> int:
     """Write the rows of some traces anew, from all of their spans that are stored; a row whose spans have expired stays, edits aside.
 
     Args:
@@ -216,16 +216,17 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, a
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
         at_once: traces that one statement makes anew.
+        prices: version of the prices by which costs are computed; None keeps for each row the version that it has.
 
     Returns:
         The number of ids.
     """
     for first in range(0, len(trace_ids), at_once):
-        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet)
+        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet, prices=prices)
     return len(trace_ids)
 
 
-def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
+def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool, prices: str | None) -> None:
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
     arrival = secrets.randbits(64)
@@ -237,7 +238,7 @@ def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     execute(settle_statements.remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
     whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
     if whole:
-        execute(settle_statements.remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
+        execute(settle_statements.remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet), "price_version": prices or ""})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 
