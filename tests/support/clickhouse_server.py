@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 import tempfile
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -87,6 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
 
         url = urlsplit(self.path)
         arguments = dict(parse_qsl(url.query, keep_blank_values=True))
+        if (kind := self.headers.get("content-type", "")).startswith("multipart/form-data"):
+            arguments |= _fields(kind, body)
+            body = b""
         headers = {"Content-Type": "text/plain; charset=UTF-8"}
         if url.path == "/ping":
             self._send(200, b"Ok.\n", headers)
@@ -135,6 +140,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+
+def _fields(kind: str, body: bytes) -> dict[str, str]:
+    """Read a form, as which the driver sends parameters that would make a long URL."""
+    form = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=HTTP)
+    fields = {}
+    for part in form.iter_parts():
+        value = part.get_payload(decode=True)
+        assert isinstance(value, bytes)
+        fields[str(part.get_param("name", header="content-disposition"))] = value.decode()
+    return fields
 
 
 def _escape(value: str) -> str:

@@ -18,7 +18,7 @@ from spanhouse.cli.progress import show_window, waiting
 from spanhouse.cli.stores import editor, given_store, upkeep_of
 from spanhouse.query.compare.question import read_since
 from spanhouse.schema import upkeep
-from spanhouse.schema.prices import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns
+from spanhouse.schema.prices import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns, repeated
 
 _NEEDS: Final = {"set": "the model", "import": "the file, or --from genai-prices"}
 _COLUMNS: Final = ("model", "prices_of", *(name for name in FIELDS if name not in {"model", "deleted"}), "version")
@@ -92,7 +92,11 @@ def _delete(arguments: Namespace, model: str, first: date | None) -> int:
 def _import(arguments: Namespace) -> int:
     package = vars(arguments)["from"]
     if not package:
-        return _write(arguments, read_file(Path(_target(arguments))))
+        path = Path(_target(arguments))
+        prices = read_file(path)
+        if (wrong := repeated(prices)) is not None:
+            raise CommandError(f"prices import: {path}: {wrong}")
+        return _write(arguments, prices)
     if arguments.target or package != GENAI_PRICES:
         raise CommandError(f"prices import: --from takes {GENAI_PRICES}, and no file beside it")
     return _write(arguments, without_repeats(read_package()))

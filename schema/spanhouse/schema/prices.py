@@ -433,13 +433,19 @@ def write_as(execute: Execute, version: int, rows: Sequence[Price]) -> bool:
 def _check(rows: Sequence[Price]) -> None:
     if not 1 <= len(rows) <= MOST_PRICES:
         raise MigrationError(f"a write of prices has 1 to {MOST_PRICES} of them, not {len(rows)}")
+    wrong = next(filter(None, map(fault, rows)), None) or repeated(rows)
+    if wrong is not None:
+        raise MigrationError(wrong)
+
+
+def repeated(rows: Iterable[Price]) -> str | None:
+    """Return in one line which model has two prices from the same day on; None if none has."""
     seen: set[tuple[str, date]] = set()
     for row in rows:
-        if (wrong := fault(row)) is not None:
-            raise MigrationError(wrong)
         if row.key in seen:
-            raise MigrationError(f"{row.model} has two prices from {row.valid_from} on: which one holds?")
+            return f"{row.model} has two prices from {row.valid_from} on: which one holds?"
         seen.add(row.key)
+    return None
 
 
 def fault(price: Price) -> str | None:
