@@ -339,6 +339,50 @@ VERBS: Final = (
         ),
     ),
     Verb(
+        name="prices",
+        summary="list, set, import and apply prices of models, by which costs are computed where none was sent",
+        module="prices",
+        arguments=(
+            Argument(
+                name="action",
+                help="list: what is used and where it comes from; set: prices of one model; import: those in a file; "
+                "apply: make the rows of traces anew by the current prices",
+                choices=("list", "set", "import", "apply"),
+            ),
+            Argument(
+                name="target",
+                help="of list and set: a model, as spans name it; of import: a file, CSV or JSON, as `prices list --format csv` prints it",
+                optional=True,
+            ),
+        ),
+        options=(
+            Option(name="input", kind=float, metavar="USD", help="of set: price of a million tokens in"),
+            Option(name="output", kind=float, metavar="USD", help="of set: price of a million tokens out"),
+            Option(name="cached", kind=float, metavar="USD", help="of set: price of a million tokens in from a cache", shown_default="not known"),
+            Option(name="reasoning", kind=float, metavar="USD", help="of set: price of a million tokens of reasoning", shown_default="not known"),
+            Option(name="delete", kind=bool, default=False, help="of set: delete the store's prices of the model, so that others count again"),
+            Option(
+                name="from",
+                metavar="DATE",
+                default="",
+                shown_default="all times",
+                help="of set: first day of the prices, in UTC; of import: genai-prices, for the list in that package, in the place of a file",
+            ),
+            Option(name="since", metavar="DATE", default="", help="of apply, always needed: first day in UTC of the traces, or 7d for how far back"),
+            FORMAT,
+            _CLUSTER,
+            *_READ,
+        ),
+        examples=(
+            "spanhouse prices list",
+            "spanhouse prices list gpt-4o-2024-08-06",
+            "spanhouse prices set our-model --input 2.5 --output 10 --cached 1.25 --from 2026-01-01",
+            "spanhouse prices import prices.csv",
+            "spanhouse prices import --from genai-prices",
+            "spanhouse prices apply --since 2026-01-01",
+        ),
+    ),
+    Verb(
         name="replay",
         summary="try again to store what could not be stored",
         module="replay",

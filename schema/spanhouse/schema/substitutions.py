@@ -29,7 +29,8 @@ def _codes(attributes: str) -> str:
 
 def _sorted(attributes: str) -> str:
     """Render SQL over a span's map and ``codes``: the values of attributes that say something, sorted by their codes."""
-    return f"arraySort((v, code) -> code, arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes), arrayFilter(code -> code > 0, codes))"
+    said = f"arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes)"
+    return f"arraySort((v, code) -> code, {said}, arrayFilter(code -> code > 0, codes))"
 
 
 def _effective(process: str) -> str:
