@@ -18,7 +18,10 @@ from spanhouse.query.predicate import All, MapField, OneOf, TraceField, asks_of_
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
+from spanhouse.schema.trace_attributes import UNFINISHED, WAITING
 
+SERVICE_COLUMNS: Final = ("Name", "Version", "Commit", "Branch", "Environment", "Spans", "Errors", "SelfTime")
+"""Columns of ``Services``, which has the part that each version of each service took."""
 COLUMNS: Final = (
     "TraceId",
     "toUnixTimestamp64Nano(Timestamp) AS StartNs",
@@ -37,12 +40,12 @@ COLUMNS: Final = (
     "Metadata",
     "Tags",
     "RootSpanId",
+    f"{UNFINISHED} AS Unfinished",
+    f"arrayZip({', '.join(f'`Services.{name}`' for name in SERVICE_COLUMNS)}) AS Took",
 )
 """What a search reads of a trace."""
 ROWS: Final = "spanhouse_trace_rows"
 """The table of traces: one live row for each."""
-WAITING: Final = "Sorted = toDateTime64(0, 9, 'UTC')"
-"""True for the row of a trace that waits for its root; all others stand where they start."""
 FIRST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) - toInt64(Before))"
 """Start of a trace's earliest span."""
 LAST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) + toInt64(After))"
@@ -158,15 +161,16 @@ def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statemen
     return Statement("\n".join(lines), parameters.bound())
 
 
-def source(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> str:
+def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, joined: str = "") -> str:
     """Compile ``FROM`` and what follows it: the rows of the matching traces.
 
     Args:
         search: which traces; its order is not looked at.
         parameters: takes what is bound.
         keys: SQL for the search's order, needed if it begins after a row.
+        joined: an ``ARRAY JOIN`` that makes several rows of one; '' for none.
     """
-    return "\n".join([f"FROM {ROWS} FINAL", *_where(conditions(search, parameters, keys))])
+    return "\n".join([f"FROM {ROWS} FINAL", *([joined] if joined else []), *_where(conditions(search, parameters, keys))])
 
 
 def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
