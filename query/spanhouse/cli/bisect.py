@@ -26,6 +26,9 @@ _COLUMNS: Final = (
     Column(title="verdict", whole=True),
 )
 
+_ONE_VALUE: Final = "one value alone: there is nothing to tell apart"
+_OF_THE_ROOT: Final = "it is that of the service in which traces begin, and --service NAME looks at one below it"
+
 
 def run(arguments: Namespace) -> int:
     """Print for each number where it most likely changed; exit with 1 if no trace has a value of the key."""
@@ -57,7 +60,9 @@ def _show(found: Bisection) -> None:
         if len(change.candidates) > 1:
             show(safe(f"  with 95 % it is one of {', '.join(map(short, change.candidates))}"))
         show(safe(f"  see: spanhouse search {search_words(change.examples, found.service)}"))
-    if not telling:
+    if not telling and len(found.versions) == 1:
+        show(safe(_ONE_VALUE if found.service else f"{_ONE_VALUE}; {_OF_THE_ROOT}"))
+    elif not telling:
         show(safe("no change that chance alone would not give"))
 
 
