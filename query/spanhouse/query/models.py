@@ -51,7 +51,7 @@ class TraceInfo:
         cost: of its spans in USD, counted likewise; None if none has one.
         root_span_id: 16 hex digits; None if no root is stored.
         unfinished: True if the trace has been quiet for a while and its root never came: its process crashed, or was killed.
-        services: the part that each version of each service took.
+        services: the part that each version of each service took; of a trace that was read by its id, or searched for by a service, else empty.
     """
 
     trace_id: str

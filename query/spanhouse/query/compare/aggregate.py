@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from spanhouse.query.compare.metrics import SLICED, Metric
 from spanhouse.query.compare.question import Question
@@ -284,25 +284,36 @@ def _of(question: Question, field: Field) -> Field:
 
 def _rows(question: Question, search: Search, values: Mapping[str, Field], parameters: Parameters) -> str:
     """The rows that a search finds, each with columns for values besides; of a service one for each of its versions."""
-    added = {name: _value(field, parameters) for name, field in values.items()}
-    added |= {"TraceState": "State", "Rootless": UNFINISHED}
-    joined = ""
-    if question.service is not None:
-        keys = {field.key for field in values.values() if isinstance(field, MapField) and field.column is MapColumn.OWN}
-        keys.update(key for one in search.clauses if isinstance(one, Took) for key in own_keys(one.operand))
-        name = parameters.text(question.service)
-        parts = f"arrayZip({', '.join(('`Services.Name`', *(OWN_COLUMNS[key] for key in sorted(keys))))})"
-        joined = f"ARRAY JOIN arrayDistinct(arrayFilter(part -> part.1 = {name}, {parts})) AS Part"
-        # A trace without root has the process of its earliest span: that one's service is the one that ended too early.
-        added["Rootless"] = f"({UNFINISHED} AND ServiceName = {name})"
-        added |= {
-            f"Own{kind}": f"arraySum((part, number) -> if(part = Part, number, 0), {parts}, `Services.{column}`)" for kind, column in _OWN.items()
-        }
-        if isinstance(question.by, SpanField):
-            del added["OwnErrors"]
-        if keys:
-            added["Own"] = own_map({key: f"Part.{place}" for place, key in enumerate(sorted(keys), 2)}, parameters)
+    added = {"TraceState": "State", "Rootless": UNFINISHED}
+    if question.service is None:
+        added |= {name: _value(field, parameters) for name, field in values.items()}
+        return _select(added, search, parameters)
+    asked = sorted({key for one in search.clauses if isinstance(one, Took) for key in own_keys(one.operand)})
+    keys = sorted({field.key for field in values.values() if _is_own(field)}.union(asked))
+    places = {key: f"Part.{place}" for place, key in enumerate(keys, 2)}
+    name = parameters.text(question.service)
+    # A trace without root has the process of its earliest span: that one's service is the one that ended too early.
+    added["Rootless"] = f"({UNFINISHED} AND ServiceName = {name})"
+    added |= {column: places[field.key] if _is_own(field) else _value(field, parameters) for column, field in values.items()}
+    if asked:
+        added["Own"] = own_map({key: places[key] for key in asked}, parameters)
+    # What the service has of each of its parts: the key values that are asked for, then the numbers. Parts that are alike in these are one.
+    columns = ["`Services.Name`", *(OWN_COLUMNS[key] for key in keys), *(f"`Services.{column}`" for column in _OWN.values())]
+    parts = f"arrayFilter(part -> part.1 = {name}, arrayZip({', '.join(columns)}))"
+    told = f"({', '.join(f'part.{place + 1}' for place in range(len(keys) + 1))},)"
+    for place, kind in enumerate(_OWN, len(keys) + 2):
+        added[f"Own{kind}"] = f"arraySum(part -> if({told} = Part, part.{place}, 0), {parts})"
+    if isinstance(question.by, SpanField):
+        del added["OwnErrors"]
+    return _select(added, search, parameters, joined=f"ARRAY JOIN arrayDistinct(arrayMap(part -> {told}, {parts})) AS Part")
+
+
+def _select(added: Mapping[str, str], search: Search, parameters: Parameters, *, joined: str = "") -> str:
     return f"SELECT *, {', '.join(f'{sql} AS {name}' for name, sql in added.items())}\n{source(search, parameters, joined=joined)}"
+
+
+def _is_own(field: Field) -> TypeGuard[MapField]:
+    return isinstance(field, MapField) and field.column is MapColumn.OWN
 
 
 def _value(field: Field, parameters: Parameters) -> str:
