@@ -46,10 +46,12 @@ bench: $(STAMP)
 bench-scale: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.search --traces 5000000 --pieces --flags 0
 
-# Some hundred kills of the server under load; the tests do a few.
+# Some hundred kills of the server under load, kills at each point between acknowledgement and row, of two receivers as well, and thousands of
+# queries beside two receivers; the tests do a few of each.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
-	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py
+	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py tests/faults/test_killed_receivers.py --timeout 7200
+	$(BIN)/python -m tests.faults.two_receivers
 
 # A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.
 fuzz: $(STAMP)

@@ -157,13 +157,14 @@ class Arrivals:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows:
-            expected = merge(self.stored[trace_id], self.edits[trace_id])
-            if different := {
-                key: (rows[0].get(key), expected.get(key)) for key in rows[0] | expected if not _same(rows[0].get(key), expected.get(key))
-            }:
-                spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
-                yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
+        elif rows and (found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id]))):
+            spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
+            yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
+
+
+def different(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what a row and the reference say, of each column that is not the same in both."""
+    return {key: (row.get(key), expected.get(key)) for key in row | expected if not _same(row.get(key), expected.get(key))}
 
 
 def _same(stored: Any, expected: Any) -> bool:

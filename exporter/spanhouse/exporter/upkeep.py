@@ -86,7 +86,7 @@ class Upkeep:
         directory = backups_of(self._store.store.directory) / name
         make(directory)
         # What is acknowledged meanwhile waits in the spool.
-        with self._store.writing, self._store.settling, self._execute() as execute:
+        with self._store.settling, self._store.writing, self._execute() as execute:
             written = backup.backup(execute, self._store.store.database, under=name)
         finish(directory, written)
         return {"directory": str(directory), "spans": written.spans}

@@ -27,9 +27,11 @@ from spanhouse.schema.execute import Execute, number
 from spanhouse.schema.parts import Partition, Size
 from spanhouse.schema.push import Read, push
 from spanhouse.schema.store import Store, default_spool
+from spanhouse.schema.turns import Turns
 from spanhouse.schema.upkeep import Event
 from spanhouse.schema.windows import Step, Window
 
+_TURN_SECONDS: Final = 30
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
 _SIZE_COLUMNS: Final = (
@@ -126,7 +128,11 @@ def _settle(arguments: Namespace) -> int:
             print(f"{store}: the server that has it open settles it by itself")
             return Exit.DONE
     with _whole(store) as client:
-        done = settle.settle_all(execute_by(client))
+        turns = Turns(execute_by(client))
+        with turns.taken(_TURN_SECONDS) as mine:
+            if not mine:
+                raise CommandError(f"{store}: a server settles it by itself, and has done so for {_TURN_SECONDS} s")
+            done = settle.settle_all(turns.execute)
     print(f"{store}: all that waited is settled ({done.arrivals} inserts; {done.remade} traces were made anew from their spans)")
     return Exit.DONE
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
@@ -60,10 +61,12 @@ class Console:
     Args:
         execute: runs a statement on the store; no one else uses it.
         upkeep: looks after the store.
+        writing_rows: gives what runs statements while nobody else writes rows of traces.
     """
 
-    def __init__(self, execute: Execute, upkeep: Upkeep) -> None:
+    def __init__(self, execute: Execute, upkeep: Upkeep, writing_rows: Callable[[], AbstractContextManager[Execute]]) -> None:
         self._execute = execute
+        self._writing_rows = writing_rows
         self._upkeep = upkeep
         self._one = asyncio.Lock()
         self._looking_after = asyncio.Lock()
@@ -138,7 +141,8 @@ class Console:
     def _write(self, statement: Statement) -> None:
         """Write an edit, and the trace's row with it."""
         self._execute(statement.sql, statement.parameters)
-        remake(self._execute, [str(statement.parameters["trace_id"])])
+        with self._writing_rows() as execute:
+            remake(execute, [str(statement.parameters["trace_id"])])
 
 
 def _only(method: str, *allowed: str) -> None:

@@ -23,7 +23,7 @@ WINDOW_SECONDS: Final = 600
 _COVERED_SECONDS: Final = WINDOW_SECONDS // 2
 """A trace whose earliest part at hand is older is made anew, which leaves a part that covers all of it: so none leaves the window unseen."""
 _RECENT_SECONDS: Final = 120
-_EVER_SECONDS: Final = 2**31
+_EVER_SECONDS: Final = 2**30
 _MOST_ARRIVALS: Final = 500
 _MOST_PARTS: Final = 60_000
 """Parts that one statement settles, about: it bounds its memory."""
@@ -38,6 +38,8 @@ KEPT_SECONDS: Final = 7200
 _MOST_AT_ONCE: Final = 10_000
 _MOST_TOMBSTONES: Final = 5_000
 """Rows of traces that wait for their roots, tombstones among them, from which on the tombstones are cleaned away: readers merge them all."""
+_OPEN_DAY: Final = "1970-01-01"
+"""Day of rows that have no place in time."""
 _MOST_CULPRITS: Final = 16
 """If so many traces can't be settled, the store is to blame."""
 
@@ -85,6 +87,8 @@ class Settler:
     """Arrivals that are settled but for traces in ``due``."""
     _held_by_large: set[int] = field(default_factory=set)
     """Arrivals that are settled but for traces in ``large``."""
+    _gone_seconds: int = _EVER_SECONDS
+    """The next sweep looks at tombstones of so long: at first of all times, since a killed process may have left them alone."""
     _fed: str = ""
     """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
 
@@ -158,13 +162,17 @@ class Settler:
     def sweep(self) -> int:
         """Give quiet traces their place, apply edits that no row has seen, clean up; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
-        doubled = self.execute(migrations.statement("doubled_rows"), {"seconds": _RECENT_SECONDS, "most": _MOST_AT_ONCE})
-        edited.extend(str(row[0]) for row in doubled)
+        astray = self.execute(
+            migrations.statement("astray_rows"), {"seconds": _RECENT_SECONDS, "gone_seconds": self._gone_seconds, "most": _MOST_AT_ONCE}
+        )
         remake(self.execute, edited)
+        # In time: where a trace waited for its root its tombstone outranks it.
+        remake(self.execute, [str(row[0]) for row in astray], quiet=True)
+        self._gone_seconds = _RECENT_SECONDS
         aged = age(self.execute)
         clean_waiting(self.execute)
         drop_old_parts(self.execute)
-        return aged + len(edited)
+        return aged + len(edited) + len(astray)
 
 
 def _isolated(run: Callable[[list[str]], object], traces: list[str]) -> list[str]:
@@ -225,6 +233,11 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, a
     return len(trace_ids)
 
 
+def tell_again(execute: Execute, trace_ids: Sequence[str]) -> None:
+    """Make parts of all stored spans of some traces, as if they came now: so settling learns what an insert that ended halfway has left."""
+    execute(settle_statements.remade_parts(), {"trace_ids": list(trace_ids), "arrival": secrets.randbits(64)})
+
+
 def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
@@ -237,7 +250,8 @@ def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     execute(settle_statements.remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
     whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
     if whole:
-        execute(settle_statements.remade_rows(), {**made, "trace_ids": whole, "quiet": int(quiet)})
+        for some in _by_day(whole, live):
+            execute(settle_statements.remade_rows(), {**made, "trace_ids": some, "quiet": int(quiet)})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 
@@ -249,10 +263,21 @@ def _whole(live: Sequence[Sequence[object]], made: Sequence[Sequence[object]]) -
     def is_whole(trace_id: str, spans: object, rooted: object) -> bool:
         if trace_id not in rows:
             return True
-        _, counted, partial, roots = rows[trace_id]
+        _, counted, partial, roots, _ = rows[trace_id]
         return number(spans) >= number(counted) and not number(partial) and (bool(number(rooted)) or not _items(roots))
 
     return sorted(str(trace_id) for trace_id, spans, rooted in made if is_whole(str(trace_id), spans, rooted))
+
+
+def _by_day(trace_ids: Sequence[str], live: Sequence[Sequence[object]]) -> list[list[str]]:
+    """Divide traces by the day where their rows stand. Those whose rows have no place in time go with the first ones."""
+    days = {str(row[0]): str(row[4]) for row in live}
+    placed = sorted(set(days.values()) - {_OPEN_DAY})
+    first, *others = placed or [_OPEN_DAY]
+    return [
+        [one for one in trace_ids if days.get(one, _OPEN_DAY) in {_OPEN_DAY, first}],
+        *([one for one in trace_ids if days.get(one) == day] for day in others),
+    ]
 
 
 def _items(cell: object) -> Sequence[object]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.schema import migrations
 
-_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
+_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State|Prompts),$", re.MULTILINE)
 _VERSION: Final = (
     "bitShiftLeft(toUInt128(length(Spans)), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitShiftLeft(least(Copies, 1023), 6) + "
     "bitShiftLeft(NOT (Rank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
@@ -87,7 +87,7 @@ def expired_rows() -> str:
 @cache
 def aged_rows() -> str:
     """Return the INSERT that gives quiet traces without root their places."""
-    return _filled("aged_rows")
+    return _filled("aged_rows", Settled="now()")
 
 
 @cache

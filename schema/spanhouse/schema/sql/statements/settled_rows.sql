@@ -13,34 +13,49 @@ owned AS
     SELECT
         *,
         Known[1] AS OfProcess,
-        (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
+        (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
         toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped
     FROM known
 ),
 merged AS
 (
     SELECT
-        Key AS Hash, TraceId, Rank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, ServiceName, StatusCode,
+        Key AS Hash, TraceId, Rank AS CandidateRank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, StatusCode,
         Known[-1] AS Effective,
-        if(OwnSession != '' AND Rank < 3, OwnSession, (max(Session) OVER w).value) AS SessionOf,
-        if(OwnUser != '' AND Rank < 3, OwnUser, (max(User) OVER w).value) AS UserOf,
+        OfProcess['service.name'] AS ServiceName,
+        OwnSession, OwnUser, OwnRequest, OwnResponse,
+        max(Session) OVER w AS LastSession,
+        max(User) OVER w AS LastUser,
+        minIf(Request, Request.code > 0) OVER w AS FirstRequest,
+        maxIf(Response, Response.code > 0) OVER w AS LastResponse,
         groupArrayArray(Said) OVER w AS AllSaid,
         groupUniqArray(Owner) OVER w AS Owners,
         groupArrayArray(arrayZip(
             `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
             `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`,
             arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
+        groupUniqArrayArray(Words) OVER w AS AllWords,
+        minIf(FirstError, FirstError.id != '') OVER w AS EarliestError,
         min(Arrival) OVER w != max(Arrival) OVER w AS Several
     FROM owned
-    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
     QUALIFY row_number() OVER w = 1
 ),
 distinct_spans AS
 (
     SELECT
         *,
+        -- Of a circle of parents the earliest span is the root.
+        if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS Rank,
+        -- The attribute counts first, then the root's word, then the latest.
+        if(Rank < 3 AND OwnSession.value != '' AND OwnSession.code <= 999 - LastSession.rank, OwnSession.value, LastSession.value) AS SessionOf,
+        if(Rank < 3 AND OwnUser.value != '' AND OwnUser.code <= 999 - LastUser.rank, OwnUser.value, LastUser.value) AS UserOf,
+        [
+            if(Rank < 3 AND OwnRequest.code > 0, (OwnRequest.code, OwnRequest.value), (FirstRequest.code, FirstRequest.value)),
+            if(Rank < 3 AND OwnResponse.code > 0, (OwnResponse.code, OwnResponse.value), (LastResponse.code, LastResponse.value))
+        ] AS Messages,
         arrayFold(
-            (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), one.attributes)),
+            (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), {told(one.attributes)})),
             arraySort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid),
             CAST(map(), 'Map(String, String)')) AS Last,
         -- Of a span's copies the stamped one counts, then the greater one.
@@ -51,6 +66,7 @@ family AS
 (
     SELECT
         *,
+        arraySort(AllWords) AS Words,
         arrayConcat(Spans.1, Spans.6) AS Both,
         arrayWithConstant(length(Spans), 0.) AS Nothing,
         arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
@@ -88,11 +104,17 @@ counted AS
                 range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
                 arrayMap(number -> greatest(number, 0), own))))),
             [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
+        arrayMap(raw -> {preview(raw)}, Messages) AS Previews,
         -- An owner of copies that do not count did not take part.
         arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
             owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
+        -- Over the process's what other tools set, then session and user, then what was set for the trace.
         mapUpdate(
-            mapUpdate(Effective, mapFilter((k, v) -> v != '', map('mlflow.trace.session', SessionOf, 'mlflow.trace.user', UserOf))),
+            mapUpdate(
+                mapUpdate(Effective, mapApply((k, v) -> (substring(k, length({tool_metadata}) + 1), v), mapFilter((k, v) -> startsWith(k, {tool_metadata}), Last))),
+                mapFilter((k, v) -> v != '', map(
+                    'mlflow.trace.session', SessionOf,
+                    'mlflow.trace.user', if(UserOf != '', UserOf, Last[concat({tool_metadata}, 'user_id')])))),
             mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
     FROM times
 )
@@ -101,7 +123,7 @@ SELECT
     bitAnd(Hash, 0xFFFFFFFFFF) AS Key,
     now() AS Settled,
     Rank,
-    Rank = 2 AND has(Spans.1, Parent) AS Doubt,
+    CandidateRank = 2 AND has(Spans.1, Parent) AS Doubt,
     toUInt8(0) AS Partial,
     Start AS Timestamp,
     if(Rank = 3, 0, CandidateDuration) AS Duration,
@@ -123,14 +145,25 @@ SELECT
     Metadata['mlflow.source.git.branch'] AS GitBranch,
     Metadata['mlflow.source.git.dirty'] AS GitDirty,
     Last['mlflow.traceClientRequestId'] AS ClientRequestId,
-    Last['mlflow.traceRequestPreview'] AS RequestPreview,
-    Last['mlflow.traceResponsePreview'] AS ResponsePreview,
+    substringUTF8(if(Last['mlflow.traceRequestPreview'] != '', Last['mlflow.traceRequestPreview'], Previews[1]), 1, {preview_characters}) AS RequestPreview,
+    substringUTF8(if(Last['mlflow.traceResponsePreview'] != '', Last['mlflow.traceResponsePreview'], Previews[2]), 1, {preview_characters}) AS ResponsePreview,
     Counted[1] AS InputTokens,
     Counted[2] AS OutputTokens,
     Counted[3] AS CachedTokens,
     Counted[4] AS ReasoningTokens,
     Counted[5] AS Cost,
     if(Cost IS NULL, '', 'sent') AS CostSource,
+    arraySort(arrayDistinct(arrayMap(word -> trim(BOTH '"' FROM word), {words_of(model)}))) AS Models,
+    arraySort(arrayDistinct(arrayFilter(type -> type != '', arrayMap(word -> {type(word)}, {words_of(type)})))) AS SpanTypes,
+    {words_of(error_type)} AS ErrorTypes,
+    EarliestError.message AS ErrorMessage,
+    if(EarliestError.id = '', 0, cityHash64(EarliestError.type, replaceRegexpAll(EarliestError.message, '[0-9a-fA-F]*[0-9][0-9a-fA-F]*', '0'))) AS ErrorFingerprint,
+    arraySort(arrayDistinct(arrayFlatten(arrayMap(word -> if(startsWith(word, '['), JSONExtract(word, 'Array(String)'), [word]), {words_of(finish_reasons)})))) AS FinishReasons,
+    arraySort(arrayDistinct(arrayConcat({words_of(tool)}, {words_of(entity)}))) AS Tools,
+    arraySort(arrayDistinct(arrayConcat(
+        arrayMap(word -> substring(word, 2), arrayFilter(word -> startsWith(word, 'P'), Words)),
+        arrayFlatten(arrayMap(word -> arrayMap(prompt -> concat(prompt.1, '/', prompt.2), JSONExtract(word, 'Array(Tuple(name String, version String))')), {words_of(linked_prompts)}))))) AS Prompts,
+    {template(Name)} AS NameTemplate,
     Took.1.1 AS `Services.Name`,
     Took.1.2 AS `Services.Version`,
     Took.1.3 AS `Services.Commit`,
@@ -141,8 +174,10 @@ SELECT
     Took.4 AS `Services.SelfTime`,
     Metadata,
     mapUpdate(
-        mapApply((k, v) -> (substring(k, 17), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceTag.'), Last)),
-        mapFilter((k, v) -> v != '', map('mlflow.traceName', Name))) AS Tags,
+        mapFromArrays(arrayDistinct(arrayFlatten(arrayMap(list -> JSONExtract(Last[list], 'Array(String)'), [{tag_lists}])) AS listed), arrayMap(tag -> 'true', arrayDistinct(listed))),
+        mapUpdate(
+            mapApply((k, v) -> (substring(k, 17), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceTag.'), Last)),
+            mapFilter((k, v) -> v != '', map('mlflow.traceName', Name)))) AS Tags,
     if(Rank = 3, '', SpanId) AS RootSpanId,
     toUnixTimestamp64Nano(Start) - arrayMin(AllSpans.3) AS Before,
     arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After

@@ -1,4 +1,5 @@
 -- Traces among some arrivals that the parts at hand do not tell all of: they are made anew from their spans. One row each, with the reason.
+-- How long parts reach back counts from the latest one, not from now: so those that waited are settled like those that just came.
 WITH
     Arrival IN {arrivals:Array(UInt64)} AS new,
     greatest(maxIf(Received, Whole), min(Received)) AS covered
@@ -6,9 +7,9 @@ SELECT
     TraceId,
     multiIf(
         edited.Edits > 0, 'edited',
-        seen.Rows = 0 AND trace.Spans <= {most_spans:UInt64} AND trace.Covered >= now64(3) - toIntervalSecond({covered_seconds:UInt32}), '',
+        seen.Rows = 0 AND trace.Spans <= {most_spans:UInt64} AND trace.Covered >= trace.Latest - toIntervalSecond({covered_seconds:UInt32}), '',
         trace.Spans > {most_spans:UInt64}, 'large',
-        trace.Covered < now64(3) - toIntervalSecond({covered_seconds:UInt32}), 'long',
+        trace.Covered < trace.Latest - toIntervalSecond({covered_seconds:UInt32}), 'long',
         seen.Partial, 'expired',
         trace.Older = 0, 'late',
         seen.Rows > 1 OR seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
@@ -20,6 +21,7 @@ FROM
         countIf(NOT new) AS Older,
         sum(length(`Spans.id`)) AS Spans,
         covered AS Covered,
+        max(Received) AS Latest,
         minIf(greatest(toUnixTimestamp64Nano(Start), 1), Rank = 0) AS RootAt
     FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Key IN (SELECT part.Key FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
