@@ -46,8 +46,8 @@ _SIDES: Final = (
     Column(title="tokens in, out", right=True, spare=3),
     Column(title="cost", right=True, spare=3),
     Column(title="first seen", spare=4),
-    Column(title="trace errors", right=True, spare=5),
 )
+_SIDES_OF_SERVICE: Final = (*_SIDES, Column(title="trace errors", right=True, spare=1))
 _SHOWN_SLICES: Final = 20
 _ALLOWING: Final = {
     "max-error-increase": (ERROR_RATE,),
@@ -119,7 +119,8 @@ def _names(given: str) -> Sequence[str]:
 
 
 def _print_table(found: Table, form: str) -> None:
-    titles = [column.title for column in _SIDES]
+    columns = _SIDES_OF_SERVICE if found.service else _SIDES
+    titles = [column.title for column in columns]
     match form:
         case "json":
             print(to_json(found.to_dict()))
@@ -130,7 +131,7 @@ def _print_table(found: Table, form: str) -> None:
         case _ if not found.sides:
             raise nothing_of(found)
         case _:
-            show_table(_SIDES, list(_sides(found)))
+            show_table(columns, list(_sides(found)))
 
 
 def nothing_of(found: Table | Bisection) -> CommandError:
@@ -143,7 +144,8 @@ def _sides(found: Table) -> Iterator[tuple[str, ...]]:
     for side in found.sides:
         latency = side.quantiles.get(SELF_TIME.name if found.service else LATENCY.name, {})
         rate = side.error_rate
-        tokens = [f"{side.means[name]:,.0f}" if name in side.means else "-" for name in ("input tokens", "output tokens")]
+        whole = "trace " if found.service else ""
+        tokens = [f"{side.means[name]:,.0f}" if name in side.means else "-" for name in (f"{whole}input tokens", f"{whole}output tokens")]
         yield (
             side.value,
             f"{side.traces:,}",
@@ -153,9 +155,9 @@ def _sides(found: Table) -> Iterator[tuple[str, ...]]:
             f"{text.number(rate.low, text.SHARE)} to {text.number(rate.high, text.SHARE)}",
             *(_number(latency.get(level), "ms") for level in (0.5, 0.9, 0.95, 0.99)),
             ", ".join(tokens),
-            text.number(side.means["cost"], "USD") if "cost" in side.means else "-",
+            text.number(side.means[f"{whole}cost"], "USD") if f"{whole}cost" in side.means else "-",
             local_time(side.first_ms),
-            f"{side.trace_errors:,}",
+            *([f"{side.trace_errors:,}"] if found.service else []),
         )
 
 
