@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from spanhouse.schema.vocabulary import SESSION, SESSION_ATTRIBUTE, SPAN_TYPE, TRACE_METADATA_PREFIX, TRACE_USER, USER_ATTRIBUTE
+from spanhouse.schema.vocabulary import SESSION, SESSION_ATTRIBUTE, SPAN_TYPE, TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TRACE_USER, USER_ATTRIBUTE
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -233,15 +233,22 @@ def span_type_sql(attributes: str) -> str:
     return type_sql(f"if({first} != '', {first}, {known})")
 
 
-def number_sql(name: str) -> str:
-    """Render SQL that gives a number that a span says, -1 if none; over the columns ``Fields`` and ``Values``.
+def numbers_sql() -> str:
+    """Render SQL that gives the numbers among the values of a span, -1 for others; over the columns ``Fields`` and ``Values``.
 
     NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
     """
-    said = said_sql(name)
+    first, last = field_number("input_tokens"), field_number("cost")
+    number = "(toFloat64OrDefault(value, -1.) AS number) >= 0 AND number < 1e18"
+    return f"arrayMap((value, field) -> if(field BETWEEN {first} AND {last} AND {number}, number, -1.), Values, Fields)"
+
+
+def number_sql(name: str) -> str:
+    """Render SQL that gives a number that a span says, -1 if none; over the columns ``Fields``, ``Values`` and ``Numbers``."""
     source, paths = JSON_NUMBERS[name]
     inside = ", ".join(f"JSONExtract({said_sql(source)}, {literals(path)}, 'Nullable(Float64)')" for path in paths)
-    return f"to_number(if({said} != '', toFloat64OrDefault({said}, -1.), if({said_sql(source)} = '', -1., coalesce({inside}, -1.))))"
+    from_json = f"if(has(Fields, {field_number(source)}), greatest(coalesce({inside}, -1.), -1.), -1.)"
+    return f"if((indexOf(Fields, {field_number(name)}) AS at_{name}) > 0, Numbers[at_{name}], {from_json})"
 
 
 def said_sql(name: str) -> str:
@@ -249,25 +256,28 @@ def said_sql(name: str) -> str:
     return f"Values[indexOf(Fields, {field_number(name)})]"
 
 
-def tells_sql(key: str, value: str) -> str:
+def tells_sql(key: str) -> str:
     """Render SQL that is true if an attribute tells of the trace, not of its span.
 
     Args:
         key: SQL of the attribute's key.
-        value: SQL of its value.
     """
     prefixes = " OR ".join(f"startsWith({key}, {literal(prefix)})" for prefix in PREFIXES)
-    scrubbed = f"{key} IN ({literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER))}) AND startsWith({value}, {literal(SCRUBBED)})"
-    return f"({prefixes} OR {key} IN ({literals(TRACE_ATTRIBUTES)})) AND {key} != {literal(NOT_OF_TRACE)} AND NOT ({scrubbed})"
+    return f"({prefixes} OR {key} IN ({literals(TRACE_ATTRIBUTES)})) AND {key} != {literal(NOT_OF_TRACE)}"
 
 
 def told_sql(attributes: str) -> str:
-    """Render SQL over a map of attributes that tell of the trace: those of other tools under ``mlflow.toolMetadata.``, and objects taken apart."""
+    """Render SQL over a map of attributes that tell of the trace: those of other tools under ``mlflow.toolMetadata.``, and objects taken apart.
+
+    A value that is absent is left out: '' but where the app set it for the trace, and a session or user that a scrubber took.
+    """
     prefixed = " OR ".join(f"startsWith(k, {literal(prefix)})" for prefix in METADATA_PREFIXES)
     bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
     inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
     objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
-    return f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"
+    scrubbed = f"k IN ({literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER))}) AND startsWith(v, {literal(SCRUBBED)})"
+    said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
+    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects}))"
 
 
 def preview_sql(source: str, text: str) -> str:

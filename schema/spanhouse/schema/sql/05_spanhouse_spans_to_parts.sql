@@ -66,8 +66,6 @@ FROM
         INNER JOIN
         (
             WITH
-                -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
-                number -> if(number >= 0 AND number < 1e18, number, -1.) AS to_number,
                 StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
                 arrayFilter(event -> event['exception.type'] != '', Events.Attributes) AS exceptions,
                 arrayConcat({words}, arrayMap(event -> concat({letter(error_type)}, event['exception.type']), exceptions),
@@ -115,7 +113,8 @@ FROM
                     {sorted(SpanAttributes)} AS Values,
                     arraySort(arrayFilter(code -> code > 0, codes)) AS sorted,
                     arrayMap(code -> intDiv(code, 16), sorted) AS Fields,
-                    mapFilter((k, v) -> {tells}, SpanAttributes) AS told
+                    {numbers} AS Numbers,
+                    mapFilter((k, v) -> {tells(k)}, SpanAttributes) AS told
                 FROM otel_traces
                 WHERE TraceId != '' AND SpanId != ''
             )

@@ -55,7 +55,7 @@ distinct_spans AS
             if(Rank < 3 AND OwnResponse.code > 0, (OwnResponse.code, OwnResponse.value), (LastResponse.code, LastResponse.value))
         ] AS Messages,
         arrayFold(
-            (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), {told(one.attributes)})),
+            (said, one) -> mapUpdate(said, {told(one.attributes)}),
             arraySort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid),
             CAST(map(), 'Map(String, String)')) AS Last,
         -- Of a span's copies the stamped one counts, then the greater one.
