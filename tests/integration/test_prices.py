@@ -277,21 +277,51 @@ def test_prices_are_applied_to_traces_with_spans_since_a_day_and_to_no_others(co
     assert remade(store) == {"first", "later"}
 
 
-def test_a_trace_is_made_anew_by_the_version_that_was_current_when_it_began_and_else_by_its_own(store: TestStore) -> None:
-    store.ingest(request([span("priced", start_ns=DAY_NS)]))
-    prices.write(store.execute, [price("m")])
-    made: list[object] = []
+def cost(store: TestStore) -> tuple[object, ...]:
+    return tuple(store.execute("SELECT round(Cost, 9), CostSource, PriceVersion FROM traces")[0])
 
-    def spying(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
-        if parameters is not None and "price_version" in parameters:
-            made.append(parameters["price_version"])
-        return store.execute(sql, parameters)
 
-    *_, outcome = upkeep.reprice(spying, DAY_NS)
-    assert outcome == {"remade": 1, "prices": f"{shipped_on()}+1"}
-    *_, outcome = upkeep.remake(spying)
-    assert outcome == {"remade": 1}
-    assert made == [f"{shipped_on()}+1", ""]
+def test_a_cost_that_was_not_sent_is_computed_from_tokens_and_prices(store: TestStore) -> None:
+    prices.write(store.execute, [price("m", 2.0, cached=0.5, reasoning=20.0)])
+    said = {
+        "gen_ai.request.model": "vendor/m-2026-01-01",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.cache_read.input_tokens": 400,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.reasoning_tokens": 30,
+    }
+    store.ingest(request([span("chat", start_ns=DAY_NS, attributes=said)]))
+    # 600 in at 2, 400 cached at 0.5, 70 out at 4, 30 reasoning at 20, a million each.
+    assert cost(store) == ((1200 + 200 + 280 + 600) / 1e6, "computed", f"{shipped_on()}+1")
+
+
+def test_a_cost_that_was_sent_is_taken_and_an_agent_that_repeats_its_calls_adds_nothing(store: TestStore) -> None:
+    prices.write(store.execute, [price("m", 2.0)])
+    chat = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}
+    agent = chat | {"gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}
+    ids = [bytes([number] * 8) for number in (1, 2, 3)]
+    spans = [
+        span("agent", span_id=ids[0], start_ns=DAY_NS, attributes=agent),
+        span("chat", span_id=ids[1], parent=ids[0], start_ns=DAY_NS + 1, attributes=chat),
+        span("chat", span_id=ids[2], parent=ids[0], start_ns=DAY_NS + 2, attributes=chat | {"gen_ai.usage.cost": 0.5}),
+    ]
+    store.ingest(request(spans))
+    # One call is 100 at 2 and 10 at 4, the other said 0.5; the agent's own 400 and 80 are less than its calls'.
+    assert cost(store) == (0.5 + 240 / 1e6, "computed", f"{shipped_on()}+1")
+
+
+def test_a_row_keeps_the_prices_that_it_used_until_others_are_applied(store: TestStore) -> None:
+    said = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1000}
+    prices.write(store.execute, [price("m", 1.0)])
+    store.ingest(request([span("first", span_id=b"12345678", start_ns=DAY_NS, attributes=said)]))
+    assert cost(store) == (0.001, "computed", f"{shipped_on()}+1")
+    prices.write(store.execute, [price("m", 5.0)])
+    store.ingest(request([span("late", span_id=b"late-one", parent=b"12345678", start_ns=DAY_NS + 1, attributes=said)]))
+    assert cost(store) == (0.001, "computed", f"{shipped_on()}+1"), "the parent's tokens are its child's"
+    *_, outcome = upkeep.remake(store.execute)
+    assert (outcome, cost(store)) == ({"remade": 1}, (0.001, "computed", f"{shipped_on()}+1"))
+    *_, outcome = upkeep.reprice(store.execute, DAY_NS)
+    assert (outcome, cost(store)) == ({"remade": 1, "prices": f"{shipped_on()}+2"}, (0.005, "computed", f"{shipped_on()}+2"))
 
 
 def test_prices_that_were_applied_in_part_go_on_where_they_ended(store: TestStore) -> None:
