@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test settled test-vendors image alerts prometheus manifests lint types rules wheel bench bench-scale faults fuzz clean
+.PHONY: demo test settled test-vendors image alerts prometheus manifests prices lint types rules wheel bench bench-scale faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -47,10 +47,12 @@ bench: $(STAMP)
 bench-scale: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.search --traces 5000000 --pieces --flags 0
 
-# Some hundred kills of the server under load; the tests do a few.
+# Some hundred kills of the server under load, kills at each point between acknowledgement and row, of two receivers as well, and thousands of
+# queries beside two receivers; the tests do a few of each.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
-	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py
+	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py tests/faults/test_killed_receivers.py --timeout 7200
+	$(BIN)/python -m tests.faults.two_receivers
 
 # A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.
 fuzz: $(STAMP)
@@ -83,6 +85,11 @@ $(UNPACKED)/prometheus:
 # The plain manifests in deploy/kubernetes, from the chart; a test compares them.
 manifests: $(STAMP)
 	$(BIN)/python -m tests.support.kubernetes
+
+# What genai-prices has otherwise by now goes into the table of prices that comes with spanhouse; rows that are there stay as they are.
+prices: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade genai-prices
+	$(BIN)/python -m tests.support.shipped_prices
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(CODE)

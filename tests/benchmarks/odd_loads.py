@@ -25,7 +25,7 @@ from typing import Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from tests.benchmarks.processes import Watch, anonymous_megabytes
-from tests.support.arrivals import ROWS, differing, put_back
+from tests.support.arrivals import ROWS, different, put_back
 from tests.support.expected import text
 from tests.support.otlp import new_span_id, request, span
 from tests.support.reference_merge import Copy, merge
@@ -147,8 +147,8 @@ class Settling:
         sample = {trace_id: copies for trace_id, copies in self.sent.copies.items() if len(copies) < _MOST_COPIES}
         for row in self._store.client.query(ROWS, parameters={"trace_ids": sorted(sample)}).named_results():
             trace_id = str(row.pop("TraceId"))
-            different = differing(row, merge(sample[trace_id]))
-            assert not different, (trace_id, different)
+            found = different(row, merge(sample[trace_id]))
+            assert not found, (trace_id, found)
         self._store.close()
 
     @contextmanager

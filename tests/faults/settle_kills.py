@@ -14,11 +14,15 @@ import os
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.support.expected import text
 from tests.support.otlp import request, span
+from tests.support.reference_merge import Copy, Edit, merge
 from tests.support.spool import append
 
 from spanhouse.exporter.engine import OpenStore
@@ -62,6 +66,8 @@ class Killing:
 START_NS = 1_796_000_000 * 10**9
 _PROCESS = {"service.name": "shop", "service.version": "1.0", "mlflow.source.git.commit": "a" * 40}
 _OTHER = {"service.name": "pay", "service.version": "7"}
+_EDITED = b"edited".ljust(16, b".").hex()
+_EDIT = Edit(0, "t0", "edited")
 
 
 def _piece(trace: str, *numbers: int, resource: Mapping[str, Any] = _PROCESS) -> CheckedRequest:
@@ -83,20 +89,42 @@ def _piece(trace: str, *numbers: int, resource: Mapping[str, Any] = _PROCESS) ->
     return CheckedRequest(request(made, resource=resource).SerializeToString(), len(made))
 
 
+def _before() -> list[CheckedRequest]:
+    return [_piece("rooted", 0, 1), _piece("open", 2, 3), _piece("edited", 0, 1, 2), _piece("late", 0, 1), _piece("old", 1, 2)]
+
+
+def _after() -> list[CheckedRequest]:
+    return [
+        *(_piece("rooted", 3, 2, resource=_OTHER), _piece("open", 0, 1), _piece("edited", 3), _piece("late", 2, 1)),
+        *(_piece("old", 3, 3), _piece("new", 0, 1, 2, 3), _piece("lost", 4, 5), _piece("new", 2, resource=_OTHER)),
+    ]
+
+
+def merged() -> dict[str, dict[str, Any]]:
+    """Return the row of each trace as the reference merges it, by its id."""
+    copies: dict[str, list[Copy]] = defaultdict(list)
+    for piece in (*_before(), *_after()):
+        (resource_spans,) = ExportTraceServiceRequest.FromString(piece.body).resource_spans
+        resource = {one.key: text(one.value) for one in resource_spans.resource.attributes}
+        for one in resource_spans.scope_spans[0].spans:
+            copies[one.trace_id.hex()].append(Copy.of(one, resource))
+    return {trace_id: merge(of_trace, [_EDIT] if trace_id == _EDITED else []) for trace_id, of_trace in copies.items()}
+
+
 def prepare(directory: Path) -> None:
     """Make a store that holds settled traces of each kind, and a spool beside it with requests that were acknowledged and not stored."""
     spool = directory.with_name(f"{directory.name}-spool")
     spool.mkdir(parents=True)
-    append(spool, _piece("rooted", 0, 1), _piece("open", 2, 3), _piece("edited", 0, 1, 2), _piece("late", 0, 1), _piece("old", 1, 2))
+    append(spool, *_before())
     run(directory, before=None, after=None)
     with OpenStore(parse_store(f"chdb://{directory}")) as store:
         store.client.command(
-            "INSERT INTO trace_tags (TraceId, Key, Value) SELECT {id:String}, 't0', 'edited'", parameters={"id": b"edited".ljust(16, b".").hex()}
+            "INSERT INTO trace_tags (TraceId, Key, Value) SELECT {id:String}, {key:String}, {value:String}",
+            parameters={"id": _EDITED, "key": _EDIT.key, "value": _EDIT.value},
         )
         # As if hours had gone by.
         store.client.command("TRUNCATE TABLE spanhouse_trace_parts")
-    append(spool, _piece("rooted", 3, 2, resource=_OTHER), _piece("open", 0, 1), _piece("edited", 3), _piece("late", 2, 1))
-    append(spool, _piece("old", 3, 3), _piece("new", 0, 1, 2, 3), _piece("lost", 4, 5), _piece("new", 2, resource=_OTHER))
+    append(spool, *_after())
 
 
 def run(directory: Path, *, before: int | None, after: int | None) -> None:
@@ -118,7 +146,7 @@ def run(directory: Path, *, before: int | None, after: int | None) -> None:
         settler.feed()
         settler.sweep()
         rows = store.client.query("SELECT * FROM traces ORDER BY TraceId", query_formats={"DateTime64": "int"})
-        print(ROWS, json.dumps([dict(zip(rows.column_names, map(str, row), strict=True)) for row in rows.result_rows]))
+        print(ROWS, json.dumps([dict(zip(rows.column_names, row, strict=True)) for row in rows.result_rows]))
 
 
 if __name__ == "__main__":

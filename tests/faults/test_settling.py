@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import OperationalError
-from tests.support.otlp import trace
+from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore, connect
 
 from spanhouse.exporter import settling
-from spanhouse.schema.settle import Settled
+from spanhouse.schema.settle import Settled, Settler
+from spanhouse.schema.store import parse_store
 
 
 class LateStore:
     """A store that can't be reached at the first try."""
 
     def __init__(self, database: str) -> None:
+        self.store = parse_store("chdb:///an/embedded/store")
         self.settling = threading.Lock()
         self.tries = 0
         self._database = database
@@ -74,3 +76,29 @@ def test_a_trace_that_cannot_be_made_anew_keeps_no_other_work_from_being_done() 
     poisoned: Any = Poisoned()
     settling._Rounds(poisoned, threading.Lock()).run()
     assert poisoned.done == ["everything", "feed", "sweep"]
+
+
+def test_a_tombstone_becomes_visible_before_the_row_that_replaces_it(store: TestStore) -> None:
+    root = span()
+    store.ingest(request([span("child", trace_id=root.trace_id, parent=root.span_id)]))
+    # The others have no tombstone, and most of them stand before the one in an order that nobody chose.
+    store.ingest(request([root, *(span() for _ in range(200))]))
+    found = store.rows(
+        "SELECT partition_id AS day, max(max_block_number) AS block FROM system.parts "
+        "WHERE database = currentDatabase() AND table = 'spanhouse_trace_rows' AND active GROUP BY day ORDER BY day"
+    )
+    assert len(found) == 2
+    assert found[0]["day"] == "0"
+    assert found[0]["block"] < found[1]["block"]
+
+
+def test_a_trace_whose_row_was_lost_between_two_places_gets_it_again(store: TestStore) -> None:
+    root = span()
+    store.ingest(request([span("child", trace_id=root.trace_id, parent=root.span_id)]))
+    store.execute(
+        "INSERT INTO spanhouse_trace_rows (Sorted, TraceId, Version, Gone, Key, Settled) "
+        "SELECT Sorted, TraceId, Version + 1, 1, Key, now() FROM spanhouse_trace_rows"
+    )
+    assert store.rows("SELECT TraceId FROM traces") == []
+    Settler(store.execute).sweep()
+    assert store.rows("SELECT TraceId, SpanCount FROM traces") == [{"TraceId": root.trace_id.hex(), "SpanCount": 1}]

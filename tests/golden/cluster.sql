@@ -90,43 +90,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_requests_to_otel_traces ON CLUSTER '
 WITH
     -- 2262-04-11T23:47:16 is the last second that DateTime64(9) holds; a later time is clamped, never wrapped.
     nanos -> fromUnixTimestamp64Nano(toInt64(least(nanos, 9223372036854775807))) AS to_time,
-    id -> if(id = unhex('0000000000000000'), '', lower(hex(id))) AS to_span_id,
-    d -> if(abs(d) < 1e21, toString(d), multiIf(
-        isNaN(d), 'NaN',
-        isInfinite(d), if(d > 0, 'Infinity', '-Infinity'),
-        replaceOne(toString(d), 'e', 'e+'))) AS number_text,
-    -- The engine writes control characters as \u001F, the Collector as \u001f. A byte that UTF-8 does not have stands for \\ meanwhile, lest
-    -- the text \u001F be taken for one.
-    text -> if(
-        position(toJSONString(text), '\\u00') = 0,
-        toJSONString(text),
-        replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(toJSONString(text), '\\\\', '\xFF'), '\\u000B', '\\u000b'), '\\u000E', '\\u000e'), '\\u000F', '\\u000f'), '\\u001A', '\\u001a'), '\\u001B', '\\u001b'), '\\u001C', '\\u001c'), '\\u001D', '\\u001d'), '\\u001E', '\\u001e'), '\\u001F', '\\u001f'), '\xFF', '\\\\')) AS json_text,
-    (kind, s, b, i, d, y) -> multiIf(
-        kind = 1, json_text(s),
-        kind = 3, toString(i),
-        kind = 4, if(isFinite(d), number_text(d), concat('"', number_text(d), '"')),
-        kind = 2, if(b, 'true', 'false'),
-        kind = 7, concat('"', base64Encode(y), '"'),
-        'null') AS element_text,
-    (kind, s, b, i, d, a, y) -> multiIf(
-        kind = 1, s,
-        kind = 3, toString(i),
-        kind = 4 AND abs(d) < 1e21, toString(d),
-        kind = 2, toString(b),
-        -- Characters that the engine and the Collector escape differently are left to the way below.
-        kind = 5 AND length(a.kind) = countEqual(a.kind, 1) AND NOT match(arrayStringConcat(a.string_value), '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'),
-            concat('[', arrayStringConcat(arrayMap(s -> toJSONString(s), a.string_value), ','), ']'),
-        kind = 5, concat('[', arrayStringConcat(arrayMap(
-            (kind, s, b, i, d, y) -> element_text(kind, s, b, i, d, y),
-            a.kind, a.string_value, a.bool_value, a.int_value, a.double_value, a.bytes_value), ','), ']'),
-        kind = 4, number_text(d),
-        kind = 7, base64Encode(y),
-        '') AS value_text,
-    m -> mapFromArrays(mapKeys(m), arrayMap(
-        (kind, s, b, i, d, a, y) -> value_text(kind, s, b, i, d, a, y),
-        mapValues(m).kind, mapValues(m).string_value, mapValues(m).bool_value, mapValues(m).int_value, mapValues(m).double_value,
-        mapValues(m).array_value.values, mapValues(m).bytes_value)) AS to_map,
-    arrayMap(m -> to_map(m), arrayConcat(span.events.attributes, span.links.attributes)) AS nested
+    id -> if(id = unhex('0000000000000000'), '', lower(hex(id))) AS to_span_id
 SELECT
     to_time(span.start_time_unix_nano) AS Timestamp,
     lower(hex(span.trace_id)) AS TraceId,
@@ -139,17 +103,17 @@ SELECT
     ResourceAttributes,
     scope.1 AS ScopeName,
     scope.2 AS ScopeVersion,
-    to_map(span.attributes) AS SpanAttributes,
+    maps[1] AS SpanAttributes,
     if(span.end_time_unix_nano > span.start_time_unix_nano, span.end_time_unix_nano - span.start_time_unix_nano, 0) AS Duration,
     transform(span.status.code, [0, 1, 2], ['Unset', 'Ok', 'Error'], '') AS StatusCode,
     span.status.message AS StatusMessage,
     arrayMap(event -> to_time(event.time_unix_nano), span.events) AS `Events.Timestamp`,
     span.events.name AS `Events.Name`,
-    arraySlice(nested, 1, length(span.events)) AS `Events.Attributes`,
+    arraySlice(maps, 2, length(span.events)) AS `Events.Attributes`,
     arrayMap(link -> if(link.trace_id = unhex('00000000000000000000000000000000'), '', lower(hex(link.trace_id))), span.links) AS `Links.TraceId`,
     arrayMap(link -> to_span_id(link.span_id), span.links) AS `Links.SpanId`,
     span.links.trace_state AS `Links.TraceState`,
-    arraySlice(nested, length(span.events) + 1) AS `Links.Attributes`,
+    arraySlice(maps, length(span.events) + 2) AS `Links.Attributes`,
     span.flags AS Flags,
     span.dropped_attributes_count AS DroppedAttributesCount,
     span.dropped_events_count AS DroppedEventsCount,
@@ -160,15 +124,54 @@ SELECT
 FROM
 (
     WITH
+        d -> if(abs(d) < 1e21, toString(d), multiIf(
+            isNaN(d), 'NaN',
+            isInfinite(d), if(d > 0, 'Infinity', '-Infinity'),
+            replaceOne(toString(d), 'e', 'e+'))) AS number_text,
+        -- The engine writes control characters as \u001F, the Collector as \u001f. A byte that UTF-8 does not have stands for \\ meanwhile, lest
+        -- the text \u001F be taken for one.
+        text -> if(
+            position(toJSONString(text), '\\u00') = 0,
+            toJSONString(text),
+            replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(replaceAll(toJSONString(text), '\\\\', '\xFF'), '\\u000B', '\\u000b'), '\\u000E', '\\u000e'), '\\u000F', '\\u000f'), '\\u001A', '\\u001a'), '\\u001B', '\\u001b'), '\\u001C', '\\u001c'), '\\u001D', '\\u001d'), '\\u001E', '\\u001e'), '\\u001F', '\\u001f'), '\xFF', '\\\\')) AS json_text,
+        (kind, s, b, i, d, y) -> multiIf(
+            kind = 1, json_text(s),
+            kind = 3, toString(i),
+            kind = 4, if(isFinite(d), number_text(d), concat('"', number_text(d), '"')),
+            kind = 2, if(b, 'true', 'false'),
+            kind = 7, concat('"', base64Encode(y), '"'),
+            'null') AS element_text,
+        (kind, s, b, i, d, a, y) -> multiIf(
+            kind = 1, s,
+            kind = 3, toString(i),
+            kind = 4 AND abs(d) < 1e21, toString(d),
+            kind = 2, toString(b),
+            -- Characters that the engine and the Collector escape differently are left to the way below.
+            kind = 5 AND length(a.kind) = countEqual(a.kind, 1) AND NOT match(arrayStringConcat(a.string_value), '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'),
+                concat('[', arrayStringConcat(arrayMap(s -> toJSONString(s), a.string_value), ','), ']'),
+            kind = 5, concat('[', arrayStringConcat(arrayMap(
+                (kind, s, b, i, d, y) -> element_text(kind, s, b, i, d, y),
+                a.kind, a.string_value, a.bool_value, a.int_value, a.double_value, a.bytes_value), ','), ']'),
+            kind = 4, number_text(d),
+            kind = 7, base64Encode(y),
+            '') AS value_text,
+        m -> mapFromArrays(mapKeys(m), arrayMap(
+            (kind, s, b, i, d, a, y) -> value_text(kind, s, b, i, d, a, y),
+            mapValues(m).kind, mapValues(m).string_value, mapValues(m).bool_value, mapValues(m).int_value, mapValues(m).double_value,
+            mapValues(m).array_value.values, mapValues(m).bytes_value)) AS to_map,
         resource_span.scope_spans AS scope_spans,
-        arrayMap(
-            m -> CAST(to_map(m), 'Map(LowCardinality(String), String)'),
-            arrayPushFront(scope_spans.scope.attributes, resource_span.resource.attributes)) AS outer
+        arrayFlatten(scope_spans.spans) AS spans,
+        -- First those of the resource and of its scopes, then for each span its own, those of its events and those of its links.
+        arrayMap(maps -> arrayMap(m -> to_map(m), maps), arrayPushFront(
+            arrayMap((own, events, links) -> arrayConcat([own], events, links), spans.attributes, spans.events.attributes, spans.links.attributes),
+            arrayPushFront(scope_spans.scope.attributes, resource_span.resource.attributes))) AS rendered,
+        arrayMap(m -> CAST(m, 'Map(LowCardinality(String), String)'), rendered[1]) AS outer
     SELECT
         outer[1] AS ResourceAttributes,
         ResourceAttributes['service.name'] AS ServiceName,
         resource_span.schema_url AS ResourceSchemaUrl,
-        arrayFlatten(scope_spans.spans) AS spans,
+        spans,
+        arrayPopFront(rendered) AS maps_of_spans,
         -- Name, version, schema and attributes of the scope of each span.
         arrayFlatten(arrayMap(
             (scope, spans) -> arrayWithConstant(length(spans), scope),
@@ -177,7 +180,7 @@ FROM
     FROM otlp_requests
     ARRAY JOIN resource_spans AS resource_span
 )
-ARRAY JOIN spans AS span, scopes AS scope;
+ARRAY JOIN spans AS span, maps_of_spans AS maps, scopes AS scope;
 
 CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
 (
@@ -191,15 +194,18 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
     SpanId String COMMENT 'Span id of the candidate' CODEC(LZ4),
     Parent UInt64 COMMENT 'Hash of the candidate''s parent' CODEC(LZ4),
     Name String COMMENT 'Name of the candidate' CODEC(LZ4),
-    ServiceName String COMMENT 'Service of the process' CODEC(LZ4),
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
     Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
     Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
-    OwnSession String COMMENT 'Session that the candidate names' CODEC(LZ4),
-    OwnUser String COMMENT 'User that the candidate names' CODEC(LZ4),
-    Session Tuple(start DateTime64(9), id String, value String) COMMENT 'Session that the latest span names' CODEC(LZ4),
-    User Tuple(start DateTime64(9), id String, value String) COMMENT 'User that the latest span names' CODEC(LZ4),
+    OwnSession Tuple(code UInt16, value String) COMMENT 'Session that the candidate names, and the code of the attribute' CODEC(LZ4),
+    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, likewise' CODEC(LZ4),
+    OwnRequest Tuple(code UInt16, value String) COMMENT 'Input of the candidate, and the code of the attribute' CODEC(LZ4),
+    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, likewise' CODEC(LZ4),
+    Session Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'Session by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
+    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User, likewise' CODEC(LZ4),
+    Request Tuple(start DateTime64(9), id String, code UInt16, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
+    Response Tuple(end Int64, id String, code UInt16, value String) COMMENT 'Output of the span that ended last of those that have one' CODEC(LZ4),
     Said Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Spans that say something of their trace, and what' CODEC(LZ4),
     Spans Nested
     (
@@ -212,17 +218,11 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
         output Float64,
         cached Float64,
         reasoning Float64,
-        cost Float64
-    ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD; -1 where a span reports none' CODEC(LZ4),
-    Models Array(String) COMMENT 'LLM models that spans name' CODEC(LZ4),
-    SpanTypes Array(String) COMMENT 'Types of spans' CODEC(LZ4),
-    ErrorTypes Array(String) COMMENT 'Types of exceptions and errors' CODEC(LZ4),
-    FirstError Tuple(start DateTime64(9), id String, message String) COMMENT 'Message of the earliest error' CODEC(LZ4),
-    FinishReasons Array(String) COMMENT 'Why models stopped' CODEC(LZ4),
-    Tools Array(String) COMMENT 'Names of tools that were called' CODEC(LZ4),
-    Prompts Array(String) COMMENT 'Versions of prompts, as name/version' CODEC(LZ4),
-    RequestPreview Tuple(start DateTime64(9), id String, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
-    ResponsePreview Tuple(start DateTime64(9), id String, value String) COMMENT 'Output of the latest span that has one' CODEC(LZ4)
+        cost Float64,
+        model UInt8
+    ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD, -1 where a span reports none, and the place of its model in Words' CODEC(LZ4),
+    Words Array(String) COMMENT 'Models, types of spans, errors, reasons to finish, tools and prompts: each after the letter of its kind' CODEC(LZ4),
+    FirstError Tuple(start DateTime64(9), id String, type String, message String) COMMENT 'Type and message of the earliest error' CODEC(LZ4)
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toStartOfHour(Received)
@@ -246,20 +246,23 @@ SELECT
     cityHash64(initialQueryID(), now64(9), hostName()) AS Arrival,
     cityHash64(TraceId) AS Key,
     TraceId,
-    candidate.rank AS Rank,
-    candidate.start AS Start,
-    candidate.id AS SpanId,
-    candidate.parent AS Parent,
-    candidate.name AS Name,
-    candidate.service AS ServiceName,
-    candidate.status AS StatusCode,
-    candidate.duration AS Duration,
-    candidate.process AS Process,
-    mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version'), candidate.attributes) AS Own,
-    if(candidate.attributes['session.id'] != '', candidate.attributes['session.id'], candidate.attributes['gen_ai.conversation.id']) AS OwnSession,
-    if(candidate.attributes['user.id'] != '', candidate.attributes['user.id'], candidate.attributes['enduser.id']) AS OwnUser,
-    LatestSession AS Session,
-    LatestUser AS User,
+    First.1 AS Rank,
+    First.2 AS Start,
+    First.3 AS SpanId,
+    Parent,
+    Name,
+    StatusCode,
+    Duration,
+    Process,
+    Own,
+    OwnSession,
+    OwnUser,
+    OwnRequest,
+    OwnResponse,
+    Session,
+    User,
+    Request,
+    Response,
     Saying AS Said,
     Ids AS `Spans.id`,
     Parents AS `Spans.parent`,
@@ -268,59 +271,99 @@ SELECT
     Errors AS `Spans.error`,
     Inputs AS `Spans.input`,
     Outputs AS `Spans.output`,
-    arrayMap(id -> toFloat64(-1), Ids) AS `Spans.cached`,
-    arrayMap(id -> toFloat64(-1), Ids) AS `Spans.reasoning`,
-    Costs AS `Spans.cost`
+    CachedInputs AS `Spans.cached`,
+    Reasonings AS `Spans.reasoning`,
+    Costs AS `Spans.cost`,
+    arrayMap(model -> toUInt8(indexOf(AllWords, model)), SpanModels) AS `Spans.model`,
+    AllWords AS Words,
+    EarliestError AS FirstError
 FROM
 (
-    SELECT
-        TraceId,
-        cityHash64(ResourceAttributes) AS resource,
-        multiIf(
-            ParentSpanId = '' OR ParentSpanId = SpanId, 0,
-            bitAnd(Flags, 0x300) = 0x300, 1,
-            bitAnd(Flags, 0x100) = 0 AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM otel_traces_local), 2,
-            3) AS rank,
-        Timestamp AS start,
-        SpanId AS id,
-        cityHash64(ParentSpanId) AS parent,
-        SpanName AS name,
-        ServiceName AS service,
-        StatusCode AS status,
-        Duration AS duration,
-        ResourceAttributes AS process,
-        SpanAttributes AS attributes
-    FROM otel_traces_local
-    ORDER BY TraceId, resource, rank, start, id, duration DESC, status, name, attributes
-    LIMIT 1 BY TraceId, resource
-) AS candidate
-ANY INNER JOIN
-(
     WITH
-        if(SpanAttributes['session.id'] != '', SpanAttributes['session.id'], SpanAttributes['gen_ai.conversation.id']) AS session,
-        if(SpanAttributes['user.id'] != '', SpanAttributes['user.id'], SpanAttributes['enduser.id']) AS user,
-        -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
-        text -> if((toFloat64OrDefault(text, -1.) AS number) >= 0 AND number < 1e18, number, -1) AS to_number
+        arrayMap((k, v) -> if(v != '' AND NOT startsWith(v, '[Scrubbed due to') AND ((transform(k, ['gen_ai.response.model', 'gen_ai.request.model', 'llm.model_name', 'embedding.model_name', 'mlflow.llm.model', 'langfuse.observation.model.name', 'ai.response.model', 'ai.model.id', 'mlflow.spanType', 'openinference.span.kind', 'gen_ai.operation.name', 'traceloop.span.kind', 'langfuse.observation.type', 'gen_ai.tool.name', 'tool.name', 'ai.toolCall.name', 'traceloop.entity.name', 'gen_ai.response.finish_reasons', 'ai.response.finishReason', 'llm.finish_reason', 'error.type', 'mlflow.linkedPrompts', 'langfuse.observation.prompt.name', 'langfuse.observation.prompt.version', 'llm.prompt_template.template', 'llm.prompt_template.version', 'gen_ai.usage.input_tokens', 'llm.token_count.prompt', 'gen_ai.usage.prompt_tokens', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'gen_ai.usage.output_tokens', 'llm.token_count.completion', 'gen_ai.usage.completion_tokens', 'ai.usage.outputTokens', 'ai.usage.completionTokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read', 'ai.usage.cachedInputTokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning', 'ai.usage.reasoningTokens', 'gen_ai.usage.cost', 'gen_ai.usage.total_cost', 'llm.cost.total', 'operation.cost', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'mlflow.llm.cost', 'langfuse.observation.cost_details', 'session.id', 'langfuse.session.id', 'traceloop.association.properties.session_id', 'ai.telemetry.metadata.sessionId', 'gen_ai.conversation.id', 'user.id', 'enduser.id', 'langfuse.user.id', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'input.value', 'mlflow.spanInputs', 'gen_ai.input.messages', 'traceloop.entity.input', 'langfuse.observation.input', 'ai.prompt', 'logfire.msg', 'output.value', 'mlflow.spanOutputs', 'gen_ai.output.messages', 'traceloop.entity.output', 'langfuse.observation.output', 'ai.response.text', 'final_result'], [16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36, 48, 49, 50, 64, 80, 81, 82, 96, 112, 128, 144, 160, 176, 192, 193, 194, 195, 196, 208, 209, 210, 211, 212, 224, 225, 226, 227, 240, 241, 242, 243, 256, 257, 258, 259, 272, 273, 288, 289, 304, 305, 306, 307, 308, 320, 321, 322, 323, 324, 336, 337, 338, 339, 340, 341, 342, 352, 353, 354, 355, 356, 357, 358], toUInt16(0)) AS code) NOT IN (33, 34, 35, 36) OR lower(v) IN ('llm', 'chat', 'text_completion', 'generate_content', 'generation', 'embeddings', 'embedding', 'execute_tool', 'tool', 'invoke_agent', 'create_agent', 'agent', 'invoke_workflow', 'workflow', 'task', 'chain', 'retriever', 'retrieval', 'reranker', 'guardrail', 'evaluator', 'chat_model', 'parser', 'memory', 'unknown')), code, 0), mapKeys(attributes), mapValues(attributes)) AS codes,
+        arraySort((v, code) -> code, arrayFilter((v, code) -> code > 0, mapValues(attributes), codes), arrayFilter(code -> code > 0, codes)) AS Values,
+        arrayMap(code -> intDiv(code, 16), arraySort(arrayFilter(code -> code > 0, codes)) AS sorted) AS Fields
     SELECT
-        TraceId,
-        cityHash64(ResourceAttributes) AS resource,
-        maxIf((Timestamp, SpanId, session), session != '') AS LatestSession,
-        maxIf((Timestamp, SpanId, user), user != '') AS LatestUser,
-        groupArrayIf(
-            (Timestamp, SpanId, mapFilter((k, v) -> startsWith(k, 'mlflow.trace'), SpanAttributes)),
-            arrayExists(k -> startsWith(k, 'mlflow.trace') AND k != 'mlflow.traceRequestId', mapKeys(SpanAttributes))) AS Saying,
-        groupArray(cityHash64(SpanId)) AS Ids,
-        groupArray(if(ParentSpanId = '' OR ParentSpanId = SpanId, 0, cityHash64(ParentSpanId))) AS Parents,
-        groupArray(toUnixTimestamp64Nano(Timestamp)) AS Starts,
-        groupArray(Duration) AS Durations,
-        groupArray(StatusCode IN ('Error', 'STATUS_CODE_ERROR')) AS Errors,
-        groupArray(to_number(SpanAttributes['gen_ai.usage.input_tokens'])) AS Inputs,
-        groupArray(to_number(SpanAttributes['gen_ai.usage.output_tokens'])) AS Outputs,
-        groupArray(to_number(SpanAttributes['gen_ai.usage.cost'])) AS Costs
-    FROM otel_traces_local
-    WHERE TraceId != '' AND SpanId != ''
-    GROUP BY TraceId, resource
-) AS whole USING (TraceId, resource);
+        * EXCEPT attributes,
+        mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'langfuse.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version', 'langfuse.version', 'langfuse.release'), attributes) AS Own,
+        (sorted[indexOf(Fields, 19)], Values[indexOf(Fields, 19)]) AS OwnSession,
+        (sorted[indexOf(Fields, 20)], Values[indexOf(Fields, 20)]) AS OwnUser,
+        (sorted[indexOf(Fields, 21)], Values[indexOf(Fields, 21)]) AS OwnRequest,
+        (sorted[indexOf(Fields, 22)], Values[indexOf(Fields, 22)]) AS OwnResponse
+    FROM
+    (
+        SELECT
+            span.SpanName AS Name,
+            span.StatusCode AS StatusCode,
+            span.Duration AS Duration,
+            cityHash64(span.ParentSpanId) AS Parent,
+            span.ResourceAttributes AS Process,
+            span.SpanAttributes AS attributes,
+            whole.TraceId AS TraceId,
+            whole.* EXCEPT TraceId
+        FROM otel_traces_local AS span
+        INNER JOIN
+        (
+            WITH
+                StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
+                arrayFilter(event -> event['exception.type'] != '', Events.Attributes) AS exceptions,
+                arrayConcat(arrayFilter(word -> word != '', arrayMap((field, nth, value) -> if(field <= 7 AND nth = 1 AND (field != 6 OR failed) AND (field != 4 OR has(Values, 'tool')), concat(char(64 + field), value), ''), Fields, arrayEnumerateUniq(Fields), Values)), arrayMap(event -> concat('F', event['exception.type']), exceptions),
+                    if(Values[indexOf(Fields, 8)] = '', [], [concat('P', Values[indexOf(Fields, 8)], '/', Values[indexOf(Fields, 9)])]),
+                    if(Values[indexOf(Fields, 11)] = '', [], [concat('P', if(Values[indexOf(Fields, 10)] = '', '', concat(substringUTF8(Values[indexOf(Fields, 10)], 1, 64), '/')), Values[indexOf(Fields, 11)])])
+                ) AS words
+            SELECT
+                TraceId,
+                resource,
+                maxIf((toUInt16(999 - sorted[indexOf(Fields, 19) AS at_session]), Timestamp, SpanId, Values[at_session]), at_session > 0) AS Session,
+                maxIf((toUInt16(999 - sorted[indexOf(Fields, 20) AS at_user]), Timestamp, SpanId, Values[at_user]), at_user > 0) AS User,
+                minIf((Timestamp, SpanId, sorted[indexOf(Fields, 21) AS at_request], Values[at_request]), at_request > 0) AS Request,
+                maxIf((toUnixTimestamp64Nano(Timestamp) + Duration, SpanId, sorted[indexOf(Fields, 22) AS at_response], Values[at_response]), at_response > 0) AS Response,
+                groupArrayIf((Timestamp, SpanId, told), notEmpty(told)) AS Saying,
+                arraySort(groupArray((rank, Timestamp, SpanId)))[1] AS First,
+                groupArray(cityHash64(SpanId)) AS Ids,
+                groupArray(if(ParentSpanId = '' OR ParentSpanId = SpanId, 0, cityHash64(ParentSpanId))) AS Parents,
+                groupArray(toUnixTimestamp64Nano(Timestamp)) AS Starts,
+                groupArray(Duration) AS Durations,
+                groupArray(failed) AS Errors,
+                groupArray(if((indexOf(Fields, 12) AS at_input_tokens) > 0, Numbers[at_input_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Inputs,
+                groupArray(if((indexOf(Fields, 13) AS at_output_tokens) > 0, Numbers[at_output_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'output_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Outputs,
+                groupArray(if((indexOf(Fields, 14) AS at_cached_tokens) > 0, Numbers[at_cached_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'cache_read_input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens_details', 'cached_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input_cached_tokens', 'Nullable(Float64)'), -1.), -1.), -1.))) AS CachedInputs,
+                groupArray(if((indexOf(Fields, 15) AS at_reasoning_tokens) > 0, Numbers[at_reasoning_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens_details', 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output_reasoning_tokens', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Reasonings,
+                groupArray(if((indexOf(Fields, 16) AS at_cost) > 0, Numbers[at_cost], if(has(Fields, 18), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 18)], 'total_cost', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 18)], 'total', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Costs,
+                groupArray(words[1]) AS SpanModels,
+                groupUniqArrayArray(words) AS AllWords,
+                minIf(
+                    (
+                        Timestamp, SpanId, if(notEmpty(exceptions), exceptions[1]['exception.type'], Values[indexOf(Fields, 6)]),
+                        substringUTF8(if(exceptions[1]['exception.message'] != '', exceptions[1]['exception.message'], StatusMessage), 1, 1000)
+                    ),
+                    failed) AS EarliestError
+            FROM
+            (
+                WITH arrayMap((k, v) -> if(v != '' AND NOT startsWith(v, '[Scrubbed due to') AND ((transform(k, ['gen_ai.response.model', 'gen_ai.request.model', 'llm.model_name', 'embedding.model_name', 'mlflow.llm.model', 'langfuse.observation.model.name', 'ai.response.model', 'ai.model.id', 'mlflow.spanType', 'openinference.span.kind', 'gen_ai.operation.name', 'traceloop.span.kind', 'langfuse.observation.type', 'gen_ai.tool.name', 'tool.name', 'ai.toolCall.name', 'traceloop.entity.name', 'gen_ai.response.finish_reasons', 'ai.response.finishReason', 'llm.finish_reason', 'error.type', 'mlflow.linkedPrompts', 'langfuse.observation.prompt.name', 'langfuse.observation.prompt.version', 'llm.prompt_template.template', 'llm.prompt_template.version', 'gen_ai.usage.input_tokens', 'llm.token_count.prompt', 'gen_ai.usage.prompt_tokens', 'ai.usage.inputTokens', 'ai.usage.promptTokens', 'gen_ai.usage.output_tokens', 'llm.token_count.completion', 'gen_ai.usage.completion_tokens', 'ai.usage.outputTokens', 'ai.usage.completionTokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read', 'ai.usage.cachedInputTokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning', 'ai.usage.reasoningTokens', 'gen_ai.usage.cost', 'gen_ai.usage.total_cost', 'llm.cost.total', 'operation.cost', 'mlflow.chat.tokenUsage', 'langfuse.observation.usage_details', 'mlflow.llm.cost', 'langfuse.observation.cost_details', 'session.id', 'langfuse.session.id', 'traceloop.association.properties.session_id', 'ai.telemetry.metadata.sessionId', 'gen_ai.conversation.id', 'user.id', 'enduser.id', 'langfuse.user.id', 'traceloop.association.properties.user_id', 'ai.telemetry.metadata.userId', 'input.value', 'mlflow.spanInputs', 'gen_ai.input.messages', 'traceloop.entity.input', 'langfuse.observation.input', 'ai.prompt', 'logfire.msg', 'output.value', 'mlflow.spanOutputs', 'gen_ai.output.messages', 'traceloop.entity.output', 'langfuse.observation.output', 'ai.response.text', 'final_result'], [16, 17, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 36, 48, 49, 50, 64, 80, 81, 82, 96, 112, 128, 144, 160, 176, 192, 193, 194, 195, 196, 208, 209, 210, 211, 212, 224, 225, 226, 227, 240, 241, 242, 243, 256, 257, 258, 259, 272, 273, 288, 289, 304, 305, 306, 307, 308, 320, 321, 322, 323, 324, 336, 337, 338, 339, 340, 341, 342, 352, 353, 354, 355, 356, 357, 358], toUInt16(0)) AS code) NOT IN (33, 34, 35, 36) OR lower(v) IN ('llm', 'chat', 'text_completion', 'generate_content', 'generation', 'embeddings', 'embedding', 'execute_tool', 'tool', 'invoke_agent', 'create_agent', 'agent', 'invoke_workflow', 'workflow', 'task', 'chain', 'retriever', 'retrieval', 'reranker', 'guardrail', 'evaluator', 'chat_model', 'parser', 'memory', 'unknown')), code, 0), mapKeys(SpanAttributes), mapValues(SpanAttributes)) AS codes
+                SELECT
+                    TraceId, SpanId, ParentSpanId, Timestamp, Duration, StatusCode, StatusMessage, Events.Attributes,
+                    cityHash64(ResourceAttributes) AS resource,
+                    multiIf(
+                        ParentSpanId = '' OR ParentSpanId = SpanId, 0,
+                        bitAnd(Flags, 0x300) = 0x300, 1,
+                        bitAnd(Flags, 0x100) = 0 AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM otel_traces_local), 2,
+                        3) AS rank,
+                    arraySort((v, code) -> code, arrayFilter((v, code) -> code > 0, mapValues(SpanAttributes), codes), arrayFilter(code -> code > 0, codes)) AS Values,
+                    arraySort(arrayFilter(code -> code > 0, codes)) AS sorted,
+                    arrayMap(code -> intDiv(code, 16), sorted) AS Fields,
+                    arrayMap((value, field) -> if(field BETWEEN 12 AND 16 AND (toFloat64OrDefault(value, -1.) AS number) >= 0 AND number < 1e18, number, -1.), Values, Fields) AS Numbers,
+                    mapFilter((k, v) -> (startsWith(k, 'mlflow.trace') OR startsWith(k, 'langfuse.trace.metadata.') OR startsWith(k, 'traceloop.association.properties.') OR startsWith(k, 'ai.telemetry.metadata.') OR k IN ('metadata', 'langfuse.trace.tags', 'tag.tags', 'logfire.tags')) AND k != 'mlflow.traceRequestId', SpanAttributes) AS told
+                FROM otel_traces_local
+                WHERE TraceId != '' AND SpanId != ''
+            )
+            GROUP BY TraceId, resource
+        ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3
+        -- Copies of the candidate.
+        ORDER BY TraceId, resource, Duration DESC, StatusCode, Name, attributes
+        LIMIT 1 BY TraceId, resource
+    )
+);
 
 CREATE TABLE IF NOT EXISTS spanhouse_trace_rows_local ON CLUSTER 'main'
 (
@@ -664,3 +707,33 @@ SELECT
     times.End AS End
 FROM otel_traces_trace_id_ts AS times
 COMMENT 'Internal: stands in the place of a view of the Collector';
+
+CREATE TABLE IF NOT EXISTS spanhouse_turns ON CLUSTER 'main'
+(
+    Turn UInt64 COMMENT 'Number; the last one counts',
+    Holder String COMMENT 'Process whose turn it is; empty if it was given back',
+    Until DateTime64(3) COMMENT 'When it ends if it is neither prolonged nor given back, by the engine''s clock'
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')
+ORDER BY Turn
+TTL toDateTime(Until) + INTERVAL 1 DAY
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800
+COMMENT 'Internal: which process writes rows of traces';
+
+CREATE TABLE IF NOT EXISTS spanhouse_prices ON CLUSTER 'main'
+(
+    Version UInt64 COMMENT 'Number of the write, from 1',
+    Model String COMMENT 'Name of the model, in lower case',
+    ValidFrom Date COMMENT 'First day, in UTC, on which the prices hold',
+    Input Float64 COMMENT 'USD per million input tokens',
+    Output Float64 COMMENT 'USD per million output tokens',
+    Cached Float64 COMMENT 'USD per million input tokens that came from a cache; -1 if not known',
+    Reasoning Float64 COMMENT 'USD per million output tokens that were reasoning; -1 if not known',
+    Source String COMMENT 'Where the prices come from',
+    Deleted UInt8 DEFAULT 0 COMMENT '1: the prices of this model from this day on were deleted',
+    WrittenAt DateTime64(3) DEFAULT now64(3) COMMENT 'When it was written'
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')
+ORDER BY (Version, Model, ValidFrom)
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Prices of models that users set, beside those that come with spanhouse';

@@ -34,15 +34,15 @@ FAULTS: Final = {
     "a parent that is stored counts as missing": ("bitAnd(Flags, 0x100) = 0 AND", "bitAnd(Flags, 0x100) = 0 OR", ()),
     # Rows that take each other's place.
     "a root in doubt is not looked for again": (" OR (open.Doubt AND NOT open.Partial)", "", PIECES),
-    "a root leaves the open row behind": ("if(Several, [", "if(0, [", PIECES),
+    "a root leaves the open row behind": ("if(Rank > 0 OR Several, [", "if(Rank > 0, [", PIECES),
     "a root that moves leaves its old row behind": (
         "arrayFilter(one -> one.1 != target, live.Places)",
         "arrayFilter(one -> 0, live.Places)",
         (*PIECES, "age"),
     ),
     "a row of fewer spans may replace one of more": (
-        "bitShiftLeft(toUInt128(SpanCount), 96)",
-        "bitShiftLeft(toUInt128(100 - SpanCount), 96)",
+        "bitShiftLeft(toUInt128(length(Spans)), 96)",
+        "bitShiftLeft(toUInt128(100 - length(Spans)), 96)",
         PIECES,
     ),
     "a row of fewer copies may replace one of more": ("bitShiftLeft(least(Copies, 1023), 6)", "bitShiftLeft(least(1000 - Copies, 1023), 6)", PIECES),

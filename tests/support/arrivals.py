@@ -158,9 +158,9 @@ class Arrivals:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows and (different := differing(rows[0], merge(self.stored[trace_id], self.edits[trace_id], large=large))):
+        elif rows and (found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id], large=large))):
             spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
-            yield f"{trace_id}: stored and expected {different}, of\n  {spans}\n  {self.edits[trace_id]}"
+            yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
 
 
 def put_back(store: TestStore, seconds: float) -> None:
@@ -171,8 +171,8 @@ def put_back(store: TestStore, seconds: float) -> None:
         store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
 
 
-def differing(row: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the columns in which a row of ``traces``, but for its id, is not the expected one: stored and expected values."""
+def different(row: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what a row and the reference say, of each column that is not the same in both."""
     return {key: (row.get(key), expected.get(key)) for key in {**row, **expected} if not _same(row.get(key), expected.get(key))}
 
 

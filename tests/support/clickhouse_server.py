@@ -11,6 +11,9 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -80,13 +83,17 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("content-encoding") == "lz4":
             body = lz4.frame.decompress(body)
-        self._answer(body)
+        if self.headers.get_content_type() == "multipart/form-data":
+            # The driver sends parameters that way which are too long for an address, and the query among them.
+            self._answer(b"", _fields(self.headers["content-type"], body))
+        else:
+            self._answer(body)
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body: bytes, fields: Mapping[str, str] | None = None) -> None:
         import chdb
 
         url = urlsplit(self.path)
-        arguments = dict(parse_qsl(url.query, keep_blank_values=True))
+        arguments = {**dict(parse_qsl(url.query, keep_blank_values=True)), **(fields or {})}
         headers = {"Content-Type": "text/plain; charset=UTF-8"}
         if url.path == "/ping":
             self._send(200, b"Ok.\n", headers)
@@ -135,6 +142,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+
+def _fields(kind: str, body: bytes) -> dict[str, str]:
+    """Read a form, as which the driver sends parameters that would make a long URL."""
+    form = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=HTTP)
+    fields = {}
+    for part in form.iter_parts():
+        value = part.get_payload(decode=True)
+        assert isinstance(value, bytes)
+        fields[str(part.get_param("name", header="content-disposition"))] = value.decode()
+    return fields
 
 
 def _escape(value: str) -> str:

@@ -48,7 +48,7 @@ class Load:
     sent: int
 
 
-def untidy_load(spans: int, *, flags: int, pieces: bool, now_ns: int, seed: int = 0) -> Load:
+def untidy_load(spans: int, *, flags: int, pieces: bool, now_ns: int, seed: int = 0, round_spans: int = ROUND_SPANS) -> Load:
     """Make a load of about so many spans.
 
     Args:
@@ -57,15 +57,16 @@ def untidy_load(spans: int, *, flags: int, pieces: bool, now_ns: int, seed: int 
         pieces: whether traces come in several exports.
         now_ns: about when the first trace starts, Unix nanoseconds.
         seed: of all that is chosen by chance.
+        round_spans: spans between two exports of a trace, about.
     """
     chance = random.Random(seed)
-    rounds: list[list[_Owned]] = [[] for _ in range(spans // ROUND_SPANS + 4)]
+    rounds: list[list[_Owned]] = [[] for _ in range(spans // round_spans + 4)]
     distinct = traces = 0
     while distinct < spans:
         made = _trace(chance, flags, now_ns + traces * 1_000_000, traces % _VERSIONS)
         traces += 1
         distinct += len(made)
-        begin = distinct // ROUND_SPANS
+        begin = distinct // round_spans
         if pieces and chance.random() < _ROOTLESS:
             made = made[1:]
             distinct -= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.schema import migrations, serving, substitutions, trace_attributes, vocabulary
+from spanhouse.schema import conventions, migrations, serving, substitutions, trace_attributes, vocabulary
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.migrations import Migration, Tables, load
 from spanhouse.schema.serving import Serving
@@ -67,8 +67,11 @@ def test_the_tables_know_every_process_key_and_trace_key() -> None:
     keys = [
         *vocabulary.process_key_names(),
         *vocabulary.TRACE_FIELDS,
-        *vocabulary.SESSION_ATTRIBUTES,
-        *vocabulary.USER_ATTRIBUTES,
+        *(key for key, _ in conventions.codes()),
+        *conventions.PREFIXES,
+        *conventions.TRACE_ATTRIBUTES,
+        vocabulary.SESSION_ATTRIBUTE,
+        vocabulary.USER_ATTRIBUTE,
         vocabulary.SESSION,
         vocabulary.TRACE_USER,
         vocabulary.TRACE_METADATA_PREFIX,

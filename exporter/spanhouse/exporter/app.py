@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,7 @@ _LAST_SECONDS: Final = 2.0
 _FAILED: Final = 3
 """Exit code of a process that ends by an error other than its options."""
 
-MakeConsole = Callable[[Execute, Upkeep], App]
+MakeConsole = Callable[[Execute, Upkeep, Callable[[], AbstractContextManager[Execute]]], App]
 """Makes the console's application; it is given what runs statements on the store, in one thread at a time, and what looks after it."""
 
 
@@ -172,7 +172,7 @@ def _console(config: ServeConfig, store: OpenStore, access: Access, make: MakeCo
                 return engine.submit(client.query, sql, parameters=dict(parameters or {})).result().result_rows
 
         with engine_threads(1, "upkeep") as threads:
-            yield Gate(make(execute, Upkeep(store, threads)), access.tokens)
+            yield Gate(make(execute, Upkeep(store, threads), partial(store.writing_rows, execute)), access.tokens)
 
 
 def _serve_files(config: ServeConfig) -> list[Path]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Final, Self, TextIO
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -18,10 +18,14 @@ from spanhouse.exporter.backups import backups_of
 from spanhouse.exporter.directory import own
 from spanhouse.schema import embedded, migrations, serving
 from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
-from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.execute import Execute, MigrationError
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
+from spanhouse.schema.turns import Turns
 
 _log = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 30.0
+"""Who edits a trace waits so long for the turn, twice what a killed process keeps it."""
 
 
 class OpenStore:
@@ -31,7 +35,7 @@ class OpenStore:
         store: its address.
         client: a connection that may write; for one thread at a time.
         writing: held by whoever writes spans or tags, and by a backup, beside which nobody may.
-        settling: held by whoever writes rows of traces, and by a backup.
+        settling: held by whoever in this process writes rows of traces, and by a backup.
     """
 
     def __init__(self, store: Store, bounds: Bounds = DEFAULT_BOUNDS) -> None:
@@ -70,6 +74,26 @@ class OpenStore:
         """A further connection that may write; for one thread at a time."""
         with closing(_connect(self.store, self._bounds)) as client:
             yield client
+
+    @contextmanager
+    def writing_rows(self, execute: Execute) -> Iterator[Execute]:
+        """Give what runs the statements of a writer of traces' rows while nobody else writes any: no thread of this process, no other one.
+
+        Args:
+            execute: runs a statement on the store.
+
+        Raises:
+            StoreError: other processes do not let it have its turn.
+        """
+        with self.settling:
+            if self.store.embedded:
+                yield execute
+                return
+            turns = Turns(execute)
+            with turns.taken(_TURN_SECONDS) as mine:
+                if not mine:
+                    raise StoreError(f"store {self.store}: another process has written rows of traces for {_TURN_SECONDS:.0f} s")
+                yield turns.execute
 
     def close(self) -> None:
         """Close the connection and, for an embedded store, the engine."""

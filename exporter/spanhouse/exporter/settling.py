@@ -16,6 +16,7 @@ from spanhouse.exporter.metrics import FAILED_SETTLES, REMADE_TRACES, SETTLE_SEC
 from spanhouse.exporter.priority import come_last
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.settle import Settler
+from spanhouse.schema.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Settling:
         while True:
             try:
                 with self._store.another_client() as client:
-                    self._settle(_Rounds(Settler(executing(client)), self._store.settling))
+                    self._settle(self._rounds(executing(client)))
             except Exception:  # noqa: BLE001 whatever it is, a thread that ends would settle nothing for as long as the server runs
                 FAILED_SETTLES.inc()
                 _log.exception("the store can't be reached to settle traces; it is tried again")
@@ -76,6 +77,12 @@ class Settling:
                     return
             else:
                 return
+
+    def _rounds(self, execute: Execute) -> _Rounds:
+        if self._store.store.embedded:
+            return _Rounds(Settler(execute), self._store.settling)
+        turns = Turns(execute)
+        return _Rounds(Settler(turns.execute), self._store.settling, turns)
 
     def _settle(self, rounds: _Rounds) -> None:
         while not self._stopping.is_set():
@@ -87,11 +94,21 @@ class Settling:
 
 
 class _Rounds:
-    """The rounds of a settler: what is due when."""
+    """The rounds of a settler: what is due when.
 
-    def __init__(self, settler: Settler, turn: threading.Lock, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        settler: settles the store.
+        alone: held meanwhile, by which this process writes nothing else into rows of traces.
+        turns: those of a store that other processes settle, too.
+        clock: tells seconds.
+    """
+
+    def __init__(
+        self, settler: Settler, alone: threading.Lock, turns: Turns | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settler = settler
-        self._turn = turn
+        self._alone = alone
+        self._turns = turns
         self._clock = clock
         self._due = dict.fromkeys(("everything", "remake", "large", "feed", "sweep"), 0.0)
         self._began = 0.0
@@ -102,8 +119,8 @@ class _Rounds:
         """Do what is due, and return the seconds until it is worth looking again without a notice."""
         self._began = self._clock()
         try:
-            with self._turn:
-                waiting = self._round()
+            with self._alone:
+                waiting = self._round() if self._turns is None else self._round_in_turn(self._turns)
         except Exception as error:  # noqa: BLE001 whatever it is, parts stay and are settled later
             FAILED_SETTLES.inc()
             if str(error) != self._trouble:
@@ -118,6 +135,11 @@ class _Rounds:
     def rest(self) -> float:
         """Return the seconds until the next round may begin."""
         return max(0.0, self._began + _EVERY_SECONDS - self._clock())
+
+    def _round_in_turn(self, turns: Turns) -> bool:
+        """Run a round if it is this process's turn; another one settles as well what this one received."""
+        with turns.taken() as mine:
+            return not mine or self._round()
 
     def _round(self) -> bool:
         with SETTLE_SECONDS.time():

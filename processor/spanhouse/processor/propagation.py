@@ -18,8 +18,8 @@ _NAMES_KEPT = 16
 _VALUE_CHARACTERS = 256
 _KEY_CHARACTERS = 128
 _FIELDS = {
-    "session_id": (vocabulary.SESSION_ATTRIBUTES[0], vocabulary.SESSION),
-    "user": (vocabulary.USER_ATTRIBUTES[0], vocabulary.TRACE_USER),
+    "session_id": (vocabulary.SESSION_ATTRIBUTE, vocabulary.SESSION),
+    "user": (vocabulary.USER_ATTRIBUTE, vocabulary.TRACE_USER),
 }
 # A token of HTTP (RFC 9110, 5.6.2), as baggage has it for keys.
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

@@ -123,8 +123,8 @@ def _scoped_attributes(
         _logger.warning("%s leaves the session_id %r out: it takes text or a list of texts", caller, session_id)
         session_id = None
     for value, standard, key in (
-        (session_id, vocabulary.SESSION_ATTRIBUTES[0], vocabulary.SESSION),
-        (user, vocabulary.USER_ATTRIBUTES[0], vocabulary.TRACE_USER),
+        (session_id, vocabulary.SESSION_ATTRIBUTE, vocabulary.SESSION),
+        (user, vocabulary.USER_ATTRIBUTE, vocabulary.TRACE_USER),
     ):
         _put(attributes, standard, value)
         _put(attributes, vocabulary.TRACE_METADATA_PREFIX + key, value)

@@ -19,9 +19,11 @@ from spanhouse.query.interrupt import close_sockets
 from spanhouse.query.limits import Cost, Limits
 from spanhouse.query.statement import Parameter, Statement
 from spanhouse.query.tags import write_tag
-from spanhouse.schema import embedded, settle
+from spanhouse.schema import embedded, prices, settle
+from spanhouse.schema.prices import Price
 from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
+from spanhouse.schema.turns import Turns
 
 _UNKNOWN_TABLE: Final = 60
 _UNKNOWN_DATABASE: Final = 81
@@ -30,6 +32,7 @@ INVALID_PATTERN: Final = 427
 """The engine's code for a regular expression that it does not take."""
 _CONNECT_SECONDS: Final = 5
 _END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
+_TURN_SECONDS: Final = 10
 _CANCEL_AGAIN_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5
 """How much longer than the engine's own limit an answer is waited for."""
@@ -213,8 +216,34 @@ class Connection:
         else:
             with self._one:
                 self._run(statement)
-                # Readers look at the trace's row alone.
-                settle.remake(self._execute, [str(statement.parameters["trace_id"])])
+                # Readers look at the trace's row alone. Where others write rows for long, they see to it.
+                turns = Turns(self._execute)
+                with turns.taken(_TURN_SECONDS) as mine:
+                    if mine:
+                        settle.remake(turns.execute, [str(statement.parameters["trace_id"])])
+
+    def read_prices(self) -> tuple[Price, ...]:
+        """Return all rows of the store's prices, of all versions.
+
+        Raises:
+            StatementError: the engine refused it.
+            StoreUnavailableError: nobody answers.
+        """
+        with self._one:
+            return prices.read(self._execute)
+
+    def write_prices(self, rows: Sequence[Price]) -> int:
+        """Write prices, and return the number of the write: by the server's JSON API where there is one, else by statements.
+
+        Raises:
+            FilterError: they are none that can be written.
+            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+        """
+        if (found := self.api()) is not None:
+            api, root = found
+            return api.write_prices(root, rows)
+        with self._one:
+            return prices.write(self._execute, rows)
 
     def _execute(self, sql: str, parameters: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[object]]:
         rows: Sequence[Sequence[object]] = self._run(Statement(sql, parameters or {})).result_rows

@@ -40,8 +40,8 @@ _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
 _PER_TRACE: Final = "traces"
 """The view that can be answered shard by shard, since a trace is on one."""
-_EVERYWHERE: Final = "spanhouse_arrivals"
-"""The table that each shard compares its own rows with."""
+_EVERYWHERE: Final = frozenset({"spanhouse_arrivals", "spanhouse_turns", "spanhouse_prices"})
+"""Tables that each shard has to know whole: what it compares its own rows with, or looks up by itself, and the turns, which are those of all."""
 _PARTS: Final = "spanhouse_trace_parts"
 _PARTS_KEPT: Final = "TTL toDateTime(Received) + INTERVAL 3 DAY\nSETTINGS\n    ttl_only_drop_parts = 1,"
 """No partition can be dropped through a Distributed table: so parts leave by their age, and what was not settled by then is made anew."""
@@ -85,7 +85,7 @@ def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
 def _table(found: re.Match[str], where: str, cluster: str) -> tuple[str, ...]:
     if found["engine"] == "Null":
         return (f"CREATE TABLE IF NOT EXISTS {found['name']} {where}\n{found['columns']}\nENGINE = Null{found['comment'] or ''}",)
-    if found["name"] == _EVERYWHERE:
+    if found["name"] in _EVERYWHERE:
         return (on_every_server(found[0], cluster),)
     rest = _REPEATS.sub(_REMEMBERED, found["rest"])
     if found["name"] == _PARTS:
@@ -112,7 +112,7 @@ def on_every_server(statement: str, cluster: str) -> str:
     if found is None:
         raise ValueError(f"not a table: {statement[:100]}")
     engine = f"Replicated{found['engine']}('/clickhouse/tables/{{uuid}}/all', '{{shard}}-{{replica}}')"
-    rest = f"{found['rest']}{found['comment'] or ''}"
+    rest = f"{_REPEATS.sub(_REMEMBERED, found['rest'])}{found['comment'] or ''}"
     return f"CREATE TABLE IF NOT EXISTS {found['name']} ON CLUSTER {_quoted(cluster)}\n{found['columns']}\nENGINE = {engine}{rest}"
 
 

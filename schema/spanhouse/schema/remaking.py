@@ -1,8 +1,9 @@
-"""Rows of traces made anew from the spans that are stored: of all traces, or of those that an interrupted copy may have left without rows."""
+"""Rows of traces made anew from their spans: of all, of those since a time by the current prices, or of those that a copy may have left without."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from spanhouse.schema import settle, windows
@@ -45,14 +46,34 @@ def long_traces(execute: Execute) -> frozenset[str]:
     return frozenset(str(row[0]) for row in execute(_LONG))
 
 
-def remake_window(execute: Execute, window: Window, long: frozenset[str]) -> None:
+def reprice(execute: Execute, since_ns: int, version: str, *, cluster: str | None = None) -> Iterator[Step]:
+    """Make the rows of traces with spans since a time anew, with costs by some prices; give a step after each window.
+
+    It may be interrupted and run again, as ``remake_all``; with the same prices it goes on with what is left.
+
+    Args:
+        execute: runs a statement on the store.
+        since_ns: the time, in Unix nanoseconds.
+        version: that of the prices.
+        cluster: name of the cluster, if the store is one.
+    """
+    long = long_traces(execute)
+
+    def work(window: Window, _: bool) -> None:
+        remake_window(execute, replace(window, first_ns=max(window.first_ns, since_ns)), long, prices=version)
+
+    return windows.run(execute, f"prices {version} since {since_ns}", "otel_traces", work, cluster=cluster, since_ns=since_ns)
+
+
+def remake_window(execute: Execute, window: Window, long: frozenset[str], *, prices: str | None = None) -> None:
     """Make the rows of the traces anew that have a span in a window.
 
     Args:
         execute: runs a statement on the store.
         window: which.
         long: traces that run for more than a day.
+        prices: as of ``settle.remake``.
     """
     found = [Stored(str(trace_id), *map(number, counts)) for trace_id, *counts in execute(_TRACES, window.parameters)]
-    settle.remake_stored(execute, (one for one in found if one.trace_id not in long))
-    settle.remake(execute, [one.trace_id for one in found if one.trace_id in long])
+    settle.remake_stored(execute, (one for one in found if one.trace_id not in long), prices=prices)
+    settle.remake(execute, [one.trace_id for one in found if one.trace_id in long], prices=prices)

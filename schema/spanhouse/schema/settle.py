@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from spanhouse.schema import migrations, settle_statements
+from spanhouse.schema import migrations, pricing, settle_statements
 from spanhouse.schema.execute import Execute, number
+from spanhouse.schema.pricing import Pricing
 
 WINDOW_SECONDS: Final = 600
 """Parts that came so long before an arrival are at hand when it is settled."""
 _COVERED_SECONDS: Final = WINDOW_SECONDS // 2
 """A trace whose earliest part at hand is older is made anew, which leaves a part that covers all of it: so none leaves the window unseen."""
 _RECENT_SECONDS: Final = 120
-_EVER_SECONDS: Final = 2**31
+_EVER_SECONDS: Final = 2**30
 _MOST_ARRIVALS: Final = 500
 _MOST_PARTS: Final = 60_000
 """Parts that one statement settles, about: it bounds its memory."""
@@ -42,6 +43,8 @@ KEPT_SECONDS: Final = 7200
 _MOST_AT_ONCE: Final = 10_000
 _MOST_TOMBSTONES: Final = 5_000
 """Rows of traces that wait for their roots, tombstones among them, from which on the tombstones are cleaned away: readers merge them all."""
+_OPEN_DAY: Final = "1970-01-01"
+"""Day of rows that have no place in time."""
 _MOST_CULPRITS: Final = 16
 """If so many traces can't be settled, the store is to blame."""
 
@@ -89,8 +92,15 @@ class Settler:
     """Arrivals that are settled but for traces in ``due``."""
     _held_by_large: set[int] = field(default_factory=set)
     """Arrivals that are settled but for traces in ``large``."""
+    _gone_seconds: int = _EVER_SECONDS
+    """The next sweep looks at tombstones of so long: at first of all times, since a killed process may have left them alone."""
+    _pricing: Pricing = field(init=False)
     _fed: str = ""
     """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
+
+    def __post_init__(self) -> None:
+        """Begin without prices."""
+        self._pricing = Pricing(self.execute)
 
     def settle(self, *, everything: bool = False) -> Settled:
         """Settle the arrivals that wait, as many as one statement can take; traces that need more are put into ``due``.
@@ -101,15 +111,16 @@ class Settler:
         seconds = _EVER_SECONDS if everything else _RECENT_SECONDS
         held = self._held | self._held_by_large
         waiting = self.execute(migrations.statement("waiting_arrivals"), {"seconds": seconds, "most": _MOST_ARRIVALS + len(held)})
-        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts in waiting if number(arrival) not in held]
+        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts, _ in waiting if number(arrival) not in held]
         if not fresh:
             return Settled()
         taken = _as_many(fresh)
         arrivals = [arrival for arrival, _, _ in taken]
         at_hand = {"arrivals": arrivals, "since": self.execute(_BEFORE, {"at": taken[0][1], "seconds": WINDOW_SECONDS})[0][0]}
         bounds = {"most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
-        apart = {str(trace_id): reason for trace_id, reason in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})}
-        self._write_rows(at_hand, sorted(apart))
+        priced = self._pricing.parameters(str(model) for row in waiting for model in _items(row[3]))
+        apart = {str(trace_id): reason for trace_id, reason in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds, **priced})}
+        self._write_rows({**at_hand, **priced}, sorted(apart))
         large = {trace_id for trace_id, reason in apart.items() if reason == "large"}
         self.large |= large
         self.due |= apart.keys() - large
@@ -153,6 +164,7 @@ class Settler:
 
     def feed(self) -> None:
         """Bring the lists of metadata and of models up to the rows that were settled lately."""
+        self._pricing.renew()
         since = self._fed or str(self.execute(_LAST)[0][0])
         _, now = self.execute(_NOW)[0]
         for name in ("metadata_feed", "models_feed"):
@@ -162,13 +174,17 @@ class Settler:
     def sweep(self) -> int:
         """Give quiet traces their place, apply edits that no row has seen, clean up; return the number of traces that were written."""
         edited = [str(row[0]) for row in self.execute(migrations.statement("unseen_edits"), {"most": _MOST_AT_ONCE})]
-        doubled = self.execute(migrations.statement("doubled_rows"), {"seconds": _RECENT_SECONDS, "most": _MOST_AT_ONCE})
-        edited.extend(str(row[0]) for row in doubled)
+        astray = self.execute(
+            migrations.statement("astray_rows"), {"seconds": _RECENT_SECONDS, "gone_seconds": self._gone_seconds, "most": _MOST_AT_ONCE}
+        )
         remake(self.execute, edited)
+        # In time: where a trace waited for its root its tombstone outranks it.
+        remake(self.execute, [str(row[0]) for row in astray], quiet=True)
+        self._gone_seconds = _RECENT_SECONDS
         aged = age(self.execute)
         clean_waiting(self.execute)
         drop_old_parts(self.execute)
-        return aged + len(edited)
+        return aged + len(edited) + len(astray)
 
 
 def _isolated(run: Callable[[list[str]], object], traces: list[str]) -> list[str]:
@@ -222,28 +238,41 @@ class Stored:
     last_ns: int = 0
 
 
-def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False) -> int:
+def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, prices: str | None = None) -> int:
     """Write the rows of some traces anew, from all of their spans that are stored; a row whose spans have expired stays, edits aside.
 
     Args:
         execute: runs a statement on the store.
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
+        prices: version of the prices by which costs are computed; None keeps for each row the version that it has.
 
     Returns:
         The number of ids.
     """
-    for first in range(0, len(trace_ids), _TRACES_AT_ONCE):
-        some = list(trace_ids[first : first + _TRACES_AT_ONCE])
-        found = {str(row[0]): Stored(str(row[0]), *map(number, row[1:])) for row in execute(migrations.statement("trace_times"), {"trace_ids": some})}
-        remake_stored(execute, (found.get(trace_id, Stored(trace_id)) for trace_id in some), quiet=quiet)
+    remake_stored(execute, _stored(execute, trace_ids), quiet=quiet, prices=prices)
     return len(trace_ids)
 
 
-def remake_stored(execute: Execute, traces: Iterable[Stored], *, quiet: bool = False) -> None:
+def remake_stored(execute: Execute, traces: Iterable[Stored], *, quiet: bool = False, prices: str | None = None) -> None:
     """Write the rows of some traces anew, of which is known how many spans are stored, and when these are; see ``remake``."""
     for batch in _batches(traces):
-        _remake(execute, batch, quiet=quiet)
+        _remake(execute, batch, quiet=quiet, prices=prices)
+
+
+def tell_again(execute: Execute, trace_ids: Sequence[str]) -> None:
+    """Make parts of all stored spans of some traces, as if they came now: so settling learns what an insert that ended halfway has left."""
+    for batch in _batches(_stored(execute, trace_ids)):
+        told = {"trace_ids": [one.trace_id for one in batch], "arrival": secrets.randbits(64), **_bounds(batch)}
+        execute(settle_statements.remade_parts(), told)
+
+
+def _stored(execute: Execute, trace_ids: Sequence[str]) -> Iterator[Stored]:
+    """Give what is stored of some traces, in their order."""
+    for first in range(0, len(trace_ids), _TRACES_AT_ONCE):
+        some = list(trace_ids[first : first + _TRACES_AT_ONCE])
+        found = {str(row[0]): Stored(str(row[0]), *map(number, row[1:])) for row in execute(migrations.statement("trace_times"), {"trace_ids": some})}
+        yield from (found.get(trace_id, Stored(trace_id)) for trace_id in some)
 
 
 def _batches(traces: Iterable[Stored]) -> Iterator[list[Stored]]:
@@ -259,26 +288,34 @@ def _batches(traces: Iterable[Stored]) -> Iterator[list[Stored]]:
         yield batch
 
 
-def _remake(execute: Execute, traces: Sequence[Stored], *, quiet: bool) -> None:
+def _bounds(traces: Sequence[Stored]) -> Mapping[str, int]:
+    """Return parameters that say between when the spans of some traces start."""
+    return {"first": min(one.first_ns for one in traces), "last": max(one.last_ns for one in traces)}
+
+
+def _remake(execute: Execute, traces: Sequence[Stored], *, quiet: bool, prices: str | None) -> None:
     trace_ids = [one.trace_id for one in traces]
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
     arrival = secrets.randbits(64)
-    bounds = {"first": min(one.first_ns for one in traces), "last": max(one.last_ns for one in traces)}
-    made = {"trace_ids": trace_ids, "since": execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0], "arrival": arrival, **bounds}
+    early = execute(_BEFORE, {"at": since, "seconds": WINDOW_SECONDS})[0][0]
+    made = {"trace_ids": trace_ids, "since": early, "arrival": arrival, **_bounds(traces)}
     execute(migrations.statement("tombstones"), {"trace_ids": trace_ids})
     # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
     live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
-    roots = [str(root) for row in live for root in _items(row[3])]
+    asked = {**made, "roots": [str(root) for row in live for root in _items(row[3])]}
     if max(one.spans for one in traces) > _MOST_LISTED:
-        found, rows = execute(settle_statements.large_traces(), {**made, "roots": roots}), settle_statements.large_rows()
+        found, rows = execute(settle_statements.large_traces(), asked), settle_statements.large_rows()
     else:
         _mark(execute, [arrival])
         execute(settle_statements.remade_parts(), made)
-        found, rows = execute(migrations.statement("made_traces"), {**made, "roots": roots}), settle_statements.remade_rows()
+        found, rows = execute(migrations.statement("made_traces"), asked), settle_statements.remade_rows()
     whole = _whole(live, found)
-    if whole:
-        execute(rows, {**made, "trace_ids": whole, "quiet": int(quiet)})
+    for some, version in _alike(whole, live, prices):
+        wanted = set(some)
+        models = {str(model) for row in found if str(row[0]) in wanted for model in _items(row[3])}
+        priced = Pricing(execute).as_of(version, models) if models else pricing.parameters()
+        execute(rows, {**made, "trace_ids": some, "quiet": int(quiet), **priced})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 
@@ -290,10 +327,26 @@ def _whole(live: Sequence[Sequence[object]], made: Sequence[Sequence[object]]) -
     def is_whole(trace_id: str, spans: object, rooted: object) -> bool:
         if trace_id not in rows:
             return True
-        _, counted, partial, roots = rows[trace_id]
+        _, counted, partial, roots, *_ = rows[trace_id]
         return number(spans) >= number(counted) and not number(partial) and (bool(number(rooted)) or not _items(roots))
 
-    return sorted(str(trace_id) for trace_id, spans, rooted in made if is_whole(str(trace_id), spans, rooted))
+    return sorted(str(trace_id) for trace_id, spans, rooted, _ in made if is_whole(str(trace_id), spans, rooted))
+
+
+def _alike(trace_ids: Sequence[str], live: Sequence[Sequence[object]], prices: str | None) -> Iterator[tuple[list[str], str]]:
+    """Divide traces by the version of prices that they keep, and by the day where their rows stand; give each version with its traces.
+
+    Those whose rows have no place in time go with the first day.
+    """
+    rows = {str(row[0]): (str(row[4]), str(row[5])) for row in live}
+    by_version: dict[str, list[str]] = {}
+    for trace_id in trace_ids:
+        by_version.setdefault(rows.get(trace_id, ("", ""))[1] if prices is None else prices, []).append(trace_id)
+    for version, some in by_version.items():
+        days = {trace_id: rows.get(trace_id, (_OPEN_DAY, ""))[0] for trace_id in some}
+        first = min(set(days.values()) - {_OPEN_DAY}, default=_OPEN_DAY)
+        for day in sorted({first, *days.values()} - ({_OPEN_DAY} - {first})):
+            yield [one for one in some if days[one] == day or (day == first and days[one] == _OPEN_DAY)], version
 
 
 def _items(cell: object) -> Sequence[object]:

@@ -9,12 +9,11 @@ from typing import Final
 
 from spanhouse.schema import migrations
 
-_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State),$", re.MULTILINE)
+_NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State|Prompts),$", re.MULTILINE)
 _VERSION: Final = (
-    "bitShiftLeft(toUInt128(SpanCount), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + "
-    "bitShiftLeft(least(Copies, 1023), 6) + bitShiftLeft(NOT Doubt, 5) + bitAnd(cityHash64("
-    "Timestamp, RootSpanId, Name, State, Duration, ErrorCount, ifNull(InputTokens, -1), ifNull(OutputTokens, -1), ifNull(Cost, -1), "
-    "Metadata, Tags, `Services.Spans`), 31)"
+    "bitShiftLeft(toUInt128(length(Spans)), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitShiftLeft(least(Copies, 1023), 6) + "
+    "bitShiftLeft(NOT (Rank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
+    "Start, SpanId, Rank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
 )
 _PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
 """Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
@@ -22,7 +21,9 @@ _EDITED_TAGS: Final = (
     "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
     "mapFromArrays(kept.2, kept.3)))"
 )
-_INTERNAL: Final = frozenset({"Stamped", "Copies", "Several"})
+_SETTLED_FIRST: Final = f"place.1 AS Sorted, {_VERSION} AS Version, place.2 AS Gone, "
+_REMADE_FIRST: Final = f"{_VERSION} AS Version, "
+_LARGE_FIRST: Final = "Copies, "
 _PARTS_AT_HAND: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
@@ -35,6 +36,11 @@ _SPANS_OF_TRACES: Final = (
 )
 _GATHERED: Final = re.compile(r"\bgroupArray\((.*)\)(?= AS )")
 """Lists of spans in a part."""
+_ORPHAN: Final = (
+    "ParentSpanId NOT IN ('', SpanId) AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM "
+    f"{_SPANS_OF_TRACES})"
+)
+"""A span whose parent is not stored: one is enough to know that a trace without root is no circle."""
 _ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864, max_block_size = 4096"
 """Settings by which a statement goes on on disk where it would take much memory; of each file there a block is held when they are merged."""
 _PARTS_MADE: Final = """(
@@ -47,13 +53,12 @@ _PARTS_MADE: Final = """(
 def row_columns() -> tuple[str, ...]:
     """Return the columns of ``settled_rows``, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
     text = migrations.statement("settled_rows")
-    outermost = text[text.index("SELECT\n") : text.index("\nFROM\n")]
-    names = (found[1] or found[2] for found in _NAME.finditer(outermost))
-    return tuple(name for name in names if name not in _INTERNAL)
+    outermost = text[text.index("\nSELECT\n") : text.index("\nFROM counted")]
+    return tuple((found[1] or found[2]).rpartition("}")[2] for found in _NAME.finditer(outermost))
 
 
 def _filled(name: str, *, settled: str = "", **columns: str) -> str:
-    """Return a statement with its columns, its version and its source filled in.
+    """Return a statement with its columns, its source and its places filled in.
 
     Args:
         name: of the statement's file.
@@ -64,33 +69,38 @@ def _filled(name: str, *, settled: str = "", **columns: str) -> str:
     names = ", ".join(row_columns())
     values = ",\n    ".join(columns.get(column, column) for column in row_columns())
     filled = head.replace("{columns}", names) + where + rest.replace("{columns}", values, 1).replace("{columns}", names)
-    filled = filled.replace("{version}", _VERSION).replace("{placed}", _PLACED).replace("{settled}", settled)
+    filled = filled.replace("{settled}", settled).replace("{placed}", _PLACED)
     return filled.replace("{spans}", _SPANS_OF_TRACES)
 
 
-def _merged(parts: str) -> str:
-    """Return the SELECT that merges parts into rows."""
-    return migrations.statement("settled_rows").replace("{parts}", parts)
+def _merged(parts: str, first: str) -> str:
+    """Return the SELECT that merges parts into rows.
+
+    Args:
+        parts: SQL of the parts.
+        first: SQL of what is selected of merged parts besides the columns.
+    """
+    return migrations.statement("settled_rows").replace("{parts}", parts).replace("{first}", first)
 
 
 @cache
 def settle() -> str:
     """Return the INSERT that writes the rows of what some arrivals touched."""
-    return _filled("settle", settled=_merged(_PARTS_AT_HAND))
+    return _filled("settle", settled=_merged(_PARTS_AT_HAND, _SETTLED_FIRST))
 
 
 @cache
 def remade_rows() -> str:
     """Return the INSERT that writes the rows of traces from parts that were made of all their spans."""
-    return _filled("remade_rows", settled=_merged(_PARTS_MADE), Tags=_EDITED_TAGS)
+    return _filled("remade_rows", settled=_merged(_PARTS_MADE, _REMADE_FIRST), Tags=_EDITED_TAGS)
 
 
 @cache
 def large_rows() -> str:
     """Return the INSERT that writes the rows of traces with very many spans, from the spans."""
     _, select = _select_of_parts()
-    parts = _GATHERED.sub(r"groupArrayIf(\1, 0)", select)
-    merged = _merged(f"({migrations.statement('listless_parts').replace('{parts}', f'({parts})')})")
+    parts = _GATHERED.sub(rf"groupArrayIf(1)(\1, {_ORPHAN})", select)
+    merged = _merged(f"({migrations.statement('listless_parts').replace('{parts}', f'({parts})')})", _LARGE_FIRST)
     owners = migrations.statement("owners")
     settled = migrations.statement("large_rows").replace("{owners}", f"({owners})").replace("{settled}", merged)
     return _filled("remade_rows", settled=settled, Tags=_EDITED_TAGS) + _ON_DISK
@@ -98,7 +108,7 @@ def large_rows() -> str:
 
 @cache
 def large_traces() -> str:
-    """Return the SELECT that says of traces with very many spans how many these are, and whether their roots are among them."""
+    """Return the SELECT that says of traces with very many spans how many these are, whether their roots are among them, and their models."""
     return migrations.statement("large_traces").replace("{spans}", _SPANS_OF_TRACES)
 
 
@@ -118,7 +128,7 @@ def expired_rows() -> str:
 @cache
 def aged_rows() -> str:
     """Return the INSERT that gives quiet traces without root their places."""
-    return _filled("aged_rows")
+    return _filled("aged_rows", Settled="now()")
 
 
 @cache

@@ -6,54 +6,75 @@ A file may hold the names in ``SUBSTITUTIONS`` in braces, some with an argument 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from spanhouse.schema import vocabulary
+from spanhouse.schema import conventions, vocabulary
+from spanhouse.schema.conventions import literal, literals
 
 _SCALARS: Final = "kind UInt8, string_value String, bool_value Bool, int_value Int64, double_value Float64"
 _ELEMENT: Final = f"Tuple({_SCALARS}, bytes_value String)"
 _ANY_VALUE: Final = f"Tuple({_SCALARS}, array_value Tuple(values Array({_ELEMENT})), bytes_value String)"
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _codes(attributes: str) -> str:
+    """Render SQL over a span's map: the code of each attribute, 0 for one that says nothing."""
+    keys, codes = zip(*conventions.codes(), strict=True)
+    code = f"transform(k, [{literals(keys)}], [{', '.join(map(str, codes))}], toUInt16(0))"
+    said = f"v != '' AND NOT startsWith(v, {literal(conventions.SCRUBBED)})"
+    no_type = f"({code} AS code) NOT IN ({conventions.codes_of(conventions.FIELDS['type'][1:])})"
+    known = f"{said} AND ({no_type} OR lower(v) IN ({literals(conventions.SPAN_TYPES)}))"
+    return f"arrayMap((k, v) -> if({known}, code, 0), mapKeys({attributes}), mapValues({attributes}))"
 
 
-def _literals(names: Iterable[str]) -> str:
-    return ", ".join(map(_literal, names))
-
-
-def _first_of(attributes: str, names: tuple[str, ...]) -> str:
-    """Render SQL that gives the first value of a map that is not '', in the order of ``names``."""
-    *rest, last = (f"{attributes}[{_literal(name)}]" for name in names)
-    return "".join(f"if({value} != '', {value}, " for value in rest) + last + ")" * len(rest)
+def _sorted(attributes: str) -> str:
+    """Render SQL over a span's map and ``codes``: the values of attributes that say something, sorted by their codes."""
+    said = f"arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes)"
+    return f"arraySort((v, code) -> code, {said}, arrayFilter(code -> code > 0, codes))"
 
 
 def _effective(process: str) -> str:
-    """Render SQL over a map of process metadata: the map, and each alias under its MLflow key. A detected environment yields to a named one."""
-    keys = [key for key in vocabulary.PROCESS_KEYS if key.aliases]
-    names = ", ".join(f"[{_literals((key.mlflow, *key.aliases))}]" for key in keys)
-    detected = f"names[1] = {_literal(vocabulary.SOURCE_TYPE.mlflow)} AND v IN ({_literals(vocabulary.DETECTED_SOURCE_TYPES)})"
-    named = f"arraySort(v -> {detected}, arrayFilter(v -> v != '', arrayMap(name -> {process}[name], names)))[1]"
-    values = f"mapFromArrays([{_literals(key.mlflow for key in keys)}], arrayMap(names -> {named}, [{names}]))"
+    """Render SQL over a map of process metadata: the map, and each alias under its own key. What is only detected yields to what somebody named."""
+    keys = {key.mlflow: key.names for key in vocabulary.PROCESS_KEYS if key.aliases}
+    keys[vocabulary.SERVICE_NAME] = (vocabulary.SERVICE_NAME, vocabulary.PROJECT_NAME)
+    names = ", ".join(f"[{literals(names)}]" for names in keys.values())
+    environment = f"names[1] = {literal(vocabulary.SOURCE_TYPE.mlflow)} AND v IN ({literals(vocabulary.DETECTED_SOURCE_TYPES)})"
+    service = f"names[1] = {literal(vocabulary.SERVICE_NAME)} AND startsWith(v, {literal(vocabulary.UNNAMED_SERVICE)})"
+    named = f"arraySort(v -> {environment} OR {service}, arrayFilter(v -> v != '', arrayMap(name -> {process}[name], names)))[1]"
+    values = f"mapFromArrays([{literals(keys)}], arrayMap(names -> {named}, [{names}]))"
     return f"mapUpdate({process}, mapFilter((k, v) -> v != '', {values}))"
 
 
 SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
     {
         "attribute_map": lambda _: f"Map(String, {_ANY_VALUE})",
-        "process_keys": lambda _: _literals(vocabulary.process_key_names()),
-        "session": lambda attributes: _first_of(attributes, vocabulary.SESSION_ATTRIBUTES),
-        "user": lambda attributes: _first_of(attributes, vocabulary.USER_ATTRIBUTES),
+        "process_keys": lambda _: literals(vocabulary.process_key_names()),
+        "codes": _codes,
+        "sorted": _sorted,
+        "keys": lambda name: literals(conventions.FIELDS[name]),
+        "field": lambda name: str(conventions.field_number(name)),
+        "said": conventions.said_sql,
+        "numbers": lambda _: conventions.numbers_sql(),
+        "number": conventions.number_sql,
+        "words": lambda _: conventions.words_sql(),
+        "words_of": conventions.words_of_sql,
+        "letter": lambda name: literal(conventions.letter(name)),
+        "type": conventions.type_sql,
+        "tells": conventions.tells_sql,
+        "told": conventions.told_sql,
+        "tool_metadata": lambda _: literal(conventions.TOOL_METADATA),
+        "preview": lambda raw: conventions.preview_sql(f"{raw}.1", f"{raw}.2"),
+        "preview_characters": lambda _: str(conventions.PREVIEW_CHARACTERS),
+        "template": conventions.template_sql,
+        "tag_lists": lambda _: literals(conventions.TAG_LISTS),
         "effective": _effective,
     }
 )
 """Name -> what renders it of the argument, '' for a name without one."""
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
-_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "version", "placed", "spans", "owners"})
+_FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "placed", "first", "spans", "owners"})
 """Names that stay: pieces of statements, which ``settle`` fills in."""
 
 

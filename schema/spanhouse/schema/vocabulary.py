@@ -43,7 +43,7 @@ class ProcessKey:
 
 SOURCE_NAME: Final = ProcessKey("mlflow.source.name")
 """Entry point. Written by the processor; absent when unknown."""
-SOURCE_TYPE: Final = ProcessKey("mlflow.source.type", read=("deployment.environment.name", "deployment.environment"))
+SOURCE_TYPE: Final = ProcessKey("mlflow.source.type", read=("deployment.environment.name", "deployment.environment", "langfuse.environment"))
 """LOCAL, NOTEBOOK, JOB or what the user set, such as ``production``. An environment stands in for it."""
 DETECTED_SOURCE_TYPES: Final = ("LOCAL", "NOTEBOOK", "JOB")
 """Values of ``SOURCE_TYPE`` that are only detected: an environment that somebody named beats them."""
@@ -61,7 +61,7 @@ MODEL_NAME: Final = "mlflow.model.name"
 """Name of that model, where the application gave one."""
 USER: Final = ProcessKey("mlflow.user")
 """Operating-system user."""
-APP_VERSION: Final = ProcessKey("app_version", read=("service.version",))
+APP_VERSION: Final = ProcessKey("app_version", read=("service.version", "langfuse.version", "langfuse.release"))
 """The application's version. Applications set it per trace; ``service.version`` stands in for it."""
 
 PROCESS_KEYS: Final = (SOURCE_NAME, SOURCE_TYPE, GIT_COMMIT, GIT_BRANCH, GIT_REPO_URL, GIT_DIRTY, MODEL_ID, USER, APP_VERSION)
@@ -70,6 +70,10 @@ GIT_REF_TYPE: Final = "vcs.ref.head.type"
 """``branch``: what kind of name ``vcs.ref.head.name`` is. Written beside it, read by nobody here."""
 
 SERVICE_NAME: Final = "service.name"
+PROJECT_NAME: Final = "openinference.project.name"
+"""Resource attribute that names the service where ``service.name`` is not set."""
+UNNAMED_SERVICE: Final = "unknown_service"
+"""Begin of what SDKs send as ``service.name`` where it is not set."""
 
 TRACE_METADATA_PREFIX: Final = "mlflow.traceMetadata."
 """Span attributes below it are trace metadata: the rest of the key is the metadata's key."""
@@ -86,11 +90,11 @@ TRACE_FIELDS: Final = (CLIENT_REQUEST_ID, STATE, REQUEST_PREVIEW, RESPONSE_PREVI
 """Span attributes that set one field of the trace each."""
 
 SESSION: Final = "mlflow.trace.session"
-"""Metadata key of the session; the span attributes ``SESSION_ATTRIBUTES`` stand in for it."""
+"""Metadata key of the session; span attributes such as ``SESSION_ATTRIBUTE`` stand in for it."""
 TRACE_USER: Final = "mlflow.trace.user"
-"""Metadata key of the end user; the span attributes ``USER_ATTRIBUTES`` stand in for it."""
-SESSION_ATTRIBUTES: Final = ("session.id", "gen_ai.conversation.id")
-USER_ATTRIBUTES: Final = ("user.id", "enduser.id")
+"""Metadata key of the end user; span attributes such as ``USER_ATTRIBUTE`` stand in for it."""
+SESSION_ATTRIBUTE: Final = "session.id"
+USER_ATTRIBUTE: Final = "user.id"
 
 TRACE_NAME_TAG: Final = "mlflow.traceName"
 """Tag that always holds the trace's name, as in MLflow."""

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.exporter.directory import Buffer
-from spanhouse.schema.settle import remake
+from spanhouse.schema.settle import tell_again
 
 _TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
@@ -48,7 +48,7 @@ def still_runs(client: Client, mark: str) -> bool:
 def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     """The requests without the spans that the store has, one body for each, b"" where nothing is left; as they are if it has none of them.
 
-    Where it has some, the rows of their traces are made anew: the insert may have ended between the spans and their parts.
+    Where it has some, settling is told of all of their traces: the insert may have ended between the spans and their parts.
     """
     return [body for some in _in_parts(bodies) for body in _missing(client, some)]
 
@@ -72,7 +72,7 @@ def _missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     stored = _stored(client, spans)
     if not stored:
         return bodies
-    _rebuild(client, sorted({trace_id for trace_id, _ in stored}))
+    _tell_again(client, sorted({trace_id for trace_id, _ in stored}))
     return [_without(request, stored) for request in requests]
 
 
@@ -96,11 +96,11 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
     return stored & {_id(span) for span in spans}
 
 
-def _rebuild(client: Client, trace_ids: Sequence[str]) -> None:
+def _tell_again(client: Client, trace_ids: Sequence[str]) -> None:
     def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
 
-    remake(execute, trace_ids)
+    tell_again(execute, trace_ids)
 
 
 def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:

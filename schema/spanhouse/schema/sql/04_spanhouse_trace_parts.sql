@@ -13,15 +13,18 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
     SpanId String COMMENT 'Span id of the candidate' CODEC(LZ4),
     Parent UInt64 COMMENT 'Hash of the candidate''s parent' CODEC(LZ4),
     Name String COMMENT 'Name of the candidate' CODEC(LZ4),
-    ServiceName String COMMENT 'Service of the process' CODEC(LZ4),
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
     Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
     Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
-    OwnSession String COMMENT 'Session that the candidate names' CODEC(LZ4),
-    OwnUser String COMMENT 'User that the candidate names' CODEC(LZ4),
-    Session Tuple(start DateTime64(9), id String, value String) COMMENT 'Session that the latest span names' CODEC(LZ4),
-    User Tuple(start DateTime64(9), id String, value String) COMMENT 'User that the latest span names' CODEC(LZ4),
+    OwnSession Tuple(code UInt16, value String) COMMENT 'Session that the candidate names, and the code of the attribute' CODEC(LZ4),
+    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, likewise' CODEC(LZ4),
+    OwnRequest Tuple(code UInt16, value String) COMMENT 'Input of the candidate, and the code of the attribute' CODEC(LZ4),
+    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, likewise' CODEC(LZ4),
+    Session Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'Session by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
+    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User, likewise' CODEC(LZ4),
+    Request Tuple(start DateTime64(9), id String, code UInt16, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
+    Response Tuple(end Int64, id String, code UInt16, value String) COMMENT 'Output of the span that ended last of those that have one' CODEC(LZ4),
     Said Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Spans that say something of their trace, and what' CODEC(LZ4),
     Spans Nested
     (
@@ -34,17 +37,11 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
         output Float64,
         cached Float64,
         reasoning Float64,
-        cost Float64
-    ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD; -1 where a span reports none' CODEC(LZ4),
-    Models Array(String) COMMENT 'LLM models that spans name' CODEC(LZ4),
-    SpanTypes Array(String) COMMENT 'Types of spans' CODEC(LZ4),
-    ErrorTypes Array(String) COMMENT 'Types of exceptions and errors' CODEC(LZ4),
-    FirstError Tuple(start DateTime64(9), id String, message String) COMMENT 'Message of the earliest error' CODEC(LZ4),
-    FinishReasons Array(String) COMMENT 'Why models stopped' CODEC(LZ4),
-    Tools Array(String) COMMENT 'Names of tools that were called' CODEC(LZ4),
-    Prompts Array(String) COMMENT 'Versions of prompts, as name/version' CODEC(LZ4),
-    RequestPreview Tuple(start DateTime64(9), id String, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
-    ResponsePreview Tuple(start DateTime64(9), id String, value String) COMMENT 'Output of the latest span that has one' CODEC(LZ4)
+        cost Float64,
+        model UInt8
+    ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD, -1 where a span reports none, and the place of its model in Words' CODEC(LZ4),
+    Words Array(String) COMMENT 'Models, types of spans, errors, reasons to finish, tools and prompts: each after the letter of its kind' CODEC(LZ4),
+    FirstError Tuple(start DateTime64(9), id String, type String, message String) COMMENT 'Type and message of the earliest error' CODEC(LZ4)
 )
 ENGINE = MergeTree
 PARTITION BY toStartOfHour(Received)

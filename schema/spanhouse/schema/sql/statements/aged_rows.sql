@@ -1,5 +1,5 @@
--- Traces without root that have been quiet, at their starts from now on; the tombstone of the open row goes first. A row whose root came into doubt
--- meanwhile waits for the next round.
+-- Traces without root that have been quiet, at their starts from now on; the tombstones of open rows go first, see settle.sql. A row whose root came
+-- into doubt meanwhile waits for the next round.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 SELECT place.1, place.2, place.3, {columns}
 FROM
@@ -9,4 +9,5 @@ FROM
     WHERE Sorted = toDateTime64(0, 9, 'UTC') AND TraceId IN {trace_ids:Array(String)} AND NOT (Doubt AND NOT Partial)
 )
 ARRAY JOIN [(toDateTime64(0, 9, 'UTC'), Version + 1, 1), ({placed}, Version, 0)] AS place
+ORDER BY place.1 > toDateTime64(0, 9, 'UTC')
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

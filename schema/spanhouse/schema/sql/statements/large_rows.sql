@@ -2,17 +2,16 @@
 -- itself; what is counted and summed comes from sorting and grouping the spans, for which the engine uses the disk where memory is short.
 -- Only here a span's tokens and cost count less those of its direct children alone: a silent child hands on nothing.
 SELECT
-    row.* REPLACE (
+    row.* EXCEPT Copies REPLACE (
         spans.Spans AS SpanCount,
         spans.Errors AS ErrorCount,
-        spans.Stamps AS Stamped,
-        times.Stored - spans.Spans + row.Copies AS Copies,
-        spans.Input AS InputTokens,
-        spans.Output AS OutputTokens,
-        NULL AS CachedTokens,
-        NULL AS ReasoningTokens,
-        spans.Price AS Cost,
-        if(spans.Price IS NULL, '', 'sent') AS CostSource,
+        spans.Numbers[1] AS InputTokens,
+        spans.Numbers[2] AS OutputTokens,
+        spans.Numbers[3] AS CachedTokens,
+        spans.Numbers[4] AS ReasoningTokens,
+        spans.Numbers[5] AS Cost,
+        multiIf(spans.Numbers[5] IS NULL, '', spans.Computed, 'computed', 'sent') AS CostSource,
+        if(spans.Numbers[5] IS NOT NULL AND spans.Computed, {price_version:String}, '') AS PriceVersion,
         spans.Took.1.1 AS `Services.Name`,
         spans.Took.1.2 AS `Services.Version`,
         spans.Took.1.3 AS `Services.Commit`,
@@ -22,7 +21,10 @@ SELECT
         spans.Took.3 AS `Services.Errors`,
         spans.Took.4 AS `Services.SelfTime`,
         toUnixTimestamp64Nano(row.Timestamp) - times.First AS Before,
-        times.Latest - toUnixTimestamp64Nano(row.Timestamp) AS After)
+        times.Latest - toUnixTimestamp64Nano(row.Timestamp) AS After),
+    bitShiftLeft(toUInt128(spans.Spans), 96) + bitShiftLeft(toUInt128(least(spans.Stamps, 65535)), 80)
+        + bitShiftLeft(least(times.Stored - spans.Spans + row.Copies, 1023), 6) + bitShiftLeft(NOT row.Doubt, 5)
+        + bitAnd(cityHash64(row.Timestamp, row.RootSpanId, row.Rank, row.Name, row.State, row.Duration, spans.Numbers, row.Metadata, row.Tags, spans.Took), 31) AS Version
 FROM
 (
     {settled}
@@ -40,9 +42,8 @@ INNER JOIN
         sum(Count) AS Spans,
         sum(Failed) AS Errors,
         sum(Marked) AS Stamps,
-        if(sum(Inputs) > 0, sum(InputSum), NULL) AS Input,
-        if(sum(Outputs) > 0, sum(OutputSum), NULL) AS Output,
-        if(sum(Priced) > 0, sum(CostSum), NULL) AS Price,
+        max(Priced) AS Computed,
+        arrayMap((sum, reports) -> if(reports > 0, sum, NULL), sumForEach(Sums), sumForEach(Reports)) AS Numbers,
         arraySort(groupArray((Owner, Count, Failed, Self))) AS Took
     FROM
     (
@@ -52,13 +53,10 @@ INNER JOIN
             count() AS Count,
             sum(error) AS Failed,
             sum(stamped) AS Marked,
+            max(computed) AS Priced,
             sum(duration - least(duration, below_duration)) AS Self,
-            countIf(input >= 0) AS Inputs,
-            sumIf(greatest(0, input - below_input), input >= 0) AS InputSum,
-            countIf(output >= 0) AS Outputs,
-            sumIf(greatest(0, output - below_output), output >= 0) AS OutputSum,
-            countIf(cost >= 0) AS Priced,
-            sumIf(greatest(0, cost - below_cost), cost >= 0) AS CostSum
+            sumForEach(arrayMap(number -> toUInt64(number >= 0), numbers)) AS Reports,
+            sumForEach(arrayMap((number, under) -> if(number >= 0, greatest(0, number - under), 0), numbers, below)) AS Sums
         FROM
         (
             -- Each span twice: as itself, and as a child of its parent.
@@ -68,34 +66,53 @@ INNER JOIN
                 sumIf(s.owner, node.2) AS owner,
                 sumIf(s.error, node.2) AS error,
                 sumIf(s.stamped, node.2) AS stamped,
+                maxIf(s.computed, node.2) AS computed,
                 sumIf(toFloat64(s.duration), node.2) AS duration,
-                sumIf(s.input, node.2) AS input,
-                sumIf(s.output, node.2) AS output,
-                sumIf(s.cost, node.2) AS cost,
+                arrayResize(sumForEachIf(s.numbers, node.2), 5) AS numbers,
                 sumIf(toFloat64(s.duration), NOT node.2) AS below_duration,
-                sumIf(greatest(s.input, 0), NOT node.2) AS below_input,
-                sumIf(greatest(s.output, 0), NOT node.2) AS below_output,
-                sumIf(greatest(s.cost, 0), NOT node.2) AS below_cost
+                arrayResize(sumForEachIf(arrayMap(number -> greatest(number, 0), s.numbers), NOT node.2), 5) AS below
             FROM
             (
                 -- Of a span's copies the stamped one counts, then the greater one.
-                WITH text -> if((toFloat64OrDefault(text, -1.) AS number) >= 0 AND number < 1e18, number, -1) AS to_number
                 SELECT
-                    span.TraceId AS TraceId,
-                    cityHash64(span.SpanId) AS id,
-                    process.stamped AS stamped,
-                    toUnixTimestamp64Nano(span.Timestamp) AS start,
-                    span.Duration AS duration,
-                    span.StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS error,
-                    if(span.ParentSpanId = '' OR span.ParentSpanId = span.SpanId, 0, cityHash64(span.ParentSpanId)) AS parent,
-                    process.owner AS owner,
-                    to_number(span.SpanAttributes['gen_ai.usage.input_tokens']) AS input,
-                    to_number(span.SpanAttributes['gen_ai.usage.output_tokens']) AS output,
-                    to_number(span.SpanAttributes['gen_ai.usage.cost']) AS cost
-                FROM {spans} AS span
-                INNER JOIN {owners} AS process ON cityHash64(span.ResourceAttributes) = process.resource AND span.ServiceName = process.service
-                WHERE span.SpanId != ''
-                ORDER BY TraceId, id, stamped DESC, start DESC, duration DESC, error DESC, parent DESC, owner DESC, input DESC, output DESC, cost DESC
+                    *,
+                    arrayFirst(
+                        price -> price.1 = model AND price.2 <= start,
+                        {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}) AS price,
+                    -- USD by the price of the span's model, where it says tokens and no cost.
+                    toUInt8(cost < 0 AND price.1 != '' AND (input >= 0 OR output >= 0)) AS computed,
+                    [input, output, cached, reasoning, if(computed, (
+                        greatest(input - greatest(cached, 0), 0) * price.3 + least(greatest(cached, 0), greatest(input, 0)) * if(price.5 < 0, price.3, price.5)
+                        + greatest(output - greatest(reasoning, 0), 0) * price.4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(price.6 < 0, price.4, price.6)
+                    ) / 1e6, cost)] AS numbers
+                FROM
+                (
+                    WITH
+                        {codes(span.SpanAttributes)} AS codes,
+                        {sorted(span.SpanAttributes)} AS Values,
+                        arrayMap(code -> intDiv(code, 16), arraySort(arrayFilter(code -> code > 0, codes))) AS Fields,
+                        {numbers} AS Numbers
+                    SELECT
+                        span.TraceId AS TraceId,
+                        cityHash64(span.SpanId) AS id,
+                        process.stamped AS stamped,
+                        toUnixTimestamp64Nano(span.Timestamp) AS start,
+                        span.Duration AS duration,
+                        span.StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS error,
+                        if(span.ParentSpanId = '' OR span.ParentSpanId = span.SpanId, 0, cityHash64(span.ParentSpanId)) AS parent,
+                        process.owner AS owner,
+                        process.resource AS resource,
+                        {number(input_tokens)} AS input,
+                        {number(output_tokens)} AS output,
+                        {number(cached_tokens)} AS cached,
+                        {number(reasoning_tokens)} AS reasoning,
+                        {number(cost)} AS cost,
+                        trim(BOTH '"' FROM {said(model)}) AS model
+                    FROM {spans} AS span
+                    INNER JOIN {owners} AS process ON cityHash64(span.ResourceAttributes) = process.resource
+                    WHERE span.SpanId != ''
+                )
+                ORDER BY TraceId, id, stamped DESC, start DESC, duration DESC, error DESC, parent DESC, owner DESC, numbers DESC, resource DESC
                 LIMIT 1 BY TraceId, id
             ) AS s
             ARRAY JOIN [(s.id, 1), (s.parent, 0)] AS node

@@ -1,5 +1,9 @@
--- As made_traces, of spans: those of some traces, and whether one of some {roots} is among them. Deleted traces are left out.
-SELECT TraceId, uniqExact(cityHash64(SpanId)), countIf(SpanId IN {roots:Array(String)}) > 0
+-- As made_traces, of spans: those of some traces, whether one of some {roots} is among them, and their models. Deleted traces are left out.
+SELECT
+    TraceId,
+    uniqExact(cityHash64(SpanId)),
+    countIf(SpanId IN {roots:Array(String)}) > 0,
+    groupUniqArrayArray(arrayMap(model -> trim(BOTH '"' FROM model), mapValues(mapFilter((k, v) -> k IN ({keys(model)}), SpanAttributes))))
 FROM {spans}
 WHERE SpanId != ''
     AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})

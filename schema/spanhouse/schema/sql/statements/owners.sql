@@ -1,14 +1,13 @@
 -- Processes of spans: the service and version that their spans belong to, and whether they say where they come from; as settled_rows has both.
 SELECT
     resource,
-    service,
     {effective(process)} AS known,
-    (service, known['app_version'], known['mlflow.source.git.commit'], known['mlflow.source.git.branch'], known['mlflow.source.type']) AS Owner,
+    (known['service.name'], known['app_version'], known['mlflow.source.git.commit'], known['mlflow.source.git.branch'], known['mlflow.source.type']) AS Owner,
     cityHash64(Owner) AS owner,
-    toUInt8(Owner.3 != '' OR known['mlflow.source.name'] != '') AS stamped
+    toUInt8(known['mlflow.source.git.commit'] != '' OR known['mlflow.source.name'] != '') AS stamped
 FROM
 (
-    SELECT cityHash64(ResourceAttributes) AS resource, ServiceName AS service, any(ResourceAttributes) AS process
+    SELECT cityHash64(ResourceAttributes) AS resource, any(ResourceAttributes) AS process
     FROM {spans}
-    GROUP BY resource, service
+    GROUP BY resource
 )

@@ -1,10 +1,11 @@
 -- The rows of some traces, merged from parts that were made of all their spans: with edits of tags, and tombstones for every other place where a row
--- of the trace lives. A trace without root stands at its start if it is {quiet} or stood at a start before.
+-- of the trace lives. A trace without root stands at its start if it is {quiet} or stood at a start before. Tombstones go first, see settle.sql; for
+-- that all of them but those of open rows have to be of one day.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 WITH
     (Rank = 0 OR {quiet:UInt8} OR arrayExists(place -> toUnixTimestamp64Nano(place.1) > 0, live.Places)) AS placed,
     if(placed, {placed}, toDateTime64(0, 9, 'UTC')) AS target,
-    {version} + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
+    made.Version + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
     -- Edits come with the latest first: of each key the first one counts.
     arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
 SELECT
@@ -36,4 +37,5 @@ ARRAY JOIN arrayConcat(
     [(target, toUInt128(0), 0)]) AS place
 -- A row elsewhere that knows more, digests aside, was written since these spans were read: it stays.
 WHERE NOT arrayExists(one -> one.1 != target AND bitShiftRight(one.2, 6) > bitShiftRight(version, 6), live.Places)
+ORDER BY place.1 > toDateTime64(0, 9, 'UTC'), place.3 DESC
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0

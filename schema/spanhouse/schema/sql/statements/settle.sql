@@ -1,15 +1,9 @@
 -- The rows of traces that some arrivals touched, merged from all their parts at hand. Where a root comes to a trace that had parts before, the
--- tombstone of the row without root goes first: so no reader sees both.
+-- tombstone of the row without root goes first: so no reader sees both. An insert's partitions become visible one after the other, in the order in
+-- which the first row of each comes: hence the sort.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
-SELECT
-    place.1,
-    {version},
-    place.2,
-    {columns}
-FROM
-(
-    {settled}
-)
-ARRAY JOIN if(Rank > 0, [(toDateTime64(0, 9, 'UTC'), 0)], if(Several, [(toDateTime64(0, 9, 'UTC'), 1), ({placed}, 0)], [({placed}, 0)])) AS place
+{settled}
+ARRAY JOIN Places AS place
+ORDER BY place.1 > toDateTime64(0, 9, 'UTC')
 -- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
 SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0, distributed_product_mode = 'local'

@@ -1,11 +1,161 @@
 -- Merges parts into rows of spanhouse_trace_rows, one for each trace of {parts}: a pure function of the spans that the parts tell of.
--- Written for a cheap analysis, which is most of what a small settle costs: few expressions, spans as tuples, each level by name.
+-- Written for a cheap analysis, which is most of what a small settle costs: few expressions, spans as tuples, and a step of its own for what is used
+-- more than once, since the engine analyses an alias anew wherever it stands.
+WITH
+known AS
+(
+    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
+    SELECT *, arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known
+    FROM {parts}
+),
+owned AS
+(
+    SELECT
+        *,
+        Known[1] AS OfProcess,
+        (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
+        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
+        arrayMap(
+            word -> arrayFirst(price -> startsWith(word, {letter(model)}) AND price.1 = trim(BOTH '"' FROM substring(word, 2)) AND price.2 <= toUnixTimestamp64Nano(Start), {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}),
+            Words) AS Priced,
+        -- USD by the price of the span's model, where it says tokens and no cost.
+        if(empty({prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}), `Spans.cost`, arrayMap(
+            (cost, word, input, cached, output, reasoning) -> if(cost >= 0 OR Priced[word].1 = '' OR (input < 0 AND output < 0), cost, (
+                greatest(input - greatest(cached, 0), 0) * Priced[word].3 + least(greatest(cached, 0), greatest(input, 0)) * if(Priced[word].5 < 0, Priced[word].3, Priced[word].5)
+                + greatest(output - greatest(reasoning, 0), 0) * Priced[word].4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(Priced[word].6 < 0, Priced[word].4, Priced[word].6)
+            ) / 1e6),
+            `Spans.cost`, `Spans.model`, `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`)) AS Costs
+    FROM known
+),
+headed AS
+(
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse) = 1 AS Head
+    FROM owned
+),
+merged AS
+(
+    -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
+    SELECT
+        part.Key AS Hash,
+        anyIf(part.TraceId, part.Head) AS TraceId,
+        anyIf(part.Rank, part.Head) AS CandidateRank,
+        anyIf(part.Start, part.Head) AS Start,
+        anyIf(part.SpanId, part.Head) AS SpanId,
+        anyIf(part.Parent, part.Head) AS Parent,
+        anyIf(part.Duration, part.Head) AS CandidateDuration,
+        anyIf(part.Name, part.Head) AS CandidateName,
+        anyIf(part.StatusCode, part.Head) AS StatusCode,
+        anyIf(part.Known, part.Head)[-1] AS Effective,
+        anyIf(part.Owner, part.Head).1 AS ServiceName,
+        anyIf(part.OwnSession, part.Head) AS OwnSession,
+        anyIf(part.OwnUser, part.Head) AS OwnUser,
+        anyIf(part.OwnRequest, part.Head) AS OwnRequest,
+        anyIf(part.OwnResponse, part.Head) AS OwnResponse,
+        max(part.Session) AS LastSession,
+        max(part.User) AS LastUser,
+        minIf(part.Request, part.Request.code > 0) AS FirstRequest,
+        maxIf(part.Response, part.Response.code > 0) AS LastResponse,
+        groupArrayArray(part.Said) AS AllSaid,
+        groupUniqArray(part.Owner) AS Owners,
+        groupArrayArray(arrayZip(
+            part.`Spans.id`, arrayWithConstant(length(part.`Spans.id`) AS spans, part.Stamped), part.`Spans.start`, CAST(part.`Spans.duration`, 'Array(Float64)'), part.`Spans.error`,
+            part.`Spans.parent`, arrayWithConstant(spans, cityHash64(part.Owner)), part.`Spans.input`, part.`Spans.output`, part.`Spans.cached`, part.`Spans.reasoning`, part.Costs,
+            arrayWithConstant(spans, cityHash64(part.Process)))) AS AllSpans,
+        groupUniqArrayArray(part.Words) AS AllWords,
+        minIf(part.FirstError, part.FirstError.id != '') AS EarliestError,
+        max(part.Costs != part.`Spans.cost`) AS Computed,
+        min(part.Arrival) != max(part.Arrival) AS Several
+    FROM headed AS part
+    GROUP BY part.Key
+),
+distinct_spans AS
+(
+    SELECT
+        *,
+        -- Of a circle of parents the earliest span is the root.
+        if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS Rank,
+        -- The attribute counts first, then the root's word, then the latest.
+        if(Rank < 3 AND OwnSession.value != '' AND OwnSession.code <= 999 - LastSession.rank, OwnSession.value, LastSession.value) AS SessionOf,
+        if(Rank < 3 AND OwnUser.value != '' AND OwnUser.code <= 999 - LastUser.rank, OwnUser.value, LastUser.value) AS UserOf,
+        [
+            if(Rank < 3 AND OwnRequest.code > 0, (OwnRequest.code, OwnRequest.value), (FirstRequest.code, FirstRequest.value)),
+            if(Rank < 3 AND OwnResponse.code > 0, (OwnResponse.code, OwnResponse.value), (LastResponse.code, LastResponse.value))
+        ] AS Messages,
+        -- Of each key the root's word counts, then the latest.
+        CAST(arrayFilter(
+            (pair, time) -> time = 1,
+            arrayFlatten(arrayMap(
+                one -> CAST({told(one.attributes)}, 'Array(Tuple(String, String))'),
+                arrayReverseSort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid))) AS pairs,
+            arrayEnumerateUniq(pairs.1)), 'Map(String, String)') AS Last,
+        -- Of a span's copies the stamped one counts, then the greater one.
+        arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
+    FROM merged
+),
+family AS
+(
+    SELECT
+        *,
+        arraySort(AllWords) AS Words,
+        arrayConcat(Spans.1, Spans.6) AS Both,
+        arrayWithConstant(length(Spans), 0.) AS Nothing,
+        arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
+        -- Children and their time by their parents' ids; spans are sorted by id, and a parent that is not stored counts as none.
+        arrayReduce('sumMap', [Both], [arrayConcat(Nothing, arrayWithConstant(length(Spans), 1.))], [arrayConcat(Nothing, Spans.4)], [Stored]) AS Children
+    FROM distinct_spans
+),
+times AS
+(
+    SELECT
+        *,
+        arrayFilter((kids, stored) -> stored > 0, Children.2, Children.4) AS Kids,
+        arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [arrayMap(
+            (duration, children) -> duration - least(duration, children), Spans.4, arrayFilter((took, stored) -> stored > 0, Children.3, Children.4))]) AS ByOwner
+    FROM family
+),
+counted AS
+(
+    WITH
+        -- What a span's children come to, in the order of ids.
+        values -> arrayFilter((sum, stored) -> stored > 0, (arrayReduce('sumMap', [Both], [arrayConcat(Nothing, values)], [Stored]) AS sums).2, sums.3) AS below
+    SELECT
+        *,
+        -- Places of its row, and 1 where its tombstone goes.
+        arrayConcat(
+            if(Rank > 0 OR Several, [(toDateTime64(0, 9, 'UTC'), toUInt8(Rank = 0))], []),
+            if(Rank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
+        arraySum(Spans.2) AS Stamped,
+        arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllSaid) AS Copies,
+        -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
+        -- so there are as many steps as silent parents may stand in a row.
+        arrayMap(
+            own -> if(arrayMax(own) < 0, NULL, arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
+                (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
+                range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
+                arrayMap(number -> greatest(number, 0), own))))),
+            [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
+        arrayMap(raw -> {preview(raw)}, Messages) AS Previews,
+        -- An owner of copies that do not count did not take part.
+        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
+            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
+        -- Over the process's what other tools set, then session and user, then what was set for the trace.
+        mapUpdate(
+            mapUpdate(
+                mapUpdate(Effective, mapApply((k, v) -> (substring(k, length({tool_metadata}) + 1), v), mapFilter((k, v) -> startsWith(k, {tool_metadata}), Last))),
+                mapFilter((k, v) -> v != '', map(
+                    'mlflow.trace.session', SessionOf,
+                    'mlflow.trace.user', if(UserOf != '', UserOf, Last[concat({tool_metadata}, 'user_id')])))),
+            mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
+    FROM times
+)
 SELECT
-    TraceId,
+    {first}TraceId,
     bitAnd(Hash, 0xFFFFFFFFFF) AS Key,
     now() AS Settled,
     Rank,
-    Rank = 2 AND has(Spans.1, Parent) AS Doubt,
+    CandidateRank = 2 AND has(Spans.1, Parent) AS Doubt,
     toUInt8(0) AS Partial,
     Start AS Timestamp,
     if(Rank = 3, 0, CandidateDuration) AS Duration,
@@ -27,14 +177,26 @@ SELECT
     Metadata['mlflow.source.git.branch'] AS GitBranch,
     Metadata['mlflow.source.git.dirty'] AS GitDirty,
     Last['mlflow.traceClientRequestId'] AS ClientRequestId,
-    Last['mlflow.traceRequestPreview'] AS RequestPreview,
-    Last['mlflow.traceResponsePreview'] AS ResponsePreview,
+    substringUTF8(if(Last['mlflow.traceRequestPreview'] != '', Last['mlflow.traceRequestPreview'], Previews[1]), 1, {preview_characters}) AS RequestPreview,
+    substringUTF8(if(Last['mlflow.traceResponsePreview'] != '', Last['mlflow.traceResponsePreview'], Previews[2]), 1, {preview_characters}) AS ResponsePreview,
     Counted[1] AS InputTokens,
     Counted[2] AS OutputTokens,
     Counted[3] AS CachedTokens,
     Counted[4] AS ReasoningTokens,
     Counted[5] AS Cost,
-    if(Cost IS NULL, '', 'sent') AS CostSource,
+    if(Cost IS NULL, '', if(Computed, 'computed', 'sent')) AS CostSource,
+    if(CostSource = 'computed', {price_version:String}, '') AS PriceVersion,
+    arraySort(arrayDistinct(arrayMap(word -> trim(BOTH '"' FROM word), {words_of(model)}))) AS Models,
+    arraySort(arrayDistinct(arrayFilter(type -> type != '', arrayMap(word -> {type(word)}, {words_of(type)})))) AS SpanTypes,
+    {words_of(error_type)} AS ErrorTypes,
+    EarliestError.message AS ErrorMessage,
+    if(EarliestError.id = '', 0, cityHash64(EarliestError.type, replaceRegexpAll(EarliestError.message, '[0-9a-fA-F]*[0-9][0-9a-fA-F]*', '0'))) AS ErrorFingerprint,
+    arraySort(arrayDistinct(arrayFlatten(arrayMap(word -> if(startsWith(word, '['), JSONExtract(word, 'Array(String)'), [word]), {words_of(finish_reasons)})))) AS FinishReasons,
+    arraySort(arrayDistinct(arrayConcat({words_of(tool)}, {words_of(entity)}))) AS Tools,
+    arraySort(arrayDistinct(arrayConcat(
+        arrayMap(word -> substring(word, 2), arrayFilter(word -> startsWith(word, 'P'), Words)),
+        arrayFlatten(arrayMap(word -> arrayMap(prompt -> concat(prompt.1, '/', prompt.2), JSONExtract(word, 'Array(Tuple(name String, version String))')), {words_of(linked_prompts)}))))) AS Prompts,
+    {template(Name)} AS NameTemplate,
     Took.1.1 AS `Services.Name`,
     Took.1.2 AS `Services.Version`,
     Took.1.3 AS `Services.Commit`,
@@ -45,90 +207,11 @@ SELECT
     Took.4 AS `Services.SelfTime`,
     Metadata,
     mapUpdate(
-        mapApply((k, v) -> (substring(k, 17), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceTag.'), Last)),
-        mapFilter((k, v) -> v != '', map('mlflow.traceName', Name))) AS Tags,
+        mapFromArrays(arrayDistinct(arrayFlatten(arrayMap(list -> JSONExtract(Last[list], 'Array(String)'), [{tag_lists}])) AS listed), arrayMap(tag -> 'true', arrayDistinct(listed))),
+        mapUpdate(
+            mapApply((k, v) -> (substring(k, 17), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceTag.'), Last)),
+            mapFilter((k, v) -> v != '', map('mlflow.traceName', Name)))) AS Tags,
     if(Rank = 3, '', SpanId) AS RootSpanId,
     toUnixTimestamp64Nano(Start) - arrayMin(AllSpans.3) AS Before,
-    arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After,
-    arraySum(Spans.2) AS Stamped,
-    arrayUniq(AllSpans) - SpanCount + arrayUniq(AllSaid) AS Copies,
-    Several
-FROM
-(
-    WITH
-        Spans.1 AS Ids,
-        Spans.6 AS Parents,
-        arrayConcat(Ids, Parents) AS Both,
-        arrayWithConstant(length(Spans), 0.) AS Nothing,
-        -- What a span's children come to, in the order of ids; spans are sorted by id, and a parent that is not stored counts as none.
-        (values) -> arrayFilter((sum, stored) -> stored > 0, (arrayReduce('sumMap', [Both], [arrayConcat(Nothing, values)], [Stored]) AS sums).2, sums.3) AS below,
-        below(arrayWithConstant(length(Spans), 1.)) AS Kids,
-        arrayMap((duration, children) -> duration - least(duration, children), Spans.4, below(Spans.4)) AS Selves,
-        arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [Selves]) AS ByOwner
-    SELECT
-        *,
-        arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
-        -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
-        -- so there are as many steps as silent parents may stand in a row.
-        arrayMap(
-            own -> if(arrayMax(own) < 0, NULL, arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
-                (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
-                range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
-                arrayMap(number -> greatest(number, 0), own))))),
-            [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
-        -- An owner of copies that do not count did not take part.
-        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
-            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
-        mapUpdate(
-            mapUpdate(Effective, mapFilter((k, v) -> v != '', map('mlflow.trace.session', SessionOf, 'mlflow.trace.user', UserOf))),
-            mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
-    FROM
-    (
-        SELECT
-            *,
-            arrayFold(
-                (said, one) -> mapUpdate(said, mapFilter((k, v) -> v != '' OR startsWith(k, 'mlflow.traceM') OR startsWith(k, 'mlflow.traceTag'), one.attributes)),
-                arraySort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid),
-                CAST(map(), 'Map(String, String)')) AS Last,
-            -- Of a span's copies the stamped one counts, then the greater one.
-            arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
-        FROM
-        (
-            -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
-            SELECT
-                part.Key AS Hash,
-                anyIf(part.TraceId, part.Head) AS TraceId,
-                anyIf(part.Rank, part.Head) AS Rank,
-                anyIf(part.Start, part.Head) AS Start,
-                anyIf(part.SpanId, part.Head) AS SpanId,
-                anyIf(part.Parent, part.Head) AS Parent,
-                anyIf(part.Duration, part.Head) AS CandidateDuration,
-                anyIf(part.Name, part.Head) AS CandidateName,
-                anyIf(part.ServiceName, part.Head) AS ServiceName,
-                anyIf(part.StatusCode, part.Head) AS StatusCode,
-                anyIf(part.Effective, part.Head) AS Effective,
-                if((anyIf(part.OwnSession, part.Head AND part.Rank < 3) AS own_session) != '', own_session, max(part.Session).value) AS SessionOf,
-                if((anyIf(part.OwnUser, part.Head AND part.Rank < 3) AS own_user) != '', own_user, max(part.User).value) AS UserOf,
-                groupArrayArray(part.Said) AS AllSaid,
-                groupUniqArray(part.Owner) AS Owners,
-                groupArrayArray(part.Facts) AS AllSpans,
-                min(part.Arrival) != max(part.Arrival) AS Several
-            FROM
-            (
-                SELECT
-                    *,
-                    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
-                    arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known,
-                    Known[-1] AS Effective,
-                    Known[1] AS OfProcess,
-                    (ServiceName, OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
-                    toUInt8(Owner.3 != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
-                    arrayZip(`Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`, `Spans.parent`,
-                        arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`, arrayWithConstant(spans, cityHash64(Process))) AS Facts,
-                    row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser) = 1 AS Head
-                FROM {parts}
-            ) AS part
-            GROUP BY part.Key
-        )
-    )
-)
+    arrayMax(AllSpans.3) - toUnixTimestamp64Nano(Start) AS After
+FROM counted

@@ -1,4 +1,5 @@
 -- Traces among some arrivals that the parts at hand do not tell all of: they are made anew from their spans. One row each, with the reason.
+-- How long parts reach back counts from the latest one, not from now: so those that waited are settled like those that just came.
 WITH
     Arrival IN {arrivals:Array(UInt64)} AS new,
     greatest(maxIf(Received, Whole), min(Received)) AS covered
@@ -7,9 +8,10 @@ SELECT
     multiIf(
         greatest(trace.Spans, seen.Spans) > {most_spans:UInt64}, 'large',
         edited.Edits > 0, 'edited',
-        seen.Rows = 0 AND trace.Covered >= now64(3) - toIntervalSecond({covered_seconds:UInt32}), '',
-        trace.Covered < now64(3) - toIntervalSecond({covered_seconds:UInt32}), 'long',
+        seen.Rows = 0 AND trace.Covered >= trace.Latest - toIntervalSecond({covered_seconds:UInt32}), '',
+        trace.Covered < trace.Latest - toIntervalSecond({covered_seconds:UInt32}), 'long',
         seen.Partial, 'expired',
+        seen.Prices NOT IN ('', {price_version:String}), 'priced',
         trace.Older = 0, 'late',
         seen.Rows > 1 OR seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
         '') AS Reason
@@ -20,6 +22,7 @@ FROM
         countIf(NOT new) AS Older,
         sum(length(`Spans.id`)) AS Spans,
         covered AS Covered,
+        max(Received) AS Latest,
         minIf(greatest(toUnixTimestamp64Nano(Start), 1), Rank = 0) AS RootAt
     FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Key IN (SELECT part.Key FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
@@ -32,6 +35,7 @@ LEFT JOIN
         count() AS Rows,
         max(Counted) AS Spans,
         max(Expired) AS Partial,
+        max(PricedBy) AS Prices,
         max(At > 0) AS Placed,
         max(Kind) AS Rank,
         max(At) AS PlacedAt
@@ -40,9 +44,10 @@ LEFT JOIN
         SELECT
             row.TraceId AS TraceId,
             toUnixTimestamp64Nano(row.Sorted) AS At,
-            argMax((row.Gone, row.Partial, row.Rank, row.SpanCount), row.Version) AS latest,
+            argMax((row.Gone, row.Partial, row.Rank, row.PriceVersion, row.SpanCount), row.Version) AS latest,
             latest.2 AS Expired,
-            latest.4 AS Counted,
+            latest.4 AS PricedBy,
+            latest.5 AS Counted,
             if(At > 0, latest.3, 0) AS Kind
         FROM spanhouse_trace_rows AS row
         WHERE row.Key IN (SELECT bitAnd(part.Key, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})

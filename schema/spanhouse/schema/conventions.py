@@ -1,0 +1,315 @@
+"""The vocabulary of span attributes: what instrumentations call the things that a trace's row says.
+
+``FIELDS`` has, for each thing, the attributes that name it, in the order in which they count. The SQL that reads spans, the filters that ask for
+them and the page in docs/ are made of it. ``PREFIXES`` and ``TRACE_ATTRIBUTES`` name what is read of a trace's metadata and tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from spanhouse.schema.vocabulary import SESSION, SESSION_ATTRIBUTE, SPAN_TYPE, TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TRACE_USER, USER_ATTRIBUTE
+
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "model": (
+            "gen_ai.response.model",
+            "gen_ai.request.model",
+            "llm.model_name",
+            "embedding.model_name",
+            "mlflow.llm.model",
+            "langfuse.observation.model.name",
+            "ai.response.model",
+            "ai.model.id",
+        ),
+        "type": (SPAN_TYPE, "openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type"),
+        "tool": ("gen_ai.tool.name", "tool.name", "ai.toolCall.name"),
+        "entity": ("traceloop.entity.name",),
+        "finish_reasons": ("gen_ai.response.finish_reasons", "ai.response.finishReason", "llm.finish_reason"),
+        "error_type": ("error.type",),
+        "linked_prompts": ("mlflow.linkedPrompts",),
+        "prompt_name": ("langfuse.observation.prompt.name",),
+        "prompt_version": ("langfuse.observation.prompt.version",),
+        "template": ("llm.prompt_template.template",),
+        "template_version": ("llm.prompt_template.version",),
+        "input_tokens": (
+            "gen_ai.usage.input_tokens",
+            "llm.token_count.prompt",
+            "gen_ai.usage.prompt_tokens",
+            "ai.usage.inputTokens",
+            "ai.usage.promptTokens",
+        ),
+        "output_tokens": (
+            "gen_ai.usage.output_tokens",
+            "llm.token_count.completion",
+            "gen_ai.usage.completion_tokens",
+            "ai.usage.outputTokens",
+            "ai.usage.completionTokens",
+        ),
+        "cached_tokens": (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "llm.token_count.prompt_details.cache_read",
+            "ai.usage.cachedInputTokens",
+        ),
+        "reasoning_tokens": (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "llm.token_count.completion_details.reasoning",
+            "ai.usage.reasoningTokens",
+        ),
+        "cost": ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "operation.cost"),
+        "usage": ("mlflow.chat.tokenUsage", "langfuse.observation.usage_details"),
+        "costs": ("mlflow.llm.cost", "langfuse.observation.cost_details"),
+        "session": (
+            SESSION_ATTRIBUTE,
+            "langfuse.session.id",
+            "traceloop.association.properties.session_id",
+            "ai.telemetry.metadata.sessionId",
+            "gen_ai.conversation.id",
+        ),
+        "user": (
+            USER_ATTRIBUTE,
+            "enduser.id",
+            "langfuse.user.id",
+            "traceloop.association.properties.user_id",
+            "ai.telemetry.metadata.userId",
+        ),
+        "request": (
+            "input.value",
+            "mlflow.spanInputs",
+            "gen_ai.input.messages",
+            "traceloop.entity.input",
+            "langfuse.observation.input",
+            "ai.prompt",
+            "logfire.msg",
+        ),
+        "response": (
+            "output.value",
+            "mlflow.spanOutputs",
+            "gen_ai.output.messages",
+            "traceloop.entity.output",
+            "langfuse.observation.output",
+            "ai.response.text",
+            "final_result",
+        ),
+    }
+)
+"""Name -> the span attributes that say it; of those that a span has the first one counts. ``usage`` and ``costs`` are JSON objects."""
+
+WORDS: Final = tuple(FIELDS)[:7]
+"""Fields of which a trace has a set of words; the first of ``FIELDS``."""
+
+JSON_NUMBERS: Final[Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]]] = MappingProxyType(
+    {
+        "input_tokens": ("usage", (("input_tokens",), ("prompt_tokens",), ("input",))),
+        "output_tokens": ("usage", (("output_tokens",), ("completion_tokens",), ("output",))),
+        "cached_tokens": ("usage", (("cache_read_input_tokens",), ("prompt_tokens_details", "cached_tokens"), ("input_cached_tokens",))),
+        "reasoning_tokens": ("usage", (("reasoning_tokens",), ("completion_tokens_details", "reasoning_tokens"), ("output_reasoning_tokens",))),
+        "cost": ("costs", (("total_cost",), ("total",))),
+    }
+)
+"""Name -> the JSON object that says it where no attribute of its own does, and the paths of its number there, the first that is a number counts."""
+
+SUMS: Final = (
+    "gen_ai.aggregated_usage.*",
+    "llm.usage.total_tokens",
+    "llm.token_count.total",
+    "gen_ai.usage.total_tokens",
+    "gen_ai.usage.raw",
+)
+"""Attributes that are never read: sums of others."""
+
+METADATA_PREFIXES: Final = ("langfuse.trace.metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.")
+"""Span attributes below these are trace metadata under the rest of the key; what is below ``mlflow.traceMetadata.`` outranks them."""
+METADATA_OBJECT: Final = "metadata"
+"""Span attribute of OpenInference: a JSON object of trace metadata."""
+TAG_LISTS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags")
+"""Span attributes that list tags; each is a tag with the value ``true``."""
+TOOL_METADATA: Final = "mlflow.toolMetadata."
+"""Begin of the keys under which metadata of other tools is merged, before it becomes that of the trace."""
+MESSAGES: Final = ("gen_ai.input.messages", "gen_ai.output.messages")
+JSON_TEXTS: Final = ("mlflow.spanInputs", "mlflow.spanOutputs", "traceloop.entity.input", "traceloop.entity.output")
+SCRUBBED: Final = "[Scrubbed due to"
+"""Begin of what stands in the place of a value that a scrubber took; it counts as absent."""
+
+PREFIXES: Final = ("mlflow.trace", *METADATA_PREFIXES)
+TRACE_ATTRIBUTES: Final = (METADATA_OBJECT, *TAG_LISTS)
+NOT_OF_TRACE: Final = "mlflow.traceRequestId"
+"""Below one of ``PREFIXES``, on every span of MLflow, and of no use."""
+
+SPAN_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "llm": "LLM",
+        "chat": "CHAT_MODEL",
+        "text_completion": "LLM",
+        "generate_content": "LLM",
+        "generation": "LLM",
+        "embeddings": "EMBEDDING",
+        "embedding": "EMBEDDING",
+        "execute_tool": "TOOL",
+        "tool": "TOOL",
+        "invoke_agent": "AGENT",
+        "create_agent": "AGENT",
+        "agent": "AGENT",
+        "invoke_workflow": "WORKFLOW",
+        "workflow": "WORKFLOW",
+        "task": "TASK",
+        "chain": "CHAIN",
+        "retriever": "RETRIEVER",
+        "retrieval": "RETRIEVER",
+        "reranker": "RERANKER",
+        "guardrail": "GUARDRAIL",
+        "evaluator": "EVALUATOR",
+        "chat_model": "CHAT_MODEL",
+        "parser": "PARSER",
+        "memory": "MEMORY",
+        "unknown": "UNKNOWN",
+    }
+)
+"""Words of conventions, in lower case -> MLflow's. Another word is a type if MLflow's attribute says it, else it says nothing."""
+
+
+PREVIEW_CHARACTERS: Final = 1000
+"""Length of previews and error messages, at most."""
+
+
+def codes() -> tuple[tuple[str, int], ...]:
+    """Return each attribute of ``FIELDS`` with its code: a number that tells the field by ``code DIV 16``, and orders a field's attributes."""
+    return tuple((key, 16 * field + rank) for field, keys in enumerate(FIELDS.values(), 1) for rank, key in enumerate(keys))
+
+
+def letter(name: str) -> str:
+    """Return the letter before each word of a field in ``spanhouse_trace_parts``; ``P`` stands before the names of prompts."""
+    return chr(ord("A") + WORDS.index(name))
+
+
+def words_sql() -> str:
+    """Render SQL that gives the words of a span, each after its field's letter; over the columns ``Fields``, ``Values``, ``failed``."""
+    counts = (
+        f"field <= {len(WORDS)} AND nth = 1 AND (field != {field_number('error_type')} OR failed) "
+        f"AND (field != {field_number('entity')} OR has(Values, 'tool'))"
+    )
+    word = f"if({counts}, concat(char({ord('A') - 1} + field), value), '')"
+    return f"arrayFilter(word -> word != '', arrayMap((field, nth, value) -> {word}, Fields, arrayEnumerateUniq(Fields), Values))"
+
+
+def words_of_sql(name: str) -> str:
+    """Render SQL that gives the words of a field, over the column ``Words``."""
+    return f"arrayMap(word -> substring(word, 2), arrayFilter(word -> startsWith(word, {literal(letter(name))}), Words))"
+
+
+def field_number(name: str) -> int:
+    """Return the number of a field in codes."""
+    return list(FIELDS).index(name) + 1
+
+
+def literal(text: str) -> str:
+    """Render a text as a SQL literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Render texts as SQL literals, with commas between them."""
+    return ", ".join(map(literal, texts))
+
+
+def type_sql(text: str) -> str:
+    """Render SQL that gives MLflow's word for a type of span, of a text of any convention; MLflow's own stand in JSON's quotes."""
+    bare = f"trim(BOTH '\"' FROM {text})"
+    return f"transform(lower({bare}), [{literals(SPAN_TYPES)}], [{literals(SPAN_TYPES.values())}], {bare})"
+
+
+def span_type_sql(attributes: str) -> str:
+    """Render SQL that gives the type of a span in MLflow's words, '' if none is said.
+
+    Args:
+        attributes: SQL of its map of attributes.
+    """
+    first, *others = (f"{attributes}[{literal(key)}]" for key in FIELDS["type"])
+    known = f"arrayFirst(said -> lower(said) IN ({literals(SPAN_TYPES)}), [{', '.join(others)}])"
+    return type_sql(f"if({first} != '', {first}, {known})")
+
+
+def numbers_sql() -> str:
+    """Render SQL that gives the numbers among the values of a span, -1 for others; over the columns ``Fields`` and ``Values``.
+
+    NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
+    """
+    first, last = field_number("input_tokens"), field_number("cost")
+    number = "(toFloat64OrDefault(value, -1.) AS number) >= 0 AND number < 1e18"
+    return f"arrayMap((value, field) -> if(field BETWEEN {first} AND {last} AND {number}, number, -1.), Values, Fields)"
+
+
+def number_sql(name: str) -> str:
+    """Render SQL that gives a number that a span says, -1 if none; over the columns ``Fields``, ``Values`` and ``Numbers``."""
+    source, paths = JSON_NUMBERS[name]
+    inside = ", ".join(f"JSONExtract({said_sql(source)}, {literals(path)}, 'Nullable(Float64)')" for path in paths)
+    from_json = f"if(has(Fields, {field_number(source)}), greatest(coalesce({inside}, -1.), -1.), -1.)"
+    return f"if((indexOf(Fields, {field_number(name)}) AS at_{name}) > 0, Numbers[at_{name}], {from_json})"
+
+
+def said_sql(name: str) -> str:
+    """Render SQL that gives what a span says of a field, '' if nothing; over the columns ``Fields`` and ``Values``."""
+    return f"Values[indexOf(Fields, {field_number(name)})]"
+
+
+def tells_sql(key: str) -> str:
+    """Render SQL that is true if an attribute tells of the trace, not of its span.
+
+    Args:
+        key: SQL of the attribute's key.
+    """
+    prefixes = " OR ".join(f"startsWith({key}, {literal(prefix)})" for prefix in PREFIXES)
+    return f"({prefixes} OR {key} IN ({literals(TRACE_ATTRIBUTES)})) AND {key} != {literal(NOT_OF_TRACE)}"
+
+
+def told_sql(attributes: str) -> str:
+    """Render SQL over a map of attributes that tell of the trace: those of other tools under ``mlflow.toolMetadata.``, and objects taken apart.
+
+    A value that is absent is left out: '' but where the app set it for the trace, and a session or user that a scrubber took.
+    """
+    prefixed = " OR ".join(f"startsWith(k, {literal(prefix)})" for prefix in METADATA_PREFIXES)
+    bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
+    inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
+    objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
+    who = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER))
+    scrubbed = f"k IN ({who}) AND startsWith(v, {literal(SCRUBBED)})"
+    said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
+    all_of_it = f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"
+    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), {all_of_it})"
+
+
+def preview_sql(source: str, text: str) -> str:
+    """Render SQL that gives a trace's input or output as people read it.
+
+    Of messages of the GenAI conventions the text of the last one, of a user where one is; a JSON text, or the only text of an object, where MLflow
+    or Traceloop wrote it; any other value as it is.
+
+    Args:
+        source: SQL of the attribute's code.
+        text: SQL of its value.
+    """
+    contents = "arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(one, 'parts'))"
+    spoken = f"arrayStringConcat(arrayFilter(told -> told != '', {contents}), '\\n')"
+    order = "(one, place) -> (JSONExtractString(one, 'role') = 'user', place)"
+    in_order = f"arrayReverseSort({order}, JSONExtractArrayRaw({text}) AS messages, arrayEnumerate(messages))"
+    message = f"arrayFirst(told -> told != '', arrayMap(one -> {spoken}, {in_order}))"
+    lone = f"startsWith({text}, '{{') AND JSONLength({text}) = 1"
+    only = f"multiIf(startsWith({text}, '\"'), JSONExtractString({text}), {lone}, JSONExtractString({text}, 1), '')"
+    shown = f"multiIf({source} IN ({codes_of(MESSAGES)}), {message}, {source} IN ({codes_of(JSON_TEXTS)}), {only}, '')"
+    return f"if(({shown} AS shown) != '', shown, {text})"
+
+
+def codes_of(keys: Iterable[str]) -> str:
+    """Render the codes of some attributes, with commas between them."""
+    return ", ".join(str(code) for key, code in codes() if key in keys)
+
+
+def template_sql(name: str) -> str:
+    """Render SQL that gives a name with ids in its path replaced: segments of digits, and UUIDs."""
+    uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    segment = f"if(match(one, '^([0-9]+|{uuid})$'), '{{id}}', one)"
+    return f"arrayStringConcat(arrayMap(one -> {segment}, splitByChar('/', {name})), '/')"
