@@ -275,7 +275,8 @@ def told_sql(attributes: str) -> str:
     bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
     inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
     objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
-    scrubbed = f"k IN ({literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER))}) AND startsWith(v, {literal(SCRUBBED)})"
+    named = (TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id")
+    scrubbed = f"k IN ({literals(named)}) AND startsWith(v, {literal(SCRUBBED)})"
     said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
     return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects}))"
 
