@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test settled test-vendors image alerts prometheus manifests lint types rules wheel bench bench-scale faults fuzz clean
+.PHONY: demo test settled test-vendors image alerts prometheus manifests prices lint types rules wheel bench bench-scale faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
@@ -84,6 +84,11 @@ $(UNPACKED)/prometheus:
 # The plain manifests in deploy/kubernetes, from the chart; a test compares them.
 manifests: $(STAMP)
 	$(BIN)/python -m tests.support.kubernetes
+
+# What genai-prices has otherwise by now goes into the table of prices that comes with spanhouse; rows that are there stay as they are.
+prices: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade genai-prices
+	$(BIN)/python -m tests.support.shipped_prices
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(CODE)

@@ -305,8 +305,6 @@ FROM
         INNER JOIN
         (
             WITH
-                -- NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
-                number -> if(number >= 0 AND number < 1e18, number, -1.) AS to_number,
                 StatusCode IN ('Error', 'STATUS_CODE_ERROR') AS failed,
                 arrayFilter(event -> event['exception.type'] != '', Events.Attributes) AS exceptions,
                 arrayConcat(arrayFilter(word -> word != '', arrayMap((field, nth, value) -> if(field <= 7 AND nth = 1 AND (field != 6 OR failed) AND (field != 4 OR has(Values, 'tool')), concat(char(64 + field), value), ''), Fields, arrayEnumerateUniq(Fields), Values)), arrayMap(event -> concat('F', event['exception.type']), exceptions),
@@ -327,11 +325,11 @@ FROM
                 groupArray(toUnixTimestamp64Nano(Timestamp)) AS Starts,
                 groupArray(Duration) AS Durations,
                 groupArray(failed) AS Errors,
-                groupArray(to_number(if(Values[indexOf(Fields, 12)] != '', toFloat64OrDefault(Values[indexOf(Fields, 12)], -1.), if(Values[indexOf(Fields, 17)] = '', -1., coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input', 'Nullable(Float64)'), -1.))))) AS Inputs,
-                groupArray(to_number(if(Values[indexOf(Fields, 13)] != '', toFloat64OrDefault(Values[indexOf(Fields, 13)], -1.), if(Values[indexOf(Fields, 17)] = '', -1., coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'output_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output', 'Nullable(Float64)'), -1.))))) AS Outputs,
-                groupArray(to_number(if(Values[indexOf(Fields, 14)] != '', toFloat64OrDefault(Values[indexOf(Fields, 14)], -1.), if(Values[indexOf(Fields, 17)] = '', -1., coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'cache_read_input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens_details', 'cached_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input_cached_tokens', 'Nullable(Float64)'), -1.))))) AS CachedInputs,
-                groupArray(to_number(if(Values[indexOf(Fields, 15)] != '', toFloat64OrDefault(Values[indexOf(Fields, 15)], -1.), if(Values[indexOf(Fields, 17)] = '', -1., coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens_details', 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output_reasoning_tokens', 'Nullable(Float64)'), -1.))))) AS Reasonings,
-                groupArray(to_number(if(Values[indexOf(Fields, 16)] != '', toFloat64OrDefault(Values[indexOf(Fields, 16)], -1.), if(Values[indexOf(Fields, 18)] = '', -1., coalesce(JSONExtract(Values[indexOf(Fields, 18)], 'total_cost', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 18)], 'total', 'Nullable(Float64)'), -1.))))) AS Costs,
+                groupArray(if((indexOf(Fields, 12) AS at_input_tokens) > 0, Numbers[at_input_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Inputs,
+                groupArray(if((indexOf(Fields, 13) AS at_output_tokens) > 0, Numbers[at_output_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'output_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Outputs,
+                groupArray(if((indexOf(Fields, 14) AS at_cached_tokens) > 0, Numbers[at_cached_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'cache_read_input_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'prompt_tokens_details', 'cached_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'input_cached_tokens', 'Nullable(Float64)'), -1.), -1.), -1.))) AS CachedInputs,
+                groupArray(if((indexOf(Fields, 15) AS at_reasoning_tokens) > 0, Numbers[at_reasoning_tokens], if(has(Fields, 17), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 17)], 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'completion_tokens_details', 'reasoning_tokens', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 17)], 'output_reasoning_tokens', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Reasonings,
+                groupArray(if((indexOf(Fields, 16) AS at_cost) > 0, Numbers[at_cost], if(has(Fields, 18), greatest(coalesce(JSONExtract(Values[indexOf(Fields, 18)], 'total_cost', 'Nullable(Float64)'), JSONExtract(Values[indexOf(Fields, 18)], 'total', 'Nullable(Float64)'), -1.), -1.), -1.))) AS Costs,
                 groupArray(words[1]) AS SpanModels,
                 groupUniqArrayArray(words) AS AllWords,
                 minIf(
@@ -354,7 +352,8 @@ FROM
                     arraySort((v, code) -> code, arrayFilter((v, code) -> code > 0, mapValues(SpanAttributes), codes), arrayFilter(code -> code > 0, codes)) AS Values,
                     arraySort(arrayFilter(code -> code > 0, codes)) AS sorted,
                     arrayMap(code -> intDiv(code, 16), sorted) AS Fields,
-                    mapFilter((k, v) -> (startsWith(k, 'mlflow.trace') OR startsWith(k, 'langfuse.trace.metadata.') OR startsWith(k, 'traceloop.association.properties.') OR startsWith(k, 'ai.telemetry.metadata.') OR k IN ('metadata', 'langfuse.trace.tags', 'tag.tags', 'logfire.tags')) AND k != 'mlflow.traceRequestId' AND NOT (k IN ('mlflow.traceMetadata.mlflow.trace.session', 'mlflow.traceMetadata.mlflow.trace.user') AND startsWith(v, '[Scrubbed due to')), SpanAttributes) AS told
+                    arrayMap((value, field) -> if(field BETWEEN 12 AND 16 AND (toFloat64OrDefault(value, -1.) AS number) >= 0 AND number < 1e18, number, -1.), Values, Fields) AS Numbers,
+                    mapFilter((k, v) -> (startsWith(k, 'mlflow.trace') OR startsWith(k, 'langfuse.trace.metadata.') OR startsWith(k, 'traceloop.association.properties.') OR startsWith(k, 'ai.telemetry.metadata.') OR k IN ('metadata', 'langfuse.trace.tags', 'tag.tags', 'logfire.tags')) AND k != 'mlflow.traceRequestId', SpanAttributes) AS told
                 FROM otel_traces_local
                 WHERE TraceId != '' AND SpanId != ''
             )
@@ -720,3 +719,21 @@ ORDER BY Turn
 TTL toDateTime(Until) + INTERVAL 1 DAY
 SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800
 COMMENT 'Internal: which process writes rows of traces';
+
+CREATE TABLE IF NOT EXISTS spanhouse_prices ON CLUSTER 'main'
+(
+    Version UInt64 COMMENT 'Number of the write, from 1',
+    Model String COMMENT 'Name of the model, in lower case',
+    ValidFrom Date COMMENT 'First day, in UTC, on which the prices hold',
+    Input Float64 COMMENT 'USD per million input tokens',
+    Output Float64 COMMENT 'USD per million output tokens',
+    Cached Float64 COMMENT 'USD per million input tokens that came from a cache; -1 if not known',
+    Reasoning Float64 COMMENT 'USD per million output tokens that were reasoning; -1 if not known',
+    Source String COMMENT 'Where the prices come from',
+    Deleted UInt8 DEFAULT 0 COMMENT '1: the prices of this model from this day on were deleted',
+    WrittenAt DateTime64(3) DEFAULT now64(3) COMMENT 'When it was written'
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')
+ORDER BY (Version, Model, ValidFrom)
+SETTINGS replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Prices of models that users set, beside those that come with spanhouse';

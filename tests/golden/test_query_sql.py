@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
+from spanhouse.query.arguments import read_arguments
 from spanhouse.query.compile_ import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
 from spanhouse.query.keys import compile_keys, compile_values
 from spanhouse.query.names import GIT_COMMIT
 from spanhouse.query.order import read_order
+from spanhouse.query.predicate import AttributeField
 from spanhouse.query.read import compile_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import Search
+from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 FILES = Path(__file__).parent / "query"
 
@@ -42,6 +45,16 @@ STATEMENTS = {
     "now": compile_(Search(predicate=read_filter("timestamp > now() - 2h AND tag.at < now()"), now_ms=1_700_000_000_000)),
     "short_names": compile_filter("git.commit = '0123abc' AND session = 's' AND tokens.total > 5 AND cost < 0.5 AND span.count IN (1, 2)"),
     "next_page_by_cost": compile_(Search(order=read_order(["cost DESC"]), after=(0.5, 1_700_000_000_000, "tr-0a")), limit=11),
+    "errors_and_models": compile_filter(
+        "error.type = 'TimeoutError' AND error.type NOT IN ('A') AND error.message LIKE '%x%' AND model IN ('gpt-4o') AND model IS NOT NULL"
+    ),
+    "exceptions_of_spans": compile_filter("span.exception.type = 'TimeoutError' AND span.exception.message LIKE '%x%' AND span.type = 'LLM'"),
+    "unfinished": compile_filter("unfinished = 'true'"),
+    "groups_of_many_values": compile_groups(Search(), AttributeField(ATTRIBUTES["model"]), limit=10),
+    "of_a_service": compile_(
+        read_arguments(experiment_ids=None, filter_string="git.commit = '0123abc' AND status = 'ERROR' AND name = 'x'", service="pay"), limit=101
+    ),
+    "of_a_service_whatever_it_did": compile_count(read_arguments(experiment_ids=None, filter_string=None, service="pay")),
     "run_id": compile_filter("run_id = 'r'"),
     "count": compile_count(Search(predicate=read_filter("status = 'OK'"), services=("a", "b"), until_ns=1_700_000_000_000_000_000)),
     "groups": compile_groups(Search(predicate=read_filter("status = 'ERROR'"), since_ns=5), GIT_COMMIT, limit=10),

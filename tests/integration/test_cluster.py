@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
+from spanhouse.query import TraceClient
 from spanhouse.schema import migrations, settle
 from spanhouse.schema.check import problems
 from spanhouse.schema.cluster import SHARDING_KEY
@@ -79,6 +80,13 @@ def rows(client: Client, sql: str) -> list[dict[str, Any]]:
 
 
 TRACES = "SELECT * FROM traces ORDER BY TraceId"
+ANSWERS: tuple[Callable[[TraceClient], Any], ...] = (
+    lambda client: client.compare("version", service="s").to_dict(),
+    lambda client: client.compare("resource.service.version", where="name = 'root'").to_dict(),
+    lambda client: client.compare("resource.service.version", service="s", where="status = 'ERROR'").to_dict(),
+    lambda client: client.count("status = 'ERROR' OR span.name = 'other'", service="s"),
+    lambda client: sorted(trace.info.trace_id for trace in client.search_traces(filter_string="metadata.app_version = '2'", service="s")),
+)
 
 
 def test_a_cluster_of_one_shard_stores_what_one_server_does_and_a_repeated_batch_once(store: TestStore, tmp_path: Path) -> None:
@@ -100,6 +108,9 @@ def test_a_cluster_of_one_shard_stores_what_one_server_does_and_a_repeated_batch
             assert client.command(f"SELECT count() FROM {table}_local") == store.client.command(f"SELECT count() FROM {table}")
         for query in ("SELECT * FROM metadata_keys ORDER BY Key", "SELECT * FROM logged_models", "SELECT count() AS n FROM otel_traces_trace_id_ts"):
             assert rows(client, query) == store.rows(query)
+        with TraceClient(server.dsn) as of_cluster, TraceClient(store.dsn) as of_one:
+            for answer in ANSWERS:
+                assert answer(of_cluster) == answer(of_one)
         client.command("TRUNCATE TABLE spanhouse_trace_rows_local")
         assert len(list(problems(execute))) == 1
         assert [step.done for step in remake_all(execute, cluster="one")] == [1]

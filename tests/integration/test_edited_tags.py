@@ -196,7 +196,7 @@ def test_web_pages_from_elsewhere_edit_nothing(serve: Serve) -> None:
 def test_the_api_is_described_and_the_endpoint_for_queries_says_where_it_is(serve: Serve) -> None:
     said = call(serve.console, "GET", "/api/v1/openapi.json")
     assert said.body["openapi"].startswith("3.1")
-    assert set(said.body["paths"]) == {"/api/v1/traces/{trace_id}/tags/{key}", "/api/v1/store/{action}", "/api/v1/openapi.json"}
+    assert set(said.body["paths"]) == {"/api/v1/traces/{trace_id}/tags/{key}", "/api/v1/prices", "/api/v1/store/{action}", "/api/v1/openapi.json"}
     assert set(said.body["paths"]["/api/v1/traces/{trace_id}/tags/{key}"]) == {"parameters", "put", "delete"}
     connection = http.client.HTTPConnection(serve.clickhouse_http, timeout=60)
     connection.request("GET", "/ping")

@@ -143,11 +143,29 @@ def test_services_runs_and_models_narrow_a_search(store: TestStore, client: Trac
         return sorted(trace.info.experiment_id for trace in client.search_traces(**arguments))
 
     assert found() == ["a", "b", "c"]
-    assert found(experiment_ids=["a", "c", "nope"]) == found(locations=["c", "a"]) == ["a", "c"]
+    assert found(experiment_ids=["a", "c"]) == found(locations=["c", "a"]) == ["a", "c"]
     assert found(experiment_ids=[]) == found(locations=[]) == []
     assert found(run_id="r") == found(filter_string="run_id = 'r'") == ["a"]
     assert found(model_id="m") == found(model_id="m", filter_string="metadata.k = 'v'") == ["b"]
     assert found(model_id="m", filter_string="metadata.k = 'w'") == found(run_id="r", experiment_ids=["b"]) == []
+
+
+def test_an_experiment_that_no_service_is_called_after_is_an_error_that_names_the_nearest(store: TestStore, client: TraceClient) -> None:
+    with pytest.raises(FilterError, match="no service is called '0': no trace is stored yet"):
+        client.search_traces(experiment_ids=["0"])
+    root, call = otlp.span(), otlp.new_span_id()
+    below = otlp.span("charge", trace_id=root.trace_id, span_id=call, parent=root.span_id, flags=otlp.REMOTE)
+    store.ingest(otlp.request([root], resource={"service.name": "checkout"}), otlp.request([below], resource={"service.name": "payments"}))
+    for arguments in ({"experiment_ids": ["checkout", "chekout"]}, {"locations": ["chekout"]}):
+        with pytest.raises(FilterError, match="no service is called 'chekout': did you mean 'checkout'"):
+            client.search_traces(**arguments)  # type: ignore[arg-type]
+    for call_of in (client.count, client.search_frame, client.search_traces):
+        with pytest.raises(FilterError, match="no service is called '0': services are 'checkout', 'payments'"):
+            call_of(locations=["0"])
+    with pytest.raises(FilterError, match="no service is called 'paymets': did you mean 'payments'"):
+        client.compare("version", service="paymets")
+    assert len(client.search_traces(experiment_ids=["checkout"])) == client.count(service="payments") == 1
+    assert client.count(experiment_ids=["payments"]) == 0, "it takes part, and no trace begins in it"
 
 
 def test_traces_are_counted_and_grouped_in_the_engine(store: TestStore, client: TraceClient) -> None:
@@ -188,7 +206,7 @@ def test_a_frame_has_a_row_for_each_trace(store: TestStore, client: TraceClient,
     assert rows[0]["state"] == "OK"
     everything = client.search_frame(order_by=["cost"], format=format_name)
     assert _rows_of(everything)[0]["cost"] == 0.25
-    empty = client.search_frame(["nope"], format=format_name)
+    empty = client.search_frame(filter_string="name = 'nope'", format=format_name)
     assert len(empty) == 0
     assert list(_columns_of(empty)) == list(_columns_of(everything))
 
@@ -406,7 +424,7 @@ def test_a_client_that_was_told_nothing_finds_the_running_server(serve: Serve, m
     monkeypatch.setenv("SPANHOUSE_DATA_DIR", str(serve.data_dir))
     with TraceClient() as found, TraceClient(serve.dsn) as named:
         for client in (found, named):
-            page = client.search_traces(["nobody"], "metadata.`it's` = 'a''\\\\\0\n' AND name RLIKE 'x'", max_results=1)
+            page = client.search_traces(None, "metadata.`it's` = 'a''\\\\\0\n' AND name RLIKE 'x'", max_results=1)
             assert list(page) == []
 
 

@@ -34,6 +34,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for number in range(4):
             post(serve, standard_request(500, number))
         serve.drained()
+        assert spanhouse(directory / "data", "prices", "set", "kept", "--input", "1", "--output", "2").returncode == 0
     done = spanhouse(directory / "data", "store", "backup", str(directory / "backup"))
     assert done.returncode == 0, done.stderr
     assert "2,000 spans" in done.stdout
@@ -54,6 +55,7 @@ def test_a_backup_is_restored_into_a_database_of_another_name_and_served_from_th
         return json.loads(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout)
 
     assert rows(store, SPANS) == rows(f"chdb://{data / 'store'}", SPANS)
+    assert rows(store, "SELECT Version, Model FROM spanhouse_prices") == [{"Version": 1, "Model": "kept"}]
     with Serve(tmp_path, "--store", store) as serve:
         post(serve, trace().SerializeToString())
         serve.drained()

@@ -24,8 +24,10 @@ from tests.support.store import TestStore
 
 from spanhouse.cli.errors import CommandError
 from spanhouse.cli.second_engine import second_engine
+from spanhouse.schema import prices
 from spanhouse.schema.check import problems
 from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.prices import Price
 from spanhouse.schema.push import Pushed, push
 from spanhouse.schema.store import parse_store
 
@@ -133,6 +135,15 @@ def test_edits_of_tags_are_copied_deletions_too_and_a_later_edit_there_stays(sto
     assert Copy(store, other)().tags == 3
     shown = "SELECT TraceId AS trace, Value AS value FROM trace_tags FINAL ORDER BY trace"
     assert other.rows(shown) == [{"trace": "a", "value": "v"}, {"trace": "c", "value": "later"}]
+
+
+def test_prices_are_copied_unless_the_target_has_others(store: TestStore, other: TestStore) -> None:
+    prices.write(store.execute, [Price(model="m", input=1, output=2)])
+    assert Copy(store, other)().prices == 1
+    assert prices.read(other.execute) == prices.read(store.execute)
+    prices.write(other.execute, [Price(model="own", input=1, output=2)])
+    assert Copy(store, other)().prices == -1
+    assert prices.newest(other.execute) == 2
 
 
 def test_rows_in_the_target_say_what_copied_edits_do_and_deleted_traces_stay_away(store: TestStore, other: TestStore) -> None:

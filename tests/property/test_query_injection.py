@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from spanhouse.query import FilterError, Statement, compile_filter
 from spanhouse.query.arguments import read_arguments, read_key
+from spanhouse.query.compare.aggregate import compile_samples
+from spanhouse.query.compare.metrics import metrics_of
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compile_ import (
     compile_,
@@ -165,8 +168,11 @@ def test_what_the_clients_methods_are_given_is_in_the_parameters(key: str, one: 
     _check(compile_groups(search, read_key(f"metadata.{key}"), limit=5))
     _check(compile_values(one))
     _check(compile_spans([bare_trace_id(one)]))
-    question = read_question(one, one, other + "2", per=other, metrics=[one])
-    _check(compile_groups(Search(predicate=question.predicate), question.by, limit=5))
+    _check(compile_(read_arguments(experiment_ids=None, filter_string=f"metadata.app_version = {_quoted(one)}", service=service), limit=5))
+    for by in (one, f"resource.{one}", f"span.attributes.{one}", "commit"):
+        for scope in (None, service):
+            question = read_question(by, one, other + "2", per=other, metrics=[one], service=scope)
+            _check(compile_samples(replace(question, spans_ns=(0, 1)), metrics_of(question), split=question.per))
 
 
 @given(EVIL, EVIL)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -143,9 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _fields(content_type: str, body: bytes) -> dict[str, str]:
-    form = message_from_bytes(b"Content-Type: %b\r\n\r\n%b" % (content_type.encode(), body))
-    return {str(part.get_param("name", header="content-disposition")): str(part.get_payload()) for part in form.walk() if not part.is_multipart()}
+def _fields(kind: str, body: bytes) -> dict[str, str]:
+    """Read a form, as which the driver sends parameters that would make a long URL."""
+    form = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=HTTP)
+    fields = {}
+    for part in form.iter_parts():
+        value = part.get_payload(decode=True)
+        assert isinstance(value, bytes)
+        fields[str(part.get_param("name", header="content-disposition"))] = value.decode()
+    return fields
 
 
 def _escape(value: str) -> str:

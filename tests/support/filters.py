@@ -59,8 +59,7 @@ class OneSpan:
     def value(self, key: str) -> Any:
         sent = {name: str(value) for name, value in self.sent.items()}
         if key == "type":
-            kind = sent.get("mlflow.spanType", MISSING)
-            return kind[1:-1] if kind and kind.startswith('"') else kind
+            return sent.get("mlflow.spanType", "").strip('"') or MISSING
         return {
             "name": self.name,
             "status": "ERROR" if self.error else "UNSET",

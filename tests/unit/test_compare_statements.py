@@ -6,7 +6,7 @@ import pytest
 
 from spanhouse.query import FilterError
 from spanhouse.query.compare.aggregate import Thresholds, compile_counts, compile_extent, compile_newest, compile_samples
-from spanhouse.query.compare.metrics import metrics_of
+from spanhouse.query.compare.metrics import metrics_of, timing
 from spanhouse.query.compare.question import clause, name_of, read_field, read_question
 from spanhouse.query.compare.series import compile_bins, compile_periods
 from spanhouse.query.compare.spans import compile_first_token
@@ -16,17 +16,21 @@ from spanhouse.query.resolve import read_filter
 HOSTILE = "x' OR 1=1 --`\"\\"
 
 
-def test_keys_and_values_of_the_user_s_are_parameters_of_every_statement() -> None:
+@pytest.mark.parametrize("service", [None, f"{HOSTILE}service"])
+@pytest.mark.parametrize("entity", ["", "resource.", "span.attributes."])
+def test_keys_and_values_of_the_user_s_are_parameters_of_every_statement(entity: str, service: str | None) -> None:
     question = read_question(
-        f"{HOSTILE}by",
+        f"{entity}{HOSTILE}by",
         f"{HOSTILE}base",
         f"{HOSTILE}new",
         "metadata.k = 'x'' OR 1=1 --'",
         per=f"{HOSTILE}per",
         metrics=[f"{HOSTILE}metric", f"span.attributes.{HOSTILE}"],
+        service=service,
     )
-    metrics = metrics_of(question.metrics)
-    limits: Thresholds = {("latency", 0.5): 1.5, ("latency", 0.95): {f"{HOSTILE}slice": 2.5}}
+    metrics = metrics_of(question)
+    time = timing(question).name
+    limits: Thresholds = {(time, 0.5): 1.5, (time, 0.95): {f"{HOSTILE}slice": 2.5}}
     for statement in (
         compile_samples(question, metrics),
         compile_samples(question, metrics, split=question.per),
@@ -42,7 +46,7 @@ def test_keys_and_values_of_the_user_s_are_parameters_of_every_statement() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["app_version", "metadata.app_version", "tag.t", "tags.`my tag`", "name", "service", "commit", "my key", HOSTILE, "`", "a.b.c"]
+    "name", ["app_version", "metadata.app_version", "tag.t", "tags.`my tag`", "name", "service", "commit", "my key", HOSTILE, "`", "a.b.c", "model"]
 )
 def test_a_field_is_written_as_the_filter_language_reads_it(name: str) -> None:
     field = read_field(name)

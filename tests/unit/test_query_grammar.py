@@ -170,8 +170,14 @@ ACCEPTED = {
     "git.commit NOT IN ('0123abc')": All((Missing(field=COMMIT, negated=True), Not(_short("0123abc")))),
     "git.commit LIKE '0123abc'": Compare(field=COMMIT, operator=Operator.LIKE, value="0123abc"),
     "span.name = 'x'": SomeSpan(NAMED),
-    "span.type IN ('LLM')": SomeSpan(OneOf(field=SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, "mlflow.spanType")), values=("LLM",), negated=False)),
+    "span.type IN ('LLM')": SomeSpan(OneOf(field=_span("type"), values=("LLM",), negated=False)),
     "span.kind = 'SERVER'": SomeSpan(_equal(_span("kind"), "Server")),
+    "span.exception.type LIKE 'Time%'": SomeSpan(Compare(field=_span("exception.type"), operator=Operator.LIKE, value="Time%")),
+    "error.type = 'T' AND model IN ('m')": All(
+        (_equal(AttributeField(ATTRIBUTES["error.type"]), "T"), OneOf(field=AttributeField(ATTRIBUTES["model"]), values=("m",), negated=False))
+    ),
+    "error.message LIKE 'x%'": Compare(field=AttributeField(ATTRIBUTES["error.message"]), operator=Operator.LIKE, value="x%"),
+    "unfinished = 'true'": _equal(AttributeField(ATTRIBUTES["unfinished"]), "true"),
     "span.duration_ms > 1.5s": SomeSpan(_than(_span("duration_ms"), ">", 1500)),
     "span.content LIKE '%x%'": SomeSpan(Compare(field=_span("content"), operator=Operator.LIKE, value="%x%")),
     "trace.text LIKE '%x%'": SomeSpan(Compare(field=_span("content"), operator=Operator.LIKE, value="%x%")),

@@ -15,7 +15,7 @@ from spanhouse.schema.trace_attributes import TraceState
 
 ROW = (
     *("0af7651916cd43dd8448eb211c80319c", 1_700_000_000_123_999_999, 1_999_999, "chat", "svc", "ERROR", 3, 1, "", "hi", ""),
-    *(12, 30, None, {"app_version": "1.0.0"}, {"team": "ads"}, "b7ad6b7169203331"),
+    *(12, 30, None, {"app_version": "1.0.0"}, {"team": "ads"}, "b7ad6b7169203331", 0, [("svc", "1.0.0", "abc", "main", "production", 3, 1, 900_000)]),
 )
 
 
@@ -28,11 +28,14 @@ def test_a_row_is_read_under_mlflows_names_new_and_old() -> None:
     assert info.status == "ERROR"
     assert info.trace_metadata == info.request_metadata == {"app_version": "1.0.0"}
     assert (info.client_request_id, info.request_preview, info.cost) == (None, "hi", None)
+    (part,) = info.services
+    assert (part.name, part.version, part.commit, part.branch, part.environment) == ("svc", "1.0.0", "abc", "main", "production")
+    assert (part.spans, part.errors, part.self_time_ns, info.unfinished) == (3, 1, 900_000, False)
 
 
 def test_a_trace_without_a_root_has_no_duration() -> None:
-    info = read_info((*ROW[:-1], ""))
-    assert (info.execution_duration, info.root_span_id) == (None, None)
+    info = read_info((*ROW[:-3], "", 1, []))
+    assert (info.execution_duration, info.root_span_id, info.unfinished) == (None, None, True)
 
 
 def test_what_mlflows_tracer_writes_as_json_is_decoded() -> None:

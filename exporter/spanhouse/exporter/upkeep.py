@@ -1,4 +1,4 @@
-"""What an operator does with an embedded store while it is served: check, compact, back up, say how long it keeps what."""
+"""What an operator does with an embedded store while it is served: check, compact, back up, apply prices, say how long it keeps what."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Upkeep:
         self._store = store
         self._threads = threads
 
-    async def run(self, action: str, days: Mapping[str, int]) -> AsyncIterator[Event]:
+    async def run(self, action: str, numbers: Mapping[str, int]) -> AsyncIterator[Event]:
         """Do it. The last event is the outcome; one that has ``error`` says in one line why there is none.
 
         Args:
-            action: ``check``, ``compact``, ``settle``, ``backup`` or ``retention``.
-            days: of retention, how long each table keeps its rows.
+            action: ``check``, ``compact``, ``settle``, ``prices``, ``backup`` or ``retention``.
+            numbers: of retention, for how many days each table keeps its rows; of prices, ``since_ns``.
         """
-        steps = self._steps(action, days)
+        steps = self._steps(action, numbers)
         try:
             while (event := await self._next(steps)) is not None:
                 yield event
@@ -64,7 +64,7 @@ class Upkeep:
 
             yield execute
 
-    def _steps(self, action: str, days: Mapping[str, int]) -> Generator[Event]:
+    def _steps(self, action: str, numbers: Mapping[str, int]) -> Generator[Event]:
         if action == "backup":
             yield self._backup()
             return
@@ -76,8 +76,10 @@ class Upkeep:
                     yield from upkeep.compact(execute)
                 case "settle":
                     yield from upkeep.remake(execute)
+                case "prices":
+                    yield from upkeep.reprice(execute, numbers["since_ns"])
                 case "retention":
-                    yield from upkeep.keep(execute, days)
+                    yield from upkeep.keep(execute, numbers)
 
     def _backup(self) -> Event:
         if self._store.store.directory is None:

@@ -8,8 +8,8 @@ from typing import Final
 
 from rich.text import Text
 
-from spanhouse.cli.compare import quoted, short, styled
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.compare import nothing_of, search_words, short, styled
+from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
 from spanhouse.cli.stores import reader
 from spanhouse.query import Bisection, Change, Verdict
@@ -26,15 +26,19 @@ _COLUMNS: Final = (
     Column(title="verdict", whole=True),
 )
 
+_ONE_VALUE: Final = "one value alone: there is nothing to tell apart"
+_OF_THE_ROOT: Final = "it is that of the service in which traces begin, and --service NAME looks at one below it"
+
 
 def run(arguments: Namespace) -> int:
     """Print for each number where it most likely changed; exit with 1 if no trace has a value of the key."""
     words, since = (arguments.by, arguments.where), arguments.since or None
-    read_question(words[0], where=words[1], since=since)  # a mistake is told before anything is connected to
+    service = arguments.service or None
+    read_question(words[0], where=words[1], since=since, service=service)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
-        found = client.bisect(*words, since=since, repository=arguments.repository or Path())
+        found = client.bisect(*words, since=since, repository=arguments.repository or Path(), service=service)
     if not found.versions:
-        raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+        raise nothing_of(found)
     titles, rows = [column.title for column in _COLUMNS], [_cells(change) for change in found.changes]
     if not print_for_programs(arguments.format, titles, rows, found.to_dict()):
         _show(found)
@@ -43,7 +47,8 @@ def run(arguments: Namespace) -> int:
 
 def _show(found: Bisection) -> None:
     order = f"the history in {found.history}" if found.history else "their first traces"
-    show(safe(f"{len(found.versions)} values of {found.by} in the order of {order}, {short(found.versions[0])} to {short(found.versions[-1])}"))
+    of = f"{found.by} of {found.service}" if found.service else found.by
+    show(safe(f"{len(found.versions)} values of {of} in the order of {order}, {short(found.versions[0])} to {short(found.versions[-1])}"))
     if found.strangers:
         show(safe(f"not in that history, so put where they were first seen: {', '.join(map(short, found.strangers))}"))
     show_table(_COLUMNS, [[*_cells(change)[:-1], styled(change.verdict)] for change in found.changes])
@@ -54,8 +59,10 @@ def _show(found: Bisection) -> None:
         show(safe(f"  {change.reason}"))
         if len(change.candidates) > 1:
             show(safe(f"  with 95 % it is one of {', '.join(map(short, change.candidates))}"))
-        show(safe(f"  see: spanhouse search {quoted(change.examples)}"))
-    if not telling:
+        show(safe(f"  see: spanhouse search {search_words(change.examples, found.service)}"))
+    if not telling and len(found.versions) == 1:
+        show(safe(_ONE_VALUE if found.service else f"{_ONE_VALUE}; {_OF_THE_ROOT}"))
+    elif not telling:
         show(safe("no change that chance alone would not give"))
 
 

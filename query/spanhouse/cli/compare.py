@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, 
 from spanhouse.cli.stores import reader
 from spanhouse.cli.text import local_time, one_line
 from spanhouse.cli.traces import SHORT_COMMIT
-from spanhouse.query import Comparison, Finding, Interval, Table, Verdict
+from spanhouse.query import Bisection, Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare import text
+from spanhouse.query.compare.metrics import LATENCY, SELF_TIME
 from spanhouse.query.compare.plot import check_plot_path, plot_comparison
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.verdict import ERROR_RATE
@@ -37,6 +39,7 @@ _SIDES: Final = (
     Column(title="value"),
     Column(title="traces", right=True, whole=True),
     Column(title="errors", right=True, whole=True),
+    Column(title="unfinished", right=True, spare=1),
     Column(title="error rate", right=True, whole=True),
     Column(title="95 % interval", right=True, spare=2),
     *(Column(title=f"p{level * 100:g}", right=True, spare=1 if level in {0.9, 0.99} else 0) for level in (0.5, 0.9, 0.95, 0.99)),
@@ -44,11 +47,12 @@ _SIDES: Final = (
     Column(title="cost", right=True, spare=3),
     Column(title="first seen", spare=4),
 )
+_SIDES_OF_SERVICE: Final = (*_SIDES, Column(title="trace errors", right=True, spare=1))
 _SHOWN_SLICES: Final = 20
 _ALLOWING: Final = {
     "max-error-increase": (ERROR_RATE,),
-    "max-p50-increase": ("latency p50",),
-    "max-p95-increase": ("latency p95",),
+    "max-p50-increase": ("latency p50", "self time p50"),
+    "max-p95-increase": ("latency p95", "self time p95"),
     "max-first-token-increase": ("time to first token p50", "time to first token p95"),
     "max-tokens-increase": ("input tokens p50", "output tokens p50"),
     "max-cost-increase": ("cost p50",),
@@ -71,6 +75,7 @@ def run(arguments: Namespace) -> int:
         "metrics": _names(arguments.metric),
         "stratify": arguments.stratify,
         "series": picture is not None,
+        "service": arguments.service or None,
     }
     read_question(*words, **options)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:
@@ -114,7 +119,8 @@ def _names(given: str) -> Sequence[str]:
 
 
 def _print_table(found: Table, form: str) -> None:
-    titles = [column.title for column in _SIDES]
+    columns = _SIDES_OF_SERVICE if found.service else _SIDES
+    titles = [column.title for column in columns]
     match form:
         case "json":
             print(to_json(found.to_dict()))
@@ -123,26 +129,35 @@ def _print_table(found: Table, form: str) -> None:
         case "markdown":
             print_markdown(titles, _sides(found))
         case _ if not found.sides:
-            raise CommandError(f"no trace has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+            raise nothing_of(found)
         case _:
-            show_table(_SIDES, list(_sides(found)))
+            show_table(columns, list(_sides(found)))
+
+
+def nothing_of(found: Table | Bisection) -> CommandError:
+    """The error that nothing has a value of the key."""
+    who = f"no trace in which {found.service} took part" if found.service else "no trace"
+    return CommandError(f"{who} has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
 
 
 def _sides(found: Table) -> Iterator[tuple[str, ...]]:
     for side in found.sides:
-        latency = side.quantiles.get("latency", {})
+        latency = side.quantiles.get(SELF_TIME.name if found.service else LATENCY.name, {})
         rate = side.error_rate
-        tokens = [f"{side.means[name]:,.0f}" if name in side.means else "-" for name in ("input tokens", "output tokens")]
+        whole = "trace " if found.service else ""
+        tokens = [f"{side.means[name]:,.0f}" if name in side.means else "-" for name in (f"{whole}input tokens", f"{whole}output tokens")]
         yield (
             side.value,
             f"{side.traces:,}",
             f"{side.errors:,}",
+            f"{side.unfinished:,}",
             text.number(rate.value, text.SHARE),
             f"{text.number(rate.low, text.SHARE)} to {text.number(rate.high, text.SHARE)}",
             *(_number(latency.get(level), "ms") for level in (0.5, 0.9, 0.95, 0.99)),
             ", ".join(tokens),
-            text.number(side.means["cost"], "USD") if "cost" in side.means else "-",
+            text.number(side.means[f"{whole}cost"], "USD") if f"{whole}cost" in side.means else "-",
             local_time(side.first_ms),
+            *([f"{side.trace_errors:,}"] if found.service else []),
         )
 
 
@@ -156,7 +171,7 @@ def _print_comparison(found: Comparison, form: str) -> None:
             print_csv(titles, rows)
         case "markdown":
             print(f"### {one_line(found.new.value)} against {one_line(found.base.value)}: {found.verdict}\n")
-            for line in _telling(found):
+            for line in [*([_of_service(found.service)] if found.service else []), *_telling(found)]:
                 print(f"- {one_line(line)}")
             print()
             print_markdown(titles, rows)
@@ -173,6 +188,8 @@ def _print_comparison(found: Comparison, form: str) -> None:
 def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     """Print the numbers, the verdict, what else differs, and how to see examples."""
     base, new = (short(side.value) for side in (found.base, found.new))
+    if found.service:
+        show(safe(_of_service(found.service)), indent=indent)
     show(safe(f"base {base}: {found.base.traces:,} traces; new {new}: {found.new.traces:,} traces"), indent=indent)
     show_table(_FINDINGS, [[*_cells(finding)[:-1], styled(finding.verdict)] for finding in found.findings], indent=indent)
     print()
@@ -191,6 +208,10 @@ def show_comparison(found: Comparison, *, indent: int = 0) -> None:
     print()
     for line in _notes(found):
         show(safe(line), indent=indent)
+
+
+def _of_service(service: str) -> str:
+    return f"the part that {service} took: errors of its spans, its self time; what begins with trace is of the whole traces"
 
 
 def _telling(found: Comparison) -> list[str]:
@@ -221,7 +242,12 @@ def _notes(found: Comparison) -> Iterator[str]:
     for finding in (*guilty, *(finding for finding in found.findings if finding.metric not in placed)):
         if finding.verdict is Verdict.WORSE and finding.examples:
             of = finding.metric if finding.slice is None else f"{finding.metric} of {finding.slice}"
-            yield f"see ({of}): spanhouse search {quoted(finding.examples)}"
+            yield f"see ({of}): spanhouse search {search_words(finding.examples, found.service)}"
+
+
+def search_words(examples: str, service: str) -> str:
+    """The words of ``spanhouse search`` that list examples."""
+    return f"--service {shlex.quote(service)} {quoted(examples)}" if service else quoted(examples)
 
 
 def quoted(words: str) -> str:

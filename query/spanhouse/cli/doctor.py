@@ -6,7 +6,7 @@ import platform
 import re
 import socket
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -18,13 +18,22 @@ from spanhouse.cli.text import one_line
 from spanhouse.cli.verbs import SERVE
 from spanhouse.exporter.spool import layout
 from spanhouse.schema import migrations, serving
-from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.conventions import FIELDS, SCRUBBED
+from spanhouse.schema.execute import Execute, MigrationError
 from spanhouse.schema.serving import Serving
 from spanhouse.schema.store import Store, StoreError, default_spool, default_store, parse_store
+from spanhouse.schema.vocabulary import SESSION, TRACE_METADATA_PREFIX, TRACE_USER
 
 _CONNECT_SECONDS: Final = 2.0
 _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:.*extra == ['\"](?P<extra>[^'\"]+)['\"])?")
 _LISTENERS: Final = ("grpc", "http", "clickhouse-http", "console")
+_NEWEST_SPANS: Final = 100_000
+"""So many spans are looked at for what a scrubber took."""
+_SCRUBBED_KEYS: Final = (
+    *FIELDS["session"],
+    *FIELDS["user"],
+    *(f"{TRACE_METADATA_PREFIX}{key}" for key in (SESSION, TRACE_USER)),
+)
 OFF: Final = "off"
 """What an address says of a listener that is disabled."""
 
@@ -69,11 +78,11 @@ def _findings(store: Store, spool: Path, *, given: bool) -> Iterator[Finding]:
     yield _running(server)
     if server is None:
         yield from _ports()
-        yield _tables(store, store)
+        yield from _tables(store, store)
     elif server.clickhouse_http == OFF:
         yield Finding(Level.WARN, "store", f"{server.store}: not looked at, the server that owns it answers no queries (clickhouse-http is off)")
     else:
-        yield _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
+        yield from _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
     yield from _spool(spool, running=server is not None)
 
 
@@ -164,19 +173,43 @@ def _ports() -> Iterator[Finding]:
                 yield Finding(Level.OK, "ports", f"{address} is free for --{option.name}")
 
 
-def _tables(reached: Store, store: Store) -> Finding:
-    """What state the tables are in. ``reached`` is where to ask, ``store`` what they belong to."""
+def _tables(reached: Store, store: Store) -> Iterator[Finding]:
+    """What state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
     try:
         from spanhouse.cli.stores import tables
     except ImportError as error:
-        return Finding(Level.WARN, "store", f"{store}: not looked at, {error.name} is missing: pip install 'spanhouse[query]'")
+        yield Finding(Level.WARN, "store", f"{store}: not looked at, {error.name} is missing: pip install 'spanhouse[query]'")
+        return
     try:
         with tables(reached, create=False) as execute:
             pending = None if execute is None else migrations.plan(execute)
+            scrubbed = _scrubbed(execute) if execute is not None and not pending else []
     except ImportError:
-        return Finding(Level.WARN, "store", f"{store}: not looked at, chdb-core is missing: pip install 'spanhouse[server]'")
+        yield Finding(Level.WARN, "store", f"{store}: not looked at, chdb-core is missing: pip install 'spanhouse[server]'")
     except (CommandError, MigrationError) as error:
-        return Finding(Level.FAIL, "store", str(error) if isinstance(error, CommandError) else f"{store}: {error}")
+        yield Finding(Level.FAIL, "store", str(error) if isinstance(error, CommandError) else f"{store}: {error}")
+    else:
+        yield _state(pending, store)
+        yield from scrubbed
+
+
+def _scrubbed(execute: Execute) -> list[Finding]:
+    """The keys of sessions and users whose values a scrubber took, of the newest spans."""
+    keys = f"mapFilter((k, v) -> k IN ({', '.join(map(repr, _SCRUBBED_KEYS))}) AND startsWith(v, '{SCRUBBED}'), SpanAttributes)"
+    newest = f"SELECT arrayJoin(mapKeys({keys})) AS Key FROM (SELECT SpanAttributes FROM otel_traces ORDER BY Timestamp DESC LIMIT {_NEWEST_SPANS})"  # noqa: S608  our own words
+    rows = execute(f"SELECT Key, count() FROM ({newest}) GROUP BY Key ORDER BY Key")  # noqa: S608  our own words
+    return [
+        Finding(
+            Level.WARN,
+            "spans",
+            f"a scrubber took {key} of {count:,} of the newest {_NEWEST_SPANS:,} spans: let it through, in Logfire by "
+            f"logfire.configure(scrubbing=logfire.ScrubbingOptions(callback=lambda match: match.value if match.path[-1] == {key!r} else None))",
+        )
+        for key, count in rows
+    ]
+
+
+def _state(pending: Sequence[migrations.Migration] | None, store: Store) -> Finding:
     if pending is None or migrations.load().baseline in pending:
         makes = "`spanhouse serve` makes it" if store.embedded else "`spanhouse migrate --store DSN` makes them"
         return Finding(Level.WARN, "store", f"{store}: no tables yet; {makes}")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from spanhouse.schema.windows import Step
+from spanhouse.schema.upkeep import Event
+from spanhouse.schema.windows import Step, Window
 
 _CLEAR: Final = "\r\x1b[K"
 """Back to the begin of the line, and nothing in it."""
@@ -21,6 +22,12 @@ def show_step(step: Step) -> None:
     """Print from when on spans were finished, and how many windows of how many."""
     begin = datetime.fromtimestamp(step.window.first_ns // 10**9, UTC)
     print(f"{step.done}/{step.windows}  {begin:%Y-%m-%d %H:%M} UTC  {step.window.spans:,} spans", flush=True)
+
+
+def show_window(event: Event) -> None:
+    """Print the same of an event of upkeep that tells of a window."""
+    if "done" in event:
+        show_step(Step(Window(event["first_ns"], event["first_ns"], event["spans"]), event["done"], event["windows"]))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.output import print_csv, print_json, print_markdown
+from spanhouse.cli.output import print_csv, print_json, print_markdown, safe, show
 from spanhouse.cli.stores import reader
 from spanhouse.cli.traces import FIELDS, fields, show_traces
 from spanhouse.query import compile_filter
@@ -22,7 +22,7 @@ def run(arguments: Namespace) -> int:
     compile_filter(arguments.filter)  # a mistake in it, or in the order, is told before anything is connected to
     read_order(order)
     with reader(arguments.store) as client:
-        found = client.search_traces(filter_string=arguments.filter, max_results=arguments.limit, order_by=order)
+        found = client.search_traces(filter_string=arguments.filter, max_results=arguments.limit, order_by=order, service=arguments.service or None)
     if arguments.format == "json":
         print_json(fields(trace) for trace in found)
     elif arguments.format == "csv":
@@ -30,7 +30,13 @@ def run(arguments: Namespace) -> int:
     elif arguments.format == "markdown":
         print_markdown(FIELDS, (tuple(fields(trace).values()) for trace in found))
     elif found:
-        show_traces(found)
+        show_traces(found, service=arguments.service)
+        if unfinished := sum(trace.info.unfinished for trace in found):
+            show(
+                safe(
+                    f"{unfinished} of these {'is' if unfinished == 1 else 'are'} unfinished: the root never came, as of a process that crashed", "dim"
+                )
+            )
     else:
         print("no trace matches", file=sys.stderr)
     return Exit.NOTHING if arguments.fail_if_empty and not found else Exit.DONE

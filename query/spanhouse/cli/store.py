@@ -16,9 +16,9 @@ from clickhouse_connect.driver.client import Client
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
-from spanhouse.cli.progress import show_step
+from spanhouse.cli.progress import show_step, show_window
 from spanhouse.cli.second_engine import second_engine
-from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store
+from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store, upkeep_of, whole
 from spanhouse.exporter.backups import finish, move
 from spanhouse.exporter.directory import make
 from spanhouse.exporter.spool import layout
@@ -29,7 +29,6 @@ from spanhouse.schema.push import Read, push
 from spanhouse.schema.store import Store, default_spool
 from spanhouse.schema.turns import Turns
 from spanhouse.schema.upkeep import Event
-from spanhouse.schema.windows import Step, Window
 
 _TURN_SECONDS: Final = 30
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -63,7 +62,7 @@ def run(arguments: Namespace) -> int:
 
 def _size(arguments: Namespace) -> int:
     store = readable_store(arguments.store)
-    with _whole(store) as client:
+    with whole(store) as client:
         found = parts.size(execute_by(client))
     if arguments.format != "table":
         show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
@@ -92,7 +91,7 @@ def _bytes(count: float) -> str:
 
 def _check(arguments: Namespace) -> int:
     store = given_store(arguments.store)
-    with _events(arguments, "check", upkeep.check) as events:
+    with upkeep_of(arguments.store, "check", upkeep.check) as events:
         for event in events:
             if "problem" in event:
                 print(event["problem"], flush=True)
@@ -103,7 +102,7 @@ def _check(arguments: Namespace) -> int:
 
 
 def _compact(arguments: Namespace) -> int:
-    with _events(arguments, "compact", upkeep.compact) as events:
+    with upkeep_of(arguments.store, "compact", upkeep.compact) as events:
         for event in events:
             if "place" in event:
                 name = event["table"] if event["partition"] == "tuple()" else f"{event['table']} {event['partition']}"
@@ -117,17 +116,16 @@ def _settle(arguments: Namespace) -> int:
     store = given_store(arguments.store)
     if arguments.all:
         steps = partial(upkeep.remake, cluster=arguments.cluster or None)
-        with _events(arguments, "settle", steps) as events:
+        with upkeep_of(arguments.store, "settle", steps) as events:
             for event in events:
-                if "done" in event:
-                    show_step(Step(Window(event["first_ns"], event["first_ns"], event["spans"]), event["done"], event["windows"]))
+                show_window(event)
         print(f"{store}: the rows of all traces are made anew ({event['remade']} windows)")
         return Exit.DONE
     with looked_after(arguments.store, "settle") as told:
         if told is not None:
             print(f"{store}: the server that has it open settles it by itself")
             return Exit.DONE
-    with _whole(store) as client:
+    with whole(store) as client:
         turns = Turns(execute_by(client))
         with turns.taken(_TURN_SECONDS) as mine:
             if not mine:
@@ -135,17 +133,6 @@ def _settle(arguments: Namespace) -> int:
             done = settle.settle_all(turns.execute)
     print(f"{store}: all that waited is settled ({done.arrivals} inserts; {done.remade} traces were made anew from their spans)")
     return Exit.DONE
-
-
-@contextmanager
-def _events(arguments: Namespace, action: str, steps: Callable[[Execute], Iterator[Event]]) -> Iterator[Iterator[Event]]:
-    """Run an upkeep of a store step by step: by the server that has it open, else here."""
-    with looked_after(arguments.store, action) as told:
-        if told is not None:
-            yield told
-            return
-    with _whole(given_store(arguments.store)) as client:
-        yield steps(execute_by(client))
 
 
 def _push(arguments: Namespace) -> int:
@@ -168,6 +155,10 @@ def _push(arguments: Namespace) -> int:
         f"all {done.spans:,} spans of {source} are in {target}, {done.equal:,} of them with the same values; "
         f"{done.copied:,} were copied now; so are its {done.tags:,} edited tags"
     )
+    if done.prices > 0:
+        print(f"its {done.prices:,} prices of models are there, too")
+    elif done.prices < 0:
+        print(f"{target} has prices of its own, which stay; those of {source} were not copied", file=sys.stderr)
     if done.equal != done.spans:
         print(f"{done.spans - done.equal:,} spans were there before with other values, and stay as they were", file=sys.stderr)
     return Exit.DONE
@@ -207,7 +198,7 @@ def _made(target: Store) -> Iterator[Client]:
         CommandError: it has not the tables of this version, or can't be reached.
     """
     if not target.embedded:
-        with _whole(target) as client:
+        with whole(target) as client:
             yield client
         return
     with opened(target, create=True) as made:
@@ -228,7 +219,7 @@ def _backup(arguments: Namespace) -> int:
     if not store.embedded:
         raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
     waiting = sum(path.stat().st_size for path in layout.sealed(default_spool(store)))
-    with _whole(store, backups=directory) as client:
+    with whole(store, backups=directory) as client:
         make(directory)
         written = backup.backup(execute_by(client), store.database)
     finish(directory, written)
@@ -271,20 +262,6 @@ def _restore(arguments: Namespace) -> int:
     if pending:
         print("the backup is of an earlier version: `spanhouse serve` brings its tables up to date when it starts", file=sys.stderr)
     return Exit.DONE
-
-
-@contextmanager
-def _whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
-    """A client of a store that has the tables of this version.
-
-    Raises:
-        CommandError: it has not, or can't be reached.
-    """
-    with opened(store, backups=backups) as client:
-        if client is None or migrations.plan(execute_by(client)):
-            make = "`spanhouse migrate`" if store.embedded else "`spanhouse migrate --store DSN`"
-            raise CommandError(f"{store}: there is no store, or migrations are missing; run {make} first", Exit.STORE)
-        yield client
 
 
 _ACTIONS: Final[Mapping[str, Callable[[Namespace], int]]] = {

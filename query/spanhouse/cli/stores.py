@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +19,8 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import waiting
 from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
-from spanhouse.query.connection import connect
-from spanhouse.schema import embedded, serving
+from spanhouse.query.connection import Connection, connect
+from spanhouse.schema import embedded, migrations, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
 from spanhouse.schema.upkeep import Event
@@ -141,6 +141,54 @@ def looked_after(dsn: str | None, action: str, body: object = None) -> Iterator[
     with closing(connect(found.dsn)) as connection:
         server = connection.api()
         yield None if server is None else server[0].look_after(server[1], action, body)
+
+
+@contextmanager
+def upkeep_of(dsn: str | None, action: str, steps: Callable[[Execute], Iterator[Event]], body: object = None) -> Iterator[Iterator[Event]]:
+    """Run an upkeep of a store step by step: by the server that has it open, else here.
+
+    Args:
+        dsn: of ``--store``.
+        action: as a server knows it.
+        steps: do it here.
+        body: of the request to the server.
+
+    Raises:
+        CommandError: the store has not the tables of this version, or can't be reached.
+    """
+    with looked_after(dsn, action, body) as told:
+        if told is not None:
+            yield told
+            return
+    with whole(given_store(dsn)) as client:
+        yield steps(execute_by(client))
+
+
+@contextmanager
+def whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
+    """Open a store that has the tables of this version.
+
+    Raises:
+        CommandError: it has not, or can't be reached.
+    """
+    with opened(store, backups=backups) as client:
+        if client is None or migrations.plan(execute_by(client)):
+            make = "`spanhouse migrate`" if store.embedded else "`spanhouse migrate --store DSN`"
+            raise CommandError(f"{store}: there is no store, or migrations are missing; run {make} first", Exit.STORE)
+        yield client
+
+
+@contextmanager
+def editor(dsn: str | None) -> Iterator[Connection]:
+    """Connect to what ``--store`` names as ``reader`` does, to write what is not spans.
+
+    Raises:
+        CommandError: the DSN is none.
+    """
+    with _engine_is_silent():
+        connection = connect(_readable(dsn))
+    with closing(connection):
+        yield connection
 
 
 def readable_store(dsn: str | None) -> Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from typing import Final
 
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from spanhouse.cli.output import Column, safe, show_table
 from spanhouse.cli.text import brief_time, local_time, milliseconds
-from spanhouse.query import Trace, TraceInfo
+from spanhouse.query import ServicePart, Trace, TraceInfo
 from spanhouse.schema.trace_attributes import TraceState
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_COMMIT, SOURCE_TYPE
 
@@ -26,6 +27,18 @@ _COLUMNS: Final = (
     Column(title="commit", whole=True, spare=1),
     Column(title="source type", spare=2),
 )
+_PART_COLUMNS: Final = (
+    Column(title="time", whole=True, style="dim"),
+    Column(title="trace", whole=True),
+    Column(title="version"),
+    Column(title="commit", whole=True),
+    Column(title="environment", spare=2),
+    Column(title="errors", right=True, whole=True),
+    Column(title="self time", right=True, whole=True),
+    Column(title="trace name", spare=1),
+    Column(title="trace state", whole=True),
+    Column(title="trace duration", right=True, spare=3),
+)
 FIELDS: Final = (*(field.name for field in dataclass_fields(TraceInfo)), "timestamp_ms", "execution_time_ms", "status")
 """The names that ``Trace.info`` has, among them those that filters use."""
 _STATE_STYLES: Final = {TraceState.OK: "green", TraceState.ERROR: "bold red", TraceState.IN_PROGRESS: "yellow"}
@@ -33,9 +46,13 @@ SHORT_COMMIT: Final = 7
 """Digits of a commit that are shown where the whole has no room, as git does."""
 
 
-def show_traces(traces: Sequence[Trace], *, indent: int = 0) -> None:
-    """Print a table with a line for each trace."""
-    show_table(_COLUMNS, [_cells(trace) for trace in traces], indent=indent)
+def show_traces(traces: Sequence[Trace], *, indent: int = 0, service: str = "") -> None:
+    """Print a table with a line for each trace, or with one for each version that a service had in it, beside what is the whole trace's."""
+    if service:
+        parts = [(trace, part) for trace in traces for part in trace.info.services if part.name == service]
+        show_table(_PART_COLUMNS, [_part_cells(trace, part) for trace, part in parts], indent=indent)
+    else:
+        show_table(_COLUMNS, [_cells(trace) for trace in traces], indent=indent)
 
 
 def state(value: TraceState) -> Text:
@@ -63,6 +80,21 @@ def _cells(trace: Trace) -> tuple[object, ...]:
     )
 
 
+def _part_cells(trace: Trace, part: ServicePart) -> tuple[object, ...]:
+    info = trace.info
+    return (
+        *_cells(trace)[:2],
+        part.version,
+        part.commit[:SHORT_COMMIT],
+        part.environment,
+        part.errors,
+        milliseconds(part.self_time_ns // 1_000_000),
+        info.name,
+        state(info.state),
+        milliseconds(info.execution_time_ms),
+    )
+
+
 def fields(trace: Trace) -> dict[str, object]:
     """All that is known of a trace but its spans, by ``FIELDS``."""
-    return {name: getattr(trace.info, name) for name in FIELDS}
+    return {name: getattr(trace.info, name) for name in FIELDS} | {"services": [asdict(part) for part in trace.info.services]}

@@ -59,9 +59,17 @@ _CLUSTER: Final = Option(
     help="the store is this cluster, by its name in the servers' configuration",
 )
 
-_BY: Final = Option(name="by", metavar="KEY", default="version", help="metadata key (or tag.K, name, service) that tells versions apart")
+_BY: Final = Option(name="by", metavar="KEY", default="version", help="what tells versions apart: a metadata key, tag.K, resource.K, ...")
 _WHERE: Final = Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at")
 _SINCE: Final = Option(name="since", metavar="7d", default="", shown_default="everything", help="how far back to look: a number and s, m, h, d or w")
+
+_SERVICE: Final = Option(
+    name="service",
+    metavar="NAME",
+    default="",
+    shown_default="whole traces",
+    help="look at the part that this service took in traces: version, commit, branch, environment, errors and time are then its own",
+)
 
 SERVE: Final = Verb(
     name="serve",
@@ -149,6 +157,7 @@ VERBS: Final = (
         module="search",
         arguments=(_FILTER,),
         options=(
+            _SERVICE,
             _ORDER,
             _LIMIT,
             FORMAT,
@@ -158,6 +167,7 @@ VERBS: Final = (
         examples=(
             "spanhouse search \"metadata.mlflow.source.type = 'production' AND status = 'ERROR'\"",
             "spanhouse search --order-by 'execution_time DESC' --limit 5",
+            "spanhouse search --service pay \"status = 'ERROR'\"",
         ),
     ),
     Verb(
@@ -179,6 +189,7 @@ VERBS: Final = (
         ),
         options=(
             _BY,
+            _SERVICE,
             _WHERE,
             _SINCE,
             Option(name="per", metavar="KEY", default="", help="split the traces by this key (name, service, model, ...) and say where it got worse"),
@@ -204,6 +215,7 @@ VERBS: Final = (
         ),
         examples=(
             "spanhouse compare --by commit",
+            "spanhouse compare --by commit --service pay",
             "spanhouse compare --by commit 3f2a1c0 9b8e7d6 --per name",
             "spanhouse compare 1.0.0 1.1.0 --where \"metadata.mlflow.source.type = 'production'\" --since 7d",
             "spanhouse compare 1.0.0 1.1.0 --plot versions.png",
@@ -217,6 +229,7 @@ VERBS: Final = (
         extra="compare",
         options=(
             _BY,
+            _SERVICE,
             _WHERE,
             _SINCE,
             Option(
@@ -229,7 +242,11 @@ VERBS: Final = (
             FORMAT,
             *_READ,
         ),
-        examples=("spanhouse bisect --by commit --since 30d", "spanhouse bisect --by git.commit --repository ~/src/shop"),
+        examples=(
+            "spanhouse bisect --by commit --since 30d",
+            "spanhouse bisect --by commit --service pay",
+            "spanhouse bisect --by git.commit --repository ~/src/shop",
+        ),
     ),
     Verb(
         name="diff",
@@ -336,6 +353,50 @@ VERBS: Final = (
             "spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",
             "spanhouse store push http://user:password@host:8123/spanhouse",
             "spanhouse store push chdb:///var/lib/spanhouse/new --store chdb:///var/lib/spanhouse/store",
+        ),
+    ),
+    Verb(
+        name="prices",
+        summary="list, set, import and apply prices of models, by which costs are computed where none was sent",
+        module="prices",
+        arguments=(
+            Argument(
+                name="action",
+                help="list: what is used and where it comes from; set: prices of one model; import: those in a file; "
+                "apply: make the rows of traces anew by the current prices",
+                choices=("list", "set", "import", "apply"),
+            ),
+            Argument(
+                name="target",
+                help="of list and set: a model, as spans name it; of import: a file, CSV or JSON, as `prices list --format csv` prints it",
+                optional=True,
+            ),
+        ),
+        options=(
+            Option(name="input", kind=float, metavar="USD", help="of set: price of a million tokens in"),
+            Option(name="output", kind=float, metavar="USD", help="of set: price of a million tokens out"),
+            Option(name="cached", kind=float, metavar="USD", help="of set: price of a million tokens in from a cache", shown_default="not known"),
+            Option(name="reasoning", kind=float, metavar="USD", help="of set: price of a million tokens of reasoning", shown_default="not known"),
+            Option(name="delete", kind=bool, default=False, help="of set: delete the store's prices of the model, so that others count again"),
+            Option(
+                name="from",
+                metavar="DATE",
+                default="",
+                shown_default="all times",
+                help="of set: first day of the prices, in UTC; of import: genai-prices, for the list in that package, in the place of a file",
+            ),
+            Option(name="since", metavar="DATE", default="", help="of apply, always needed: first day in UTC of the traces, or 7d for how far back"),
+            FORMAT,
+            _CLUSTER,
+            *_READ,
+        ),
+        examples=(
+            "spanhouse prices list",
+            "spanhouse prices list gpt-4o-2024-08-06",
+            "spanhouse prices set our-model --input 2.5 --output 10 --cached 1.25 --from 2026-01-01",
+            "spanhouse prices import prices.csv",
+            "spanhouse prices import --from genai-prices",
+            "spanhouse prices apply --since 2026-01-01",
         ),
     ),
     Verb(

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from spanhouse.query.errors import FilterError
 from spanhouse.query.statement import Statement
 from spanhouse.query.tags import write_tag
-from spanhouse.schema import retention
+from spanhouse.schema import prices, retention
 from spanhouse.schema.execute import Execute, MigrationError
+from spanhouse.schema.prices import Price
 from spanhouse.schema.settle import remake
 from spanhouse.schema.upkeep import Event
 
@@ -29,8 +30,10 @@ _WAITING: Final = 100
 """Edits that wait for one another; a further one is told to come again."""
 _ROOT: Final = "/api/v1/"
 _STORE: Final = b"/api/v1/store/"
-_ACTIONS: Final = frozenset({"backup", "check", "compact", "retention", "settle"})
+_ACTIONS: Final = frozenset({"backup", "check", "compact", "prices", "retention", "settle"})
+_LAST_NS: Final = 2**63 - 1
 
+_Written = TypeVar("_Written")
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -38,8 +41,8 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Upkeep(Protocol):
     """Looks after the store; for one caller at a time."""
 
-    def run(self, action: str, days: Mapping[str, int]) -> AsyncIterator[Event]:
-        """Check, compact, back up, or keep tables for so many days; the last event is the outcome or has ``error``."""
+    def run(self, action: str, numbers: Mapping[str, int]) -> AsyncIterator[Event]:
+        """Check, compact, back up, apply prices since a time, or keep tables for so many days; the last event is the outcome or has ``error``."""
         ...
 
 
@@ -53,7 +56,7 @@ class _RefusedError(Exception):
 
 
 class Console:
-    """``PUT`` and ``DELETE /api/v1/traces/{id}/tags/{key}``, and ``POST /api/v1/store/{action}``, described by ``GET /api/v1/openapi.json``.
+    """Edits of tags and prices, and upkeep of the store, described by ``GET /api/v1/openapi.json``.
 
     An edit is answered when it is on the disk. Edits run one after another, on one connection. What is done to the store is told step by step,
     one line of JSON each.
@@ -101,6 +104,9 @@ class Console:
             case ["traces", trace_id, "tags", key]:
                 _only(method, "PUT", "DELETE")
                 return await self._edit(_text(trace_id), _text(key), await _read_value(receive) if method == "PUT" else None)
+            case ["prices"]:
+                _only(method, "POST")
+                return await self._write_prices(await _read_prices(receive))
         raise _RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this path: GET /api/v1/openapi.json says what there is")
 
     async def _look_after(self, method: str, action: str, receive: _Receive, send: _Send) -> None:
@@ -108,13 +114,13 @@ class Console:
         if action not in _ACTIONS:
             raise _RefusedError(HTTPStatus.NOT_FOUND, f"a store has {', '.join(sorted(_ACTIONS))}: GET /api/v1/openapi.json says more")
         _only(method, "POST")
-        days = await _read_days(receive) if action == "retention" else {}
+        numbers = await _read_numbers(action, receive)
         if self._looking_after.locked():
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store is being looked after already: try again")
         headers = [(b"content-type", b"application/x-ndjson"), (b"x-content-type-options", b"nosniff")]
         async with self._looking_after:
             await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
-            async for event in self._upkeep.run(action, days):
+            async for event in self._upkeep.run(action, numbers):
                 await send({"type": "http.response.body", "body": _json(event), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -123,20 +129,29 @@ class Console:
             statement = write_tag(trace_id, key, value)
         except FilterError as error:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
+        await self._in_turn(lambda: self._write(statement), "a tag")
+        if value is None:
+            return HTTPStatus.NO_CONTENT, b""
+        return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
+
+    async def _write_prices(self, rows: Sequence[Price]) -> tuple[HTTPStatus, bytes]:
+        return HTTPStatus.OK, _json({"version": await self._in_turn(lambda: prices.write(self._execute, rows), "prices")})
+
+    async def _in_turn(self, write: Callable[[], _Written], what: str) -> _Written:
+        """Write after those who came before, and return what came of it."""
         if self._waiting >= _WAITING:
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{_WAITING} edits wait already: try again")
         self._waiting += 1
         try:
             async with self._one:
-                await asyncio.to_thread(self._write, statement)
+                return await asyncio.to_thread(write)
+        except MigrationError as error:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
         except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client may try again
-            _log.exception("a tag could not be written")
+            _log.exception("%s could not be written", what)
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store failed; the server's log says why") from None
         finally:
             self._waiting -= 1
-        if value is None:
-            return HTTPStatus.NO_CONTENT, b""
-        return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
 
     def _write(self, statement: Statement) -> None:
         """Write an edit, and the trace's row with it."""
@@ -182,6 +197,37 @@ async def _read_days(receive: _Receive) -> Mapping[str, int]:
             except MigrationError as error:
                 raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
     raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"days": {NAME: DAYS}} as JSON')
+
+
+async def _read_numbers(action: str, receive: _Receive) -> Mapping[str, int]:
+    """Read the numbers in the body of a request to look after the store; actions without any have no body.
+
+    Raises:
+        ConnectionResetError: the client has left.
+    """
+    if action == "retention":
+        return await _read_days(receive)
+    if action != "prices":
+        return {}
+    match await _read_json(receive):
+        case {"since_ns": int(since_ns), **rest} if not rest and type(since_ns) is int and 0 <= since_ns <= _LAST_NS:
+            return {"since_ns": since_ns}
+    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"since_ns": UNIX_NANOSECONDS} as JSON')
+
+
+async def _read_prices(receive: _Receive) -> list[Price]:
+    """Read the prices in a body ``{"prices": [{"model": "gpt-4o", "input": 2.5, "output": 10}]}``.
+
+    Raises:
+        ConnectionResetError: the client has left.
+    """
+    match await _read_json(receive):
+        case {"prices": list(rows), **rest} if not rest and all(isinstance(row, dict) for row in rows):
+            try:
+                return [Price.read(row) for row in rows]
+            except ValueError as error:
+                raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
+    raise _RefusedError(HTTPStatus.BAD_REQUEST, 'the body must be {"prices": [{"model": NAME, "input": USD, "output": USD}, ...]} as JSON')
 
 
 async def _read_json(receive: _Receive) -> object:

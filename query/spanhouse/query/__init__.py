@@ -11,7 +11,7 @@ from spanhouse.query.compile_ import compile_filter
 from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.query.keys import MetadataKey
 from spanhouse.query.limits import Cost
-from spanhouse.query.models import Event, Link, Span, Trace, TraceData, TraceInfo
+from spanhouse.query.models import Event, Link, ServicePart, Span, Trace, TraceData, TraceInfo
 from spanhouse.query.plan import Planned
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.statement import Statement
@@ -33,6 +33,7 @@ __all__ = [
     "MetadataKey",
     "Page",
     "Planned",
+    "ServicePart",
     "Span",
     "SpanNode",
     "SpanPair",

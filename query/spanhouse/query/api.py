@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from spanhouse.query.errors import FilterError, StoreUnavailableError
+from spanhouse.schema.prices import Price
 
 ADDRESS: Final = "X-Spanhouse-Api"
 """Header by which the endpoint's ``/ping`` says at which port the API is, or ``off``."""
@@ -64,12 +65,27 @@ class Api:
             raise FilterError(said)
         raise StoreUnavailableError(f"the server at {root} did not edit the tag: {said}")
 
+    def write_prices(self, root: str, rows: Sequence[Price]) -> int:
+        """Write prices, and return the number of the write.
+
+        Raises:
+            FilterError: the server does not take what was given.
+            StoreUnavailableError: it does not let the caller write, or fails.
+        """
+        answer = self._ask("POST", f"{root}/prices", json.dumps({"prices": [row.fields for row in rows]}).encode(), tries=0)
+        if answer.status == 200:
+            return int(json.loads(answer.data)["version"])
+        said = _error_of(answer.data) or f"status {answer.status}"
+        if answer.status == 400:
+            raise FilterError(said)
+        raise StoreUnavailableError(f"the server at {root} did not write the prices: {said}")
+
     def look_after(self, root: str, action: str, body: object = None) -> Iterator[Mapping[str, Any]]:
         """Have the server look after its store; gives each step when it is done, the outcome last (see ``schema.upkeep``).
 
         Args:
             root: where the API is.
-            action: ``check``, ``compact``, ``backup`` or ``retention``.
+            action: ``check``, ``compact``, ``settle``, ``prices``, ``backup`` or ``retention``.
             body: of the request, as JSON has it; None for none.
 
         Raises:
@@ -97,12 +113,12 @@ class Api:
         except (HTTPError, ValueError) as error:
             raise StoreUnavailableError(f"the server at {root} ended on the way ({type(error).__name__}): its log says why") from None
 
-    def _ask(self, method: str, url: str, body: bytes | None = None) -> Any:
+    def _ask(self, method: str, url: str, body: bytes | None = None, *, tries: int = _TRIES) -> Any:
         from urllib3.exceptions import HTTPError
 
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         try:
-            return self._http.request(method, url, body=body, headers=headers, retries=_TRIES, redirect=False, timeout=_SECONDS)
+            return self._http.request(method, url, body=body, headers=headers, retries=tries, redirect=False, timeout=_SECONDS)
         except HTTPError as error:
             raise StoreUnavailableError(
                 f"{url.partition('?')[0]} does not answer ({type(error).__name__}): check that the server runs and listens there"

@@ -15,6 +15,7 @@ from spanhouse.query.parse import parse_name
 from spanhouse.query.predicate import Compare, MapColumn, MapField, Predicate, SpanField, TraceField, every
 from spanhouse.query.resolve import read
 from spanhouse.query.search import Search
+from spanhouse.query.took import of_service
 from spanhouse.schema.vocabulary import MODEL_ID
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def read_arguments(
     run_id: str | None = None,
     model_id: str | None = None,
     locations: Sequence[str] | None = None,
+    service: str | None = None,
 ) -> Search:
     """What is searched for.
 
@@ -44,8 +46,9 @@ def read_arguments(
     for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
         if value is not None:
             predicates.append(Compare(field=field, operator=ast.Operator.EQUAL, value=text_of(argument, value)))
+    predicate = every(*predicates)
     return Search(
-        predicate=every(*predicates),
+        predicate=predicate if service is None else of_service(text_of("service", service), predicate),
         written=written,
         services=_services("experiment_ids", experiment_ids) if locations is None else _services("locations", locations),
         order=read_order(order_by),

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from spanhouse.query.analyze import Step, analyze
 from spanhouse.query.arguments import read_arguments, read_key, text_of
-from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.question import Question, read_question
 from spanhouse.query.compare.report import Bisection, Comparison, Table
 from spanhouse.query.compare.trees import TraceDiff, diff
 from spanhouse.query.compile_ import compile_groups
@@ -25,6 +25,7 @@ from spanhouse.query.read import read_keys
 from spanhouse.query.resolve import bare_trace_id
 from spanhouse.query.results import Matches, Page
 from spanhouse.query.search import Search
+from spanhouse.query.services import Services
 from spanhouse.query.tree import SpanNode, to_tree
 
 
@@ -45,6 +46,7 @@ class TraceClient:
 
     def __init__(self, dsn: str | None = None, *, timeout_seconds: int | None = None, memory_bytes: int | None = None) -> None:
         self._connection = connect(dsn, Limits(timeout_seconds=timeout_seconds, memory_bytes=memory_bytes))
+        self._services = Services()
 
     def search_traces(  # noqa: PLR0917  MLflow's arguments, in MLflow's order
         self,
@@ -58,6 +60,7 @@ class TraceClient:
         model_id: str | None = None,
         include_spans: bool = False,
         locations: Sequence[str] | None = None,
+        service: str | None = None,
     ) -> Page | Matches:
         """Search traces.
 
@@ -71,6 +74,8 @@ class TraceClient:
             model_id: MLflow model that the traces belong to.
             include_spans: read the spans with the traces; otherwise those of a trace are read when ``data.spans`` is first looked at.
             locations: the same as ``experiment_ids``.
+            service: name of a service that took part, be it below others: version, commit, branch, environment, status (ERROR if one of its spans
+                failed) and execution time (its self time) are then its own in the filter; None for the trace's.
 
         Returns:
             A page (a list with ``token``), or without ``max_results`` a sequence of all matches (``token`` is None).
@@ -83,24 +88,37 @@ class TraceClient:
             raise FilterError("page_token needs max_results", hint="without it all matches come at once")
         limit = 0 if max_results is None else check_max_results(max_results)
         search = read_arguments(
-            experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, run_id=run_id, model_id=model_id, locations=locations
+            experiment_ids=experiment_ids,
+            filter_string=filter_string,
+            order_by=order_by,
+            run_id=run_id,
+            model_id=model_id,
+            locations=locations,
+            service=service,
         )
         search = search.beginning(read_token(search, page_token))
-        check_patterns(self._connection, search.written)
+        self._check(search, service)
         if max_results is None:
             return Matches(self._connection, search, include_spans=include_spans)
         rows = read_rows(self._connection, search, limit=limit + 1)
         token = write_token(search, read_keys(rows[limit - 1])) if len(rows) > limit else None
         return Page(to_traces(self._connection, rows[:limit], include_spans=include_spans), token)
 
-    def count(self, filter_string: str | None = None, *, experiment_ids: Sequence[str] | None = None, locations: Sequence[str] | None = None) -> int:
+    def count(
+        self,
+        filter_string: str | None = None,
+        *,
+        experiment_ids: Sequence[str] | None = None,
+        locations: Sequence[str] | None = None,
+        service: str | None = None,
+    ) -> int:
         """How many traces match, counted in the engine; arguments as of ``search_traces``.
 
         Raises:
             FilterError: a mistake in the arguments.
             StoreUnavailableError: the store failed.
         """
-        return count(self._connection, self._search(filter_string, experiment_ids, locations))
+        return count(self._connection, self._search(filter_string, experiment_ids, locations, service=service))
 
     def group_by(
         self,
@@ -144,10 +162,17 @@ class TraceClient:
         experiment_ids: Sequence[str] | None = None,
         locations: Sequence[str] | None = None,
         order_by: Sequence[str] | None = None,
+        *,
+        service: str | None = None,
     ) -> Search:
-        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, locations=locations)
-        check_patterns(self._connection, search.written)
+        search = read_arguments(experiment_ids=experiment_ids, filter_string=filter_string, order_by=order_by, locations=locations, service=service)
+        self._check(search, service)
         return search
+
+    def _check(self, search: Search, service: str | None) -> None:
+        """Refuse what only the store knows to be wrong: regular expressions, and services that it does not have."""
+        check_patterns(self._connection, search.written)
+        self._services.check(self._connection, (*(search.services or ()), *(() if service is None else (service,))))
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """One trace with its spans; None if there is none with that id.
@@ -215,6 +240,7 @@ class TraceClient:
         *,
         model_id: str | None = None,
         locations: Sequence[str] | None = None,
+        service: str | None = None,
         format: str = "pandas",  # noqa: A002  the public argument's name
     ) -> Any:
         """Search traces as ``search_traces`` does, and give them as a table of the library ``format``: pandas, arrow or polars.
@@ -224,7 +250,8 @@ class TraceClient:
             StoreUnavailableError: the store failed, or the format's library is not installed.
         """
         name = check_format(format)
-        traces = self.search_traces(experiment_ids, filter_string, max_results, order_by, page_token, run_id, model_id=model_id, locations=locations)
+        words = (experiment_ids, filter_string, max_results, order_by, page_token, run_id)
+        traces = self.search_traces(*words, model_id=model_id, locations=locations, service=service)
         return to_frame((trace.info for trace in traces), name)
 
     def compare(
@@ -239,12 +266,14 @@ class TraceClient:
         metrics: Sequence[str] = (),
         stratify: str | None = "name",
         series: bool = False,
+        service: str | None = None,
     ) -> Table | Comparison:
         """Compare versions. The engine aggregates; no trace is fetched.
 
         Args:
-            by: what tells versions apart: a metadata key, ``metadata.K``, ``tag.K``, ``name`` or ``service``; short for the usual keys are
-                ``version``, ``commit``, ``branch``, ``model``, ``environment`` and ``source``.
+            by: what tells versions apart: a metadata key, ``metadata.K``, ``tag.K``, ``name``, ``service``, ``model``, ``error.type``, or, where
+                there are at most 1,000 values, ``resource.K`` or ``span.attributes.K`` of some span; short for the usual keys are
+                ``version``, ``commit``, ``branch``, ``model_id``, ``environment`` and ``source``. A trace counts for each value that it has.
             base: the value that is compared against; without it and ``new``, all values are put in a table.
             new: the value that is judged.
             where: filter of the traces to look at; None and '' for all.
@@ -254,6 +283,8 @@ class TraceClient:
                 the trace such as ``tokens.total``, and ``first-token``; ``KEY:higher`` where more is better.
             stratify: like is compared with like by this; None to compare all with all.
             series: read what ``plot_comparison`` draws besides: the spread of the latencies, and how the numbers went over time.
+            service: look at the part that this service took, be it below others: version, commit, branch, environment, errors and time are
+                its own, and numbers of the whole trace are shown beside them; None for whole traces.
 
         Returns:
             A ``Comparison`` with a verdict, or without two values a ``Table``, in order of first appearance.
@@ -262,12 +293,14 @@ class TraceClient:
             FilterError: a mistake in the arguments, or a value that no trace has.
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
-        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series)
-        check_patterns(self._connection, question.written)
+        question = read_question(by, base, new, where, since=since, per=per, metrics=metrics, stratify=stratify, series=series, service=service)
+        self._check_question(question)
         found: Table | Comparison = _comparing().run(self._connection, question)
         return found
 
-    def bisect(self, by: str, where: str | None = None, *, since: str | None = None, repository: str | Path | None = None) -> Bisection:
+    def bisect(
+        self, by: str, where: str | None = None, *, since: str | None = None, repository: str | Path | None = None, service: str | None = None
+    ) -> Bisection:
         """Find the version at which the error rate or the latency changed.
 
         Args:
@@ -276,15 +309,20 @@ class TraceClient:
             since: how far back to look, such as ``7d``; None for everything.
             repository: directory of a git clone whose history gives commits their order; None, or a clone that has none of them, for the order
                 of their first traces, which is that of all other keys.
+            service: look at the part that this service took, as in ``compare``; None for whole traces.
 
         Raises:
             FilterError: a mistake in the arguments.
             StoreUnavailableError: the store failed, or the library of statistics is not installed.
         """
-        question = read_question(by, where=where, since=since)
-        check_patterns(self._connection, question.written)
+        question = read_question(by, where=where, since=since, service=service)
+        self._check_question(question)
         found: Bisection = _comparing().run_bisection(self._connection, question, None if repository is None else Path(repository))
         return found
+
+    def _check_question(self, question: Question) -> None:
+        check_patterns(self._connection, question.written)
+        self._services.check(self._connection, () if question.service is None else (question.service,))
 
     def diff(self, base: str, new: str) -> TraceDiff:
         """Align the spans of two traces, to see where the time went.

@@ -14,10 +14,11 @@ from typing import Final
 
 from spanhouse.query.conditions import exact, hot_column, nullable
 from spanhouse.query.order import EXPERIMENT, Sorting, newest_first
-from spanhouse.query.predicate import All, MapField, OneOf, TraceField, asks_of_spans
+from spanhouse.query.predicate import All, MapField, OneOf, Took, TraceField, asks_of_spans
 from spanhouse.query.resolve import read_filter
 from spanhouse.query.search import EARLIEST_NS, LATEST_NS, Key, Search
 from spanhouse.query.statement import Parameters, Statement, sql_type
+from spanhouse.schema.trace_attributes import UNFINISHED, WAITING
 
 COLUMNS: Final = (
     "TraceId",
@@ -37,12 +38,15 @@ COLUMNS: Final = (
     "Metadata",
     "Tags",
     "RootSpanId",
+    f"{UNFINISHED} AS Unfinished",
+    "emptyArrayString() AS Took",
 )
 """What a search reads of a trace."""
+_SERVICE_COLUMNS: Final = ("Name", "Version", "Commit", "Branch", "Environment", "Spans", "Errors", "SelfTime")
+_WITH_SERVICES: Final = (*COLUMNS[:-1], f"arrayZip({', '.join(f'`Services.{name}`' for name in _SERVICE_COLUMNS)}) AS Took")
+"""The same with the part that each version of each service took, which is read where a service is asked for: a page costs a tenth more with it."""
 ROWS: Final = "spanhouse_trace_rows"
 """The table of traces: one live row for each."""
-WAITING: Final = "Sorted = toDateTime64(0, 9, 'UTC')"
-"""True for the row of a trace that waits for its root; all others stand where they start."""
 FIRST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) - toInt64(Before))"
 """Start of a trace's earliest span."""
 LAST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) + toInt64(After))"
@@ -69,7 +73,7 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
     parameters = Parameters()
     keys = _keys(search, parameters)
     rows = source(search, parameters, keys)
-    select, order = f"SELECT {', '.join(_columns(keys))}", _order(search, keys)
+    select, order = f"SELECT {', '.join(_columns(search, keys))}", _order(search, keys)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
     # First the page's rows by what they are told apart and sorted by; all other columns are wide, and are read of these few alone.
@@ -128,14 +132,14 @@ def compile_page(
     places = f"(SELECT fromUnixTimestamp64Nano(StartNs), Id FROM (SELECT {lists}) ARRAY JOIN StartNs, Id)"
     upto = [] if last is None else [f"NOT {_after(search.order, last, keys, parameters)}"]
     where = _where([f"((Sorted, TraceId) IN {places} OR {WAITING})", *conditions(search, parameters, keys), *upto])
-    lines = [f"SELECT {', '.join(_columns(keys))}", f"FROM {ROWS} FINAL", *where, _order(search, keys), _window(limit, offset, parameters)]
+    lines = [f"SELECT {', '.join(_columns(search, keys))}", f"FROM {ROWS} FINAL", *where, _order(search, keys), _window(limit, offset, parameters)]
     return Statement("\n".join(lines), parameters.bound())
 
 
 def compile_trace(trace_id: str) -> Statement:
     """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds."""
     parameters = Parameters()
-    columns = [*COLUMNS, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
+    columns = [*_WITH_SERVICES, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
     # For a moment, while its root moves, a trace may have two rows.
     where = f"WHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1"
     return Statement(f"SELECT {', '.join(columns)}\nFROM {ROWS} FINAL\n{where}", parameters.bound())
@@ -158,15 +162,16 @@ def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statemen
     return Statement("\n".join(lines), parameters.bound())
 
 
-def source(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> str:
+def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, joined: str = "") -> str:
     """Compile ``FROM`` and what follows it: the rows of the matching traces.
 
     Args:
         search: which traces; its order is not looked at.
         parameters: takes what is bound.
         keys: SQL for the search's order, needed if it begins after a row.
+        joined: an ``ARRAY JOIN`` that makes several rows of one; '' for none.
     """
-    return "\n".join([f"FROM {ROWS} FINAL", *_where(conditions(search, parameters, keys))])
+    return "\n".join([f"FROM {ROWS} FINAL", *([joined] if joined else []), *_where(conditions(search, parameters, keys))])
 
 
 def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
@@ -185,8 +190,9 @@ def _order(search: Search, keys: Sequence[str]) -> str:
     return f"ORDER BY {', '.join(directions)}"
 
 
-def _columns(keys: Sequence[str]) -> list[str]:
-    return [*COLUMNS, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
+def _columns(search: Search, keys: Sequence[str]) -> list[str]:
+    columns = _WITH_SERVICES if any(isinstance(clause, Took) for clause in search.clauses) else COLUMNS
+    return [*columns, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
 
 
 def _window(limit: int, offset: int, parameters: Parameters) -> str:

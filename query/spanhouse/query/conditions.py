@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from spanhouse.query import ordered
 from spanhouse.query.ast import Operator
 from spanhouse.query.names import REQUEST_ID, is_map
 from spanhouse.query.predicate import (
+    EVERYTHING,
     All,
     AttributeField,
     Compare,
@@ -24,9 +26,11 @@ from spanhouse.query.predicate import (
     Predicate,
     SomeSpan,
     SpanField,
+    Took,
     Version,
 )
 from spanhouse.query.statement import Parameters
+from spanhouse.query.took import OWN_COLUMNS, own_keys
 from spanhouse.schema.hot_keys import HOT_COLUMNS
 from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_ID, SENT_AS_TEXT
 
@@ -49,12 +53,16 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
         case SomeSpan(operand=operand):
             asked = exact(operand, parameters)
             return f"TraceId IN (SELECT TraceId FROM otel_traces WHERE {f'{spans} AND {asked}' if spans else asked})"
+        case Took(service=service, operand=operand):
+            return _took(service, operand, exact(operand, parameters, spans=spans), parameters)
         case Compare() | OneOf() if predicate.field == REQUEST_ID and (ids := _listed(predicate)):
             return f"TraceId IN {parameters.texts(ids)}"
         case Compare() | OneOf() if (column := hot_column(predicate.field)) and not _passes_empty(predicate):
             return test(predicate, column, parameters)
         case Compare() | OneOf():
             value = value_of(predicate.field, parameters)
+            if is_many(predicate.field):
+                return f"arrayExists(Element -> {test(predicate, 'Element', parameters)}, {value})"
             present = _present(predicate.field, value, parameters)
             tested = test(predicate, value, parameters)
             return f"({present} AND {tested})" if present else tested
@@ -63,6 +71,31 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
             return present if negated else f"NOT {present}"
         case _:
             assert_never(predicate)
+
+
+def _took(service: str, operand: Predicate, asked: str, parameters: Parameters) -> str:
+    """The condition that a service took part, and that one of its versions there is as asked."""
+    name = parameters.text(service)
+    took = f"has(`Services.Name`, {name})"
+    if operand == EVERYTHING:
+        return took
+    values = {"OwnName": "`Services.Name`", "OwnErrors": "`Services.Errors`", "OwnTime": "`Services.SelfTime`"}
+    if keys := sorted(own_keys(operand)):
+        parts = {key: f"Own{number}" for number, key in enumerate(keys)}
+        columns = ", ".join(OWN_COLUMNS[key] for key in keys)
+        values["Own"] = f"arrayMap(({', '.join(parts.values())}) -> {own_map(parts, parameters)}, {columns})"
+    return f"({took} AND arrayExists(({', '.join(values)}) -> OwnName = {name} AND {asked}, {', '.join(values.values())}))"
+
+
+def own_map(values: Mapping[str, str], parameters: Parameters) -> str:
+    """SQL for the map of what a service has of its own, without what is empty: key to SQL of its value."""
+    pairs = ", ".join(f"{parameters.text(key)}, {value}" for key, value in values.items())
+    return f"mapFilter((k, v) -> v != '', map({pairs}))"
+
+
+def is_many(field: Field) -> bool:
+    """Whether a field has any number of values, of which one has to be as asked."""
+    return is_many(field.of) if isinstance(field, SpanField) else isinstance(field, AttributeField) and field.attribute.many
 
 
 def _listed(predicate: Compare | OneOf) -> tuple[str, ...]:
@@ -122,6 +155,8 @@ def _present(field: Field, value: str, parameters: Parameters) -> str:
             return _present(of, value, parameters)
         case MapField(column=column, key=key):
             return f"mapContains({column}, {parameters.text(key)})"
+        case AttributeField(attribute=attribute) if attribute.many:
+            return f"notEmpty({value})"
         case AttributeField(attribute=attribute) if attribute.absent is None:
             return ""
         case AttributeField(attribute=attribute):
@@ -136,6 +171,8 @@ def nullable(field: Field, parameters: Parameters) -> str:
     match field:
         case MapField():
             return f"if({_present(field, value, parameters)}, {value}, NULL)"
+        case AttributeField(attribute=attribute) if attribute.many:
+            return f"nullIf(arrayJoin(if(empty({value}), [''], {value})), '')"
         case AttributeField(attribute=attribute) if attribute.absent == "''":
             return f"nullIf({value}, '')"
         case _:

@@ -19,7 +19,8 @@ from spanhouse.query.interrupt import close_sockets
 from spanhouse.query.limits import Cost, Limits
 from spanhouse.query.statement import Parameter, Statement
 from spanhouse.query.tags import write_tag
-from spanhouse.schema import embedded, settle
+from spanhouse.schema import embedded, prices, settle
+from spanhouse.schema.prices import Price
 from spanhouse.schema.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.store import Store, StoreError, default_store, parse_store
 from spanhouse.schema.turns import Turns
@@ -220,6 +221,29 @@ class Connection:
                 with turns.taken(_TURN_SECONDS) as mine:
                     if mine:
                         settle.remake(turns.execute, [str(statement.parameters["trace_id"])])
+
+    def read_prices(self) -> tuple[Price, ...]:
+        """Return all rows of the store's prices, of all versions.
+
+        Raises:
+            StatementError: the engine refused it.
+            StoreUnavailableError: nobody answers.
+        """
+        with self._one:
+            return prices.read(self._execute)
+
+    def write_prices(self, rows: Sequence[Price]) -> int:
+        """Write prices, and return the number of the write: by the server's JSON API where there is one, else by statements.
+
+        Raises:
+            FilterError: they are none that can be written.
+            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+        """
+        if (found := self.api()) is not None:
+            api, root = found
+            return api.write_prices(root, rows)
+        with self._one:
+            return prices.write(self._execute, rows)
 
     def _execute(self, sql: str, parameters: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[object]]:
         rows: Sequence[Sequence[object]] = self._run(Statement(sql, parameters or {})).result_rows

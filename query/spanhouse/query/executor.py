@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from spanhouse.query.compile_ import ROWS, WAITING, compile_count, compile_trace
+from spanhouse.query.compile_ import ROWS, compile_count, compile_trace
 from spanhouse.query.connection import INVALID_PATTERN, StatementError
 from spanhouse.query.errors import FilterError
 from spanhouse.query.models import Span, Trace, TraceData
@@ -15,6 +15,7 @@ from spanhouse.query.read import Row, compile_spans, read_info, read_spans
 from spanhouse.query.resolve import Filter
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
+from spanhouse.schema.trace_attributes import WAITING
 
 _LATEST: Final = Statement(
     f"SELECT toUnixTimestamp64Nano(greatest((SELECT max(Sorted) FROM {ROWS}), (SELECT max(Timestamp) FROM {ROWS} WHERE {WAITING})))",  # noqa: S608  our own words

@@ -11,6 +11,28 @@ from spanhouse.schema.vocabulary import SPAN_TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePart:
+    """A part that a version of a service took in a trace.
+
+    Attributes:
+        name: of the service.
+        version, commit, branch, environment: of its process; '' where that is not known.
+        spans: its spans.
+        errors: those that failed.
+        self_time_ns: time of its spans in which none of their children ran.
+    """
+
+    name: str
+    version: str
+    commit: str
+    branch: str
+    environment: str
+    spans: int
+    errors: int
+    self_time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceInfo:
     """What is known of a trace as a whole.
 
@@ -28,6 +50,8 @@ class TraceInfo:
         input_tokens, output_tokens: of its spans, each counted once; None if none reports any.
         cost: of its spans in USD, counted likewise; None if none has one.
         root_span_id: 16 hex digits; None if no root is stored.
+        unfinished: True if the trace has been quiet for a while and its root never came: its process crashed, or was killed.
+        services: the part that each version of each service took; of a trace that was read by its id, or searched for by a service, else empty.
     """
 
     trace_id: str
@@ -47,6 +71,8 @@ class TraceInfo:
     output_tokens: int | None
     cost: float | None
     root_span_id: str | None
+    unfinished: bool = False
+    services: tuple[ServicePart, ...] = ()
 
     @property
     def request_id(self) -> str:

@@ -26,7 +26,6 @@ _ATTRIBUTE_PREFIXES: Final = ("attribute", "attributes", "trace")
 _OTHERS: Final = ("span", "resource")
 _SPAN_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {name: SpanField(AttributeField(attribute)) for name, attribute in SPAN_ATTRIBUTES.items()}
-    | {"type": SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, vocabulary.SPAN_TYPE))}
 )
 _SPAN_KEYS: Final = (*_SPAN_FIELDS, "attributes.KEY")
 _NAMES: Final[Mapping[str, Field]] = MappingProxyType(
@@ -43,6 +42,8 @@ _CALLED_OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
         "duration": "execution_time_ms",
         "latency": "execution_time_ms",
         "service": "metadata.service.name",
+        "error": "error.type",
+        "exception": "error.type",
         "session_id": "session",
         "user_id": "user",
         "model_id": f"metadata.{vocabulary.MODEL_ID.mlflow}",

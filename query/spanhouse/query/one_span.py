@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Final
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import All, Either, Not, Predicate, SomeSpan, SpanField, every
+from spanhouse.query.predicate import All, Either, Not, Predicate, SomeSpan, SpanField, Took, every
 
 MAX_BRANCHES: Final = 100
 """More alternatives would make a statement that the engine takes long to read."""
@@ -86,7 +86,7 @@ def _asks(predicate: Predicate) -> _Asks:
         case All(operands=operands) | Either(operands=operands):
             asked = set(map(_asks, operands))
             return asked.pop() if len(asked) == 1 else _Asks.OF_BOTH if asked else _Asks.OF_TRACE
-        case Not() | SomeSpan():
+        case Not() | SomeSpan() | Took():
             return _Asks.OF_TRACE
         case clause:
             return _Asks.OF_SPAN if isinstance(clause.field, SpanField) else _Asks.OF_TRACE

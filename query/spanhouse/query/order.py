@@ -77,7 +77,7 @@ def _sorting(entry: str) -> Sorting:
         raise FilterError("an entry of order_by is empty", hint='write "timestamp_ms DESC"')
     name = parse_name(directed["key"])
     field = EXPERIMENT if name.key == EXPERIMENT.attribute.name and name.entity in {None, "attribute", "attributes"} else resolve_name(name, entry)
-    if isinstance(field, SpanField) or field in _NOT_SORTABLE:
+    if isinstance(field, SpanField) or field in _NOT_SORTABLE or (isinstance(field, AttributeField) and field.attribute.many):
         raise FilterError(f"traces cannot be ordered by {directed['key']}", entry, *directed.span("key"))
     return Sorting(field, descending=(directed["direction"] or "").upper() == "DESC")
 

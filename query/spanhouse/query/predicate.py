@@ -15,12 +15,13 @@ from spanhouse.schema.trace_attributes import Attribute
 
 
 class MapColumn(StrEnum):
-    """Columns of ``traces``, and below ``SpanField`` of ``otel_traces``, that are maps from key to text."""
+    """Columns of ``traces``, and below ``SpanField`` of ``otel_traces``, that are maps from key to text; below ``Took`` the service's own."""
 
     METADATA = "Metadata"
     TAGS = "Tags"
     SPAN_ATTRIBUTES = "SpanAttributes"
     RESOURCE_ATTRIBUTES = "ResourceAttributes"
+    OWN = "Own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,15 @@ class SomeSpan:
     operand: Predicate
 
 
-Predicate = Clause | All | Either | Not | SomeSpan
+@dataclass(frozen=True, slots=True)
+class Took:
+    """The service took part in the trace, and one of its versions there fulfils the operand, whose fields ``took.own`` has made the service's."""
+
+    service: str
+    operand: Predicate
+
+
+Predicate = Clause | All | Either | Not | SomeSpan | Took
 """The closed union of what a filter can mean."""
 
 EVERYTHING: Final = All(())
@@ -153,6 +162,8 @@ def at(predicate: Predicate, now_ms: int) -> Predicate:
             return Not(at(operand, now_ms))
         case SomeSpan(operand=operand):
             return SomeSpan(at(operand, now_ms))
+        case Took(service=service, operand=operand):
+            return Took(service, at(operand, now_ms))
         case Compare(field=field, operator=operator, value=FromNow() as value):
             return Compare(field=field, operator=operator, value=_time(field, now_ms + value.added_ms))
         case OneOf(field=field, values=values, negated=negated):
@@ -172,7 +183,7 @@ def asks_of_spans(predicate: Predicate) -> bool:
     match predicate:
         case All(operands=operands) | Either(operands=operands):
             return any(map(asks_of_spans, operands))
-        case Not(operand=operand):
+        case Not(operand=operand) | Took(operand=operand):
             return asks_of_spans(operand)
         case _:
             return isinstance(predicate, SomeSpan)

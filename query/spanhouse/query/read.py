@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from spanhouse.query.compile_ import COLUMNS, FIRST_SPAN_NS, LAST_SPAN_NS, ROWS
-from spanhouse.query.models import Event, Link, Span, TraceInfo
+from spanhouse.query.models import Event, Link, ServicePart, Span, TraceInfo
 from spanhouse.query.search import Key
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_ID, SENT_AS_TEXT, TraceState
@@ -68,9 +68,12 @@ def read_info(row: Row) -> TraceInfo:
         output_tokens=values["OutputTokens"],
         cost=values["Cost"],
         root_span_id=values["RootSpanId"] or None,
+        unfinished=bool(values["Unfinished"]),
+        services=tuple(ServicePart(**dict(zip(_PART, part, strict=True))) for part in values["Took"]),
     )
 
 
+_PART: Final = ("name", "version", "commit", "branch", "environment", "spans", "errors", "self_time_ns")
 COLUMN_NAMES: Final = tuple(column.rpartition(" ")[2] for column in COLUMNS)
 
 

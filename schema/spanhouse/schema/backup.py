@@ -21,7 +21,12 @@ FILE_NAME: Final = "spanhouse-backup.json"
 _ENGINES: Final = "engine"
 """Directory of what the engine writes, in a backup's own."""
 _HASHED: Final[Mapping[str, str]] = MappingProxyType(
-    {"otel_traces": "otel_traces", "traces": "(SELECT * EXCEPT (Settled) FROM spanhouse_trace_rows FINAL)", "trace_tags": "trace_tags FINAL"}
+    {
+        "otel_traces": "otel_traces",
+        "traces": "(SELECT * EXCEPT (Settled) FROM spanhouse_trace_rows FINAL)",
+        "trace_tags": "trace_tags FINAL",
+        "spanhouse_prices": "spanhouse_prices",
+    }
 )
 """Tables of spans, traces and users' edits, and SQL of what is compared. The others follow from them, and the engine has checksums of all."""
 _NOT_EMPTY: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase()"

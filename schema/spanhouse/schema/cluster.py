@@ -40,8 +40,8 @@ _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
 _PER_TRACE: Final = "traces"
 """The view that can be answered shard by shard, since a trace is on one."""
-_EVERYWHERE: Final = frozenset({"spanhouse_arrivals", "spanhouse_turns"})
-"""Tables that each shard has to know whole: one that it compares its own rows with, and the turns, which are those of all."""
+_EVERYWHERE: Final = frozenset({"spanhouse_arrivals", "spanhouse_turns", "spanhouse_prices"})
+"""Tables that each shard has to know whole: what it compares its own rows with, or looks up by itself, and the turns, which are those of all."""
 _PARTS: Final = "spanhouse_trace_parts"
 _PARTS_KEPT: Final = "TTL toDateTime(Received) + INTERVAL 3 DAY\nSETTINGS\n    ttl_only_drop_parts = 1,"
 """No partition can be dropped through a Distributed table: so parts leave by their age, and what was not settled by then is made anew."""

@@ -123,7 +123,7 @@ SUMS: Final = (
 """Attributes that are never read: sums of others."""
 
 METADATA_PREFIXES: Final = ("langfuse.trace.metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.")
-"""Span attributes below these are trace metadata, the rest of the key is the metadata's key; what is below ``mlflow.traceMetadata.`` outranks them."""
+"""Span attributes below these are trace metadata under the rest of the key; what is below ``mlflow.traceMetadata.`` outranks them."""
 METADATA_OBJECT: Final = "metadata"
 """Span attribute of OpenInference: a JSON object of trace metadata."""
 TAG_LISTS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags")
@@ -192,8 +192,8 @@ def words_sql() -> str:
         f"field <= {len(WORDS)} AND nth = 1 AND (field != {field_number('error_type')} OR failed) "
         f"AND (field != {field_number('entity')} OR has(Values, 'tool'))"
     )
-    said = f"arrayMap((field, nth, value) -> if({counts}, concat(char({ord('A') - 1} + field), value), ''), Fields, arrayEnumerateUniq(Fields), Values)"
-    return f"arrayFilter(word -> word != '', {said})"
+    word = f"if({counts}, concat(char({ord('A') - 1} + field), value), '')"
+    return f"arrayFilter(word -> word != '', arrayMap((field, nth, value) -> {word}, Fields, arrayEnumerateUniq(Fields), Values))"
 
 
 def words_of_sql(name: str) -> str:
@@ -275,10 +275,11 @@ def told_sql(attributes: str) -> str:
     bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
     inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
     objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
-    named = (TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id")
-    scrubbed = f"k IN ({literals(named)}) AND startsWith(v, {literal(SCRUBBED)})"
+    who = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id"))
+    scrubbed = f"k IN ({who}) AND startsWith(v, {literal(SCRUBBED)})"
     said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
-    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects}))"
+    all_of_it = f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"
+    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), {all_of_it})"
 
 
 def preview_sql(source: str, text: str) -> str:
@@ -291,12 +292,13 @@ def preview_sql(source: str, text: str) -> str:
         source: SQL of the attribute's code.
         text: SQL of its value.
     """
-    spoken = (
-        "arrayStringConcat(arrayFilter(told -> told != '', arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(one, 'parts'))), '\\n')"
-    )
-    in_order = f"arrayReverseSort((one, place) -> (JSONExtractString(one, 'role') = 'user', place), JSONExtractArrayRaw({text}) AS messages, arrayEnumerate(messages))"
+    contents = "arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(one, 'parts'))"
+    spoken = f"arrayStringConcat(arrayFilter(told -> told != '', {contents}), '\\n')"
+    order = "(one, place) -> (JSONExtractString(one, 'role') = 'user', place)"
+    in_order = f"arrayReverseSort({order}, JSONExtractArrayRaw({text}) AS messages, arrayEnumerate(messages))"
     message = f"arrayFirst(told -> told != '', arrayMap(one -> {spoken}, {in_order}))"
-    only = f"multiIf(startsWith({text}, '\"'), JSONExtractString({text}), startsWith({text}, '{{') AND JSONLength({text}) = 1, JSONExtractString({text}, 1), '')"
+    lone = f"startsWith({text}, '{{') AND JSONLength({text}) = 1"
+    only = f"multiIf(startsWith({text}, '\"'), JSONExtractString({text}), {lone}, JSONExtractString({text}, 1), '')"
     shown = f"multiIf({source} IN ({codes_of(MESSAGES)}), {message}, {source} IN ({codes_of(JSON_TEXTS)}), {only}, '')"
     return f"if(({shown} AS shown) != '', shown, {text})"
 
@@ -308,4 +310,6 @@ def codes_of(keys: Iterable[str]) -> str:
 
 def template_sql(name: str) -> str:
     """Render SQL that gives a name with ids in its path replaced: segments of digits, and UUIDs."""
-    return f"arrayStringConcat(arrayMap(one -> if(match(one, '^([0-9]+|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}})$'), '{{id}}', one), splitByChar('/', {name})), '/')"
+    uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    segment = f"if(match(one, '^([0-9]+|{uuid})$'), '{{id}}', one)"
+    return f"arrayStringConcat(arrayMap(one -> {segment}, splitByChar('/', {name})), '/')"

@@ -1,4 +1,4 @@
-"""Copy of a store's spans, edited tags and deletions into another store, in windows of time; each is there once, whenever it was interrupted.
+"""Copy of a store's spans, edited tags, deletions and prices into another store, in windows of time; each is there once, whenever it was interrupted.
 
 A window is divided by a hash of the trace id into pieces that fit in memory. Count and hash of a piece on both sides say whether it is
 there; of one that is not, the ids on both sides say what is missing. That is read and written in blocks, each of which the engine takes as a
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spanhouse.schema import settle, windows
+from spanhouse.schema import prices, settle, windows
 from spanhouse.schema.execute import Execute, MigrationError, number
 from spanhouse.schema.remaking import remake_window
 from spanhouse.schema.windows import IN_WINDOW, Step, Window
@@ -106,12 +106,14 @@ class Pushed:
         copied: those of them that this run wrote.
         equal: those that are there with the very values of the source. The rest were there before, with other values.
         tags: edited tags of the source; each is in the target, or a later edit of it.
+        prices: rows of the source's prices; each is in the target. -1 if the target has prices of its own, which stay alone.
     """
 
     spans: int = 0
     copied: int = 0
     equal: int = 0
     tags: int = 0
+    prices: int = 0
 
 
 def push(
@@ -124,7 +126,7 @@ def push(
     report_compared: Callable[[Step], None] = lambda _: None,
     cluster: str | None = None,
 ) -> Pushed:
-    """Copy all spans, edited tags and deletions. The target must have the tables of this version.
+    """Copy all spans, edited tags, deletions and prices. The target must have the tables of this version.
 
     Args:
         source: runs a statement on the store that is copied; need not write, and may be a store of a pre-release.
@@ -140,6 +142,8 @@ def push(
     """
     # First, so that spans of deleted traces get no row.
     _push_edits(_DELETIONS, source, read, target, write)
+    # Before spans, so that costs are computed with them.
+    pushed_prices = prices.push(source, target)
     copy = _Copy(source, read, target, write)
     for step in windows.run(target, f"push {copy.identity}", "otel_traces", copy.window, cluster=cluster, source=source):
         report(step)
@@ -149,7 +153,7 @@ def push(
         copy.window(window, False)
         report_compared(Step(window, done, len(every)))
     settle.settle_all(target)
-    return Pushed(copy.spans, copy.copied, copy.equal, _push_edits(_TAGS, source, read, target, write))
+    return Pushed(copy.spans, copy.copied, copy.equal, _push_edits(_TAGS, source, read, target, write), pushed_prices)
 
 
 class _Copy:

@@ -11,12 +11,13 @@ runs for long, that is very large, whose tags were edited, or whose root moved. 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from spanhouse.schema import migrations, settle_statements
+from spanhouse.schema import migrations, pricing, settle_statements
 from spanhouse.schema.execute import Execute, number
+from spanhouse.schema.pricing import Pricing
 
 WINDOW_SECONDS: Final = 600
 """Parts that came so long before an arrival are at hand when it is settled."""
@@ -89,8 +90,13 @@ class Settler:
     """Arrivals that are settled but for traces in ``large``."""
     _gone_seconds: int = _EVER_SECONDS
     """The next sweep looks at tombstones of so long: at first of all times, since a killed process may have left them alone."""
+    _pricing: Pricing = field(init=False)
     _fed: str = ""
     """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
+
+    def __post_init__(self) -> None:
+        """Begin without prices."""
+        self._pricing = Pricing(self.execute)
 
     def settle(self, *, everything: bool = False) -> Settled:
         """Settle the arrivals that wait, as many as one statement can take; traces that need more are put into ``due``.
@@ -101,15 +107,16 @@ class Settler:
         seconds = _EVER_SECONDS if everything else _RECENT_SECONDS
         held = self._held | self._held_by_large
         waiting = self.execute(migrations.statement("waiting_arrivals"), {"seconds": seconds, "most": _MOST_ARRIVALS + len(held)})
-        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts in waiting if number(arrival) not in held]
+        fresh = [(number(arrival), str(first), number(parts)) for arrival, first, parts, _ in waiting if number(arrival) not in held]
         if not fresh:
             return Settled()
         taken = _as_many(fresh)
         arrivals = [arrival for arrival, _, _ in taken]
         at_hand = {"arrivals": arrivals, "since": self.execute(_BEFORE, {"at": taken[0][1], "seconds": WINDOW_SECONDS})[0][0]}
         bounds = {"most_spans": _MOST_SPANS, "covered_seconds": _COVERED_SECONDS}
-        apart = {str(trace_id): reason for trace_id, reason in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds})}
-        self._write_rows(at_hand, sorted(apart))
+        priced = self._pricing.parameters(str(model) for row in waiting for model in _items(row[3]))
+        apart = {str(trace_id): reason for trace_id, reason in self.execute(migrations.statement("touched_apart"), {**at_hand, **bounds, **priced})}
+        self._write_rows({**at_hand, **priced}, sorted(apart))
         large = {trace_id for trace_id, reason in apart.items() if reason == "large"}
         self.large |= large
         self.due |= apart.keys() - large
@@ -153,6 +160,7 @@ class Settler:
 
     def feed(self) -> None:
         """Bring the lists of metadata and of models up to the rows that were settled lately."""
+        self._pricing.renew()
         since = self._fed or str(self.execute(_LAST)[0][0])
         _, now = self.execute(_NOW)[0]
         for name in ("metadata_feed", "models_feed"):
@@ -216,7 +224,7 @@ def settle_all(execute: Execute) -> Settled:
     return Settled(arrivals, remade)
 
 
-def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE) -> int:
+def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, at_once: int = _TRACES_AT_ONCE, prices: str | None = None) -> int:
     """Write the rows of some traces anew, from all of their spans that are stored; a row whose spans have expired stays, edits aside.
 
     Args:
@@ -224,12 +232,13 @@ def remake(execute: Execute, trace_ids: Sequence[str], *, quiet: bool = False, a
         trace_ids: bare ids, lower-case hex; an id that nothing is stored of is passed over.
         quiet: give also those without root their place in time.
         at_once: traces that one statement makes anew.
+        prices: version of the prices by which costs are computed; None keeps for each row the version that it has.
 
     Returns:
         The number of ids.
     """
     for first in range(0, len(trace_ids), at_once):
-        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet)
+        _remake(execute, list(trace_ids[first : first + at_once]), quiet=quiet, prices=prices)
     return len(trace_ids)
 
 
@@ -238,7 +247,7 @@ def tell_again(execute: Execute, trace_ids: Sequence[str]) -> None:
     execute(settle_statements.remade_parts(), {"trace_ids": list(trace_ids), "arrival": secrets.randbits(64)})
 
 
-def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
+def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool, prices: str | None) -> None:
     since = str(execute(_NOW)[0][0])
     # A part that is made here is settled from the start: what it tells is written below.
     arrival = secrets.randbits(64)
@@ -248,10 +257,13 @@ def _remake(execute: Execute, trace_ids: list[str], *, quiet: bool) -> None:
     # Rows are read before spans: so a span that a row counted is missing among them only if it has expired.
     live = execute(migrations.statement("live_rows"), {"trace_ids": trace_ids})
     execute(settle_statements.remade_parts(), {"trace_ids": trace_ids, "arrival": arrival})
-    whole = _whole(live, execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]}))
-    if whole:
-        for some in _by_day(whole, live):
-            execute(settle_statements.remade_rows(), {**made, "trace_ids": some, "quiet": int(quiet)})
+    found = execute(migrations.statement("made_traces"), {**made, "roots": [str(root) for row in live for root in _items(row[3])]})
+    whole = _whole(live, found)
+    for some, version in _alike(whole, live, prices):
+        wanted = set(some)
+        models = {str(model) for row in found if str(row[0]) in wanted for model in _items(row[3])}
+        priced = Pricing(execute).as_of(version, models) if models else pricing.parameters()
+        execute(settle_statements.remade_rows(), {**made, "trace_ids": some, "quiet": int(quiet), **priced})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(settle_statements.expired_rows(), {**made, "trace_ids": expired})
 
@@ -263,21 +275,26 @@ def _whole(live: Sequence[Sequence[object]], made: Sequence[Sequence[object]]) -
     def is_whole(trace_id: str, spans: object, rooted: object) -> bool:
         if trace_id not in rows:
             return True
-        _, counted, partial, roots, _ = rows[trace_id]
+        _, counted, partial, roots, *_ = rows[trace_id]
         return number(spans) >= number(counted) and not number(partial) and (bool(number(rooted)) or not _items(roots))
 
-    return sorted(str(trace_id) for trace_id, spans, rooted in made if is_whole(str(trace_id), spans, rooted))
+    return sorted(str(trace_id) for trace_id, spans, rooted, _ in made if is_whole(str(trace_id), spans, rooted))
 
 
-def _by_day(trace_ids: Sequence[str], live: Sequence[Sequence[object]]) -> list[list[str]]:
-    """Divide traces by the day where their rows stand. Those whose rows have no place in time go with the first ones."""
-    days = {str(row[0]): str(row[4]) for row in live}
-    placed = sorted(set(days.values()) - {_OPEN_DAY})
-    first, *others = placed or [_OPEN_DAY]
-    return [
-        [one for one in trace_ids if days.get(one, _OPEN_DAY) in {_OPEN_DAY, first}],
-        *([one for one in trace_ids if days.get(one) == day] for day in others),
-    ]
+def _alike(trace_ids: Sequence[str], live: Sequence[Sequence[object]], prices: str | None) -> Iterator[tuple[list[str], str]]:
+    """Divide traces by the version of prices that they keep, and by the day where their rows stand; give each version with its traces.
+
+    Those whose rows have no place in time go with the first day.
+    """
+    rows = {str(row[0]): (str(row[4]), str(row[5])) for row in live}
+    by_version: dict[str, list[str]] = {}
+    for trace_id in trace_ids:
+        by_version.setdefault(rows.get(trace_id, ("", ""))[1] if prices is None else prices, []).append(trace_id)
+    for version, some in by_version.items():
+        days = {trace_id: rows.get(trace_id, (_OPEN_DAY, ""))[0] for trace_id in some}
+        first = min(set(days.values()) - {_OPEN_DAY}, default=_OPEN_DAY)
+        for day in sorted({first, *days.values()} - ({_OPEN_DAY} - {first})):
+            yield [one for one in some if days[one] == day or (day == first and days[one] == _OPEN_DAY)], version
 
 
 def _items(cell: object) -> Sequence[object]:

@@ -23,13 +23,15 @@ def _codes(attributes: str) -> str:
     keys, codes = zip(*conventions.codes(), strict=True)
     code = f"transform(k, [{literals(keys)}], [{', '.join(map(str, codes))}], toUInt16(0))"
     said = f"v != '' AND NOT startsWith(v, {literal(conventions.SCRUBBED)})"
-    types = f"code NOT IN ({conventions.codes_of(conventions.FIELDS['type'][1:])}) OR lower(v) IN ({literals(conventions.SPAN_TYPES)})"
-    return f"arrayMap((k, v) -> if({said} AND ({types.replace('code', f'({code} AS code)', 1)}), code, 0), mapKeys({attributes}), mapValues({attributes}))"
+    no_type = f"({code} AS code) NOT IN ({conventions.codes_of(conventions.FIELDS['type'][1:])})"
+    known = f"{said} AND ({no_type} OR lower(v) IN ({literals(conventions.SPAN_TYPES)}))"
+    return f"arrayMap((k, v) -> if({known}, code, 0), mapKeys({attributes}), mapValues({attributes}))"
 
 
 def _sorted(attributes: str) -> str:
     """Render SQL over a span's map and ``codes``: the values of attributes that say something, sorted by their codes."""
-    return f"arraySort((v, code) -> code, arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes), arrayFilter(code -> code > 0, codes))"
+    said = f"arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes)"
+    return f"arraySort((v, code) -> code, {said}, arrayFilter(code -> code > 0, codes))"
 
 
 def _effective(process: str) -> str:

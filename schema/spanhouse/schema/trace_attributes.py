@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from spanhouse.schema.conventions import span_type_sql
 from spanhouse.schema.vocabulary import GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_NAME, SESSION, TRACE_METADATA_PREFIX, TRACE_TAG_PREFIX, TRACE_USER
 
 
@@ -43,18 +44,25 @@ class Attribute(NamedTuple):
         sql: the expression over columns of ``traces``, or of ``otel_traces``, that gives its value. NULL or '' where there is none, see ``absent``.
         type: what it can be compared with.
         absent: SQL literal that stands for "no value"; None if there always is one.
+        many: True if the expression gives an array: what is asked has to hold for one of its elements.
     """
 
     name: str
     sql: str
     type: Type
     absent: str | None = None
+    many: bool = False
 
 
 _TIMESTAMP: Final = "toUnixTimestamp64Milli(Timestamp)"
 _EXECUTION_TIME: Final = "if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000)))"
 _END_TIME: Final = "if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) + toInt64(intDiv(Duration, 1000000)))"
 _TOTAL_TOKENS: Final = "if(InputTokens IS NULL AND OutputTokens IS NULL, NULL, toInt64(ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)))"
+
+WAITING: Final = "Sorted = toDateTime64(0, 9, 'UTC')"
+"""True for the row of a trace that waits for its root; all others stand where they start."""
+UNFINISHED: Final = f"(RootSpanId = '' AND NOT {WAITING})"
+"""True for the row of a trace that has been quiet for a while and whose root never came: its process crashed, or was killed."""
 
 ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
     {
@@ -75,6 +83,10 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
             Attribute(name="tokens.output", sql="toInt64(OutputTokens)", type=Type.NUMBER, absent="NULL"),
             Attribute(name="cost", sql="if(isFinite(Cost), Cost, NULL)", type=Type.NUMBER, absent="NULL"),
             Attribute(name="span.count", sql="toInt64(SpanCount)", type=Type.NUMBER),
+            Attribute(name="model", sql="Models", type=Type.TEXT, many=True),
+            Attribute(name="error.type", sql="ErrorTypes", type=Type.TEXT, many=True),
+            Attribute(name="error.message", sql="ErrorMessage", type=Type.TEXT, absent="''"),
+            Attribute(name="unfinished", sql=f"if({UNFINISHED}, 'true', 'false')", type=Type.TEXT),
         )
     }
 )
@@ -99,6 +111,11 @@ _CONTENT: Final = (
     "arrayFlatten(arrayMap(m -> arrayConcat(CAST(mapKeys(m), 'Array(String)'), mapValues(m)), Events.Attributes))), '\\n')"
 )
 
+
+def _of_exceptions(key: str) -> str:
+    return f"arrayFilter(said -> said != '', arrayMap(event -> event['{key}'], Events.Attributes))"
+
+
 SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
     {
         attribute.name: attribute
@@ -112,11 +129,14 @@ SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
             Attribute(name="kind", sql="initcap(replaceOne(SpanKind, 'SPAN_KIND_', ''))", type=Type.TEXT, absent="''"),
             Attribute(name="duration_ms", sql="(Duration / 1000000)", type=Type.DURATION),
             Attribute(name="content", sql=_CONTENT, type=Type.TEXT),
+            Attribute(name="type", sql=span_type_sql("SpanAttributes"), type=Type.TEXT, absent="''"),
+            Attribute(name="exception.type", sql=_of_exceptions("exception.type"), type=Type.TEXT, many=True),
+            Attribute(name="exception.message", sql=_of_exceptions("exception.message"), type=Type.TEXT, many=True),
         )
     }
 )
-"""Names that stand after ``span.``, besides ``attributes.KEY`` and ``type``, which is the attribute ``SPAN_TYPE``. ``content`` is, a line each,
-the span's name, its status message, the keys and values of its attributes, and names, keys and values of its events."""
+"""Names that stand after ``span.``, besides ``attributes.KEY``. ``content`` is, a line each, the span's name, its status message, the keys and values
+of its attributes, and names, keys and values of its events."""
 
 FIRST_TOKEN_SECONDS: Final = (
     "gen_ai.response.time_to_first_chunk",  # OTel's conventions for generative AI

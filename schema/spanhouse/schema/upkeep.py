@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spanhouse.schema import parts, retention
+from spanhouse.schema import parts, prices, remaking, retention
 from spanhouse.schema.check import problems
 from spanhouse.schema.execute import Execute
-from spanhouse.schema.remaking import remake_all
+from spanhouse.schema.windows import Step
 
 Event = Mapping[str, Any]
 """Names and values as JSON has them."""
@@ -43,11 +43,21 @@ def keep(execute: Execute, days: Mapping[str, int]) -> Iterator[Event]:
 
 def remake(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
     """Make the rows of all traces anew: name each window when it is done, then give ``{"remade": number of windows}``."""
+    return _remade(remaking.remake_all(execute, cluster=cluster))
+
+
+def reprice(execute: Execute, since_ns: int, *, cluster: str | None = None) -> Iterator[Event]:
+    """Make the rows of traces with spans since a time anew by the current prices; as ``remake``, with ``prices``, their version, in the outcome."""
+    version = prices.current_version(prices.read(execute))
+    yield from _remade(remaking.reprice(execute, since_ns, version, cluster=cluster), prices=version)
+
+
+def _remade(steps: Iterator[Step], **outcome: str) -> Iterator[Event]:
     count = 0
-    for step in remake_all(execute, cluster=cluster):
+    for step in steps:
         count = step.windows
         yield {"done": step.done, "windows": step.windows, "first_ns": step.window.first_ns, "spans": step.window.spans}
-    yield {"remade": count}
+    yield {"remade": count, **outcome}
 
 
 def _bytes(execute: Execute) -> int:

@@ -104,6 +104,7 @@ def run(
     *,
     cluster: str | None = None,
     source: Execute | None = None,
+    since_ns: int = 0,
 ) -> Iterator[Step]:
     """Do the work for each window that an interrupted run of the same job has not finished; give a step after each window.
 
@@ -114,12 +115,13 @@ def run(
         work: does one window; must bear to be repeated. Told whether an earlier run may have begun it.
         cluster: name of the cluster, if the store is one.
         source: runs a statement where the table is; None for the same store.
+        since_ns: leave out windows that end before this moment, in Unix nanoseconds.
     """
     execute(_CREATE if cluster is None else on_every_server(_CREATE, cluster))
     finished = {str(row[0]) for row in execute(_DONE, {"job": job})}
     resumed = bool(finished)
     execute(_RECORD, {"job": job, "window": _BEGUN})
-    every = windows(source or execute, table)
+    every = [window for window in windows(source or execute, table) if window.last_ns >= since_ns]
     for done, window in enumerate(sorted(every, key=lambda one: str(one) not in finished), start=1):
         if str(window) not in finished:
             work(window, resumed)

@@ -3,7 +3,7 @@
 -- p2: 0.5
 -- p3: 11
 -- p4: 0
-SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, if(isFinite(Cost), Cost, NULL) AS Key0, toUnixTimestamp64Milli(Timestamp) AS Key1, concat('tr-', TraceId) AS Key2
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, (RootSpanId = '' AND NOT Sorted = toDateTime64(0, 9, 'UTC')) AS Unfinished, emptyArrayString() AS Took, if(isFinite(Cost), Cost, NULL) AS Key0, toUnixTimestamp64Milli(Timestamp) AS Key1, concat('tr-', TraceId) AS Key2
 FROM spanhouse_trace_rows
 WHERE (Sorted, TraceId, Version) IN (
 SELECT Sorted, TraceId, Version

@@ -5,7 +5,7 @@
 -- p4: "1.0"
 -- p5: 11
 -- p6: 0
-SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, if(mapContains(Metadata, {p0:String}), Metadata[{p0:String}], NULL) AS Key0, ServiceName AS Key1, toUnixTimestamp64Milli(Timestamp) AS Key2, concat('tr-', TraceId) AS Key3
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, (RootSpanId = '' AND NOT Sorted = toDateTime64(0, 9, 'UTC')) AS Unfinished, emptyArrayString() AS Took, if(mapContains(Metadata, {p0:String}), Metadata[{p0:String}], NULL) AS Key0, ServiceName AS Key1, toUnixTimestamp64Milli(Timestamp) AS Key2, concat('tr-', TraceId) AS Key3
 FROM spanhouse_trace_rows
 WHERE (Sorted, TraceId, Version) IN (
 SELECT Sorted, TraceId, Version

@@ -2,7 +2,7 @@
 -- p1: "x"
 -- p2: 5
 -- p3: "OK"
-SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
+SELECT TraceId, toUnixTimestamp64Nano(Timestamp) AS StartNs, Duration, Name, ServiceName, State, SpanCount, ErrorCount, ClientRequestId, RequestPreview, ResponsePreview, InputTokens, OutputTokens, Cost, Metadata, Tags, RootSpanId, (RootSpanId = '' AND NOT Sorted = toDateTime64(0, 9, 'UTC')) AS Unfinished, emptyArrayString() AS Took, toUnixTimestamp64Milli(Timestamp) AS Key0, concat('tr-', TraceId) AS Key1
 FROM spanhouse_trace_rows FINAL
 WHERE (NOT ((mapContains(Metadata, {p0:String}) AND Metadata[{p0:String}] = {p1:String}) OR ((if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) IS NOT NULL) AND if(RootSpanId = '', NULL, toInt64(intDiv(Duration, 1000000))) > {p2:Int64})))
   AND (NOT State = {p3:String})

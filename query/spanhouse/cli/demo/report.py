@@ -123,7 +123,7 @@ def go_on(store: Path | None) -> None:
 def _versions(client: TraceClient, sent: int) -> list[Version]:
     """The traces by the commit that they ran, the oldest first."""
     deadline = time.monotonic() + _SEARCHABLE_SECONDS
-    while (found := len(client.search_traces(experiment_ids=[SERVICE]))) < sent:
+    while (found := client.count(f"metadata.service.name = '{SERVICE}'")) < sent:
         if time.monotonic() > deadline:
             raise CommandError(f"{found} of {sent} traces arrived; run it again, and report this if it repeats", Exit.STORE)
         time.sleep(_POLL_SECONDS)

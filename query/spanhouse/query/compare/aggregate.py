@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
-from spanhouse.query.compare.metrics import LATENCY, Metric
+from spanhouse.query.compare.metrics import SLICED, Metric
 from spanhouse.query.compare.question import Question
-from spanhouse.query.compare.spans import NEWEST, join_spans
+from spanhouse.query.compare.spans import NEWEST, compile_different, join_spans, join_versions
 from spanhouse.query.compare.statistics import GRID, Sums
 from spanhouse.query.compile_ import FIRST_SPAN_NS, LAST_SPAN_NS, source
-from spanhouse.query.conditions import hot_column, value_of
-from spanhouse.query.predicate import All, MapColumn, MapField, OneOf, SpanField, TraceField
+from spanhouse.query.conditions import exact, hot_column, is_many, own_map, value_of
+from spanhouse.query.predicate import Field, MapColumn, MapField, OneOf, SomeSpan, SpanField, Took, TraceField, every
 from spanhouse.query.search import Search
 from spanhouse.query.statement import Parameters, Statement
-from spanhouse.schema.trace_attributes import ATTRIBUTES
+from spanhouse.query.took import OWN_COLUMNS, OWN_STATE, of_service, own_field, own_keys
+from spanhouse.schema.trace_attributes import ATTRIBUTES, UNFINISHED
 from spanhouse.schema.vocabulary import GIT_DIRTY
 
 _WHOLE_MS: Final = f"ifNull({ATTRIBUTES['execution_time_ms'].sql}, 0)"
@@ -28,6 +29,8 @@ MOST_VALUES: Final = 200
 """So many values are put in a table, those with the most traces."""
 MOST_SPLITS: Final = 200
 """Of a split so many values are looked at, those with the most traces."""
+_OWN: Final = {"Errors": "Errors", "Time": "SelfTime", "Spans": "Spans"}
+"""What is known of a service's version in a trace -> the column that has it for each."""
 _PROCESS: Final[Mapping[str, TraceField]] = MappingProxyType(
     {"Host": MapField(MapColumn.METADATA, "host.name"), "Dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow)}
 )
@@ -64,6 +67,8 @@ class Sample:
         hosts: how many hosts they ran on, where two values are compared.
         host: one of them.
         dirty: traces of code with uncommitted changes, likewise.
+        unfinished: traces whose root never came.
+        trace_errors: traces that failed as a whole, which a service's errors need not make them.
     """
 
     traces: int
@@ -76,6 +81,8 @@ class Sample:
     hosts: int
     host: str
     dirty: int
+    unfinished: int
+    trace_errors: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +91,14 @@ class Counts:
 
     Attributes:
         errors: of traces that failed.
+        unfinished: of traces whose root never came.
+        trace_errors: of traces that failed as a whole.
         above: of traces above the threshold of a metric and level.
     """
 
     errors: Sums
+    unfinished: Sums
+    trace_errors: Sums
     above: Mapping[tuple[str, float], Sums]
 
 
@@ -117,10 +128,11 @@ def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Tra
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
     columns += ["avg(WholeMs)", f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
     for number, metric in enumerate(metrics):
-        quantiles = f"quantilesExact({_GRID})(Number{number})" if metric is LATENCY or question.base is not None else "emptyArrayFloat64()"
+        quantiles = f"quantilesExact({_GRID})(Number{number})" if metric in SLICED or question.base is not None else "emptyArrayFloat64()"
         columns += [f"count(Number{number})", f"avg(Number{number})", quantiles]
-    process: Mapping[str, TraceField] = {} if question.base is None or split is not None else _PROCESS
+    process: Mapping[str, TraceField] = {} if question.base is None or split is not None or question.service is not None else _PROCESS
     columns += ["uniqIf(Host, Host != '')", "max(Host)", "countIf(Dirty = 'true')"] if process else ["0", "''", "0"]
+    columns += ["countIf(Rootless)", "countIf(TraceState = 'ERROR')"]
     rows = trace_values(question, metrics, parameters, split, **process)
     lines = [f"SELECT Value, Split, {', '.join(columns)}", f"FROM ({rows})", "GROUP BY Value, Split", "ORDER BY count() DESC, Value, Split"]
     lines.append(f"LIMIT {MOST_VALUES}" if split is None else f"LIMIT {MOST_SPLITS} BY Value")
@@ -133,7 +145,7 @@ def read_samples(rows: Sequence[Sequence[Any]], metrics: Sequence[Metric]) -> di
 
 
 def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
-    traces, errors, first_ms, last_ms, whole_ms, hours, *rest, hosts, host, dirty = row
+    traces, errors, first_ms, last_ms, whole_ms, hours, *rest, hosts, host, dirty, unfinished, trace_errors = row
     numbers = {
         metric.name: Numbers(n=n, mean=mean, quantiles=tuple(map(float, quantiles)))
         for metric, n, mean, quantiles in zip(metrics, rest[::3], rest[1::3], rest[2::3], strict=True)
@@ -150,7 +162,15 @@ def _sample(row: Sequence[Any], metrics: Sequence[Metric]) -> Sample:
         hosts=hosts,
         host=host,
         dirty=dirty,
+        unfinished=unfinished,
+        trace_errors=trace_errors,
     )
+
+
+_COUNTED: Final[Mapping[str, str]] = MappingProxyType(
+    {"Errors": "countIf(State = 'ERROR')", "Unfinished": "countIf(Rootless)", "TraceErrors": "countIf(TraceState = 'ERROR')"}
+)
+"""Kinds of failed traces, in the order of the fields of ``Counts``."""
 
 
 def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
@@ -158,8 +178,8 @@ def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Th
     parameters = Parameters()
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
     names = sorted({name for name, _ in thresholds}, key=list(numbers).index)
-    counted = {"Traces": "count()", "Errors": "countIf(State = 'ERROR')"} | {f"{numbers[name]}Traces": f"count({numbers[name]})" for name in names}
-    columns = list(_sums("Traces", "Errors"))
+    counted = {"Traces": "count()"} | dict(_COUNTED) | {f"{numbers[name]}Traces": f"count({numbers[name]})" for name in names}
+    columns = [sums for failed in _COUNTED for sums in _sums("Traces", failed)]
     for number, ((name, _), limit) in enumerate(thresholds.items()):
         counted[f"Above{number}"] = f"countIf({numbers[name]} > {_limit(limit, parameters)})"
         columns += _sums(f"{numbers[name]}Traces", f"Above{number}")
@@ -186,8 +206,10 @@ def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[t
     """The counts of each value (with None) and of each value and split."""
     found = {}
     for value, (split, name), *sums in rows:
-        errors, *above = (_read_sums(sums[at : at + 6]) for at in range(0, len(sums), 6))
-        found[value, name if split else None] = Counts(errors=errors, above=dict(zip(thresholds, above, strict=True)))
+        errors, unfinished, trace_errors, *above = (_read_sums(sums[at : at + 6]) for at in range(0, len(sums), 6))
+        found[value, name if split else None] = Counts(
+            errors=errors, unfinished=unfinished, trace_errors=trace_errors, above=dict(zip(thresholds, above, strict=True))
+        )
     return found
 
 
@@ -202,24 +224,98 @@ def _read_sums(row: Sequence[int]) -> Sums:
 
 
 def trace_values(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None = None, **more: TraceField) -> str:
-    """A row for each trace: its Value, Split and numbers, what else the statements look at, and columns for ``more``."""
+    """A row for each trace and value: its Value, Split and numbers, what else the statements look at, and columns for ``more``.
+
+    Of a service it is a row for each of its versions in a trace: State, OwnTime and OwnSpans are that one's.
+    """
     asked = {f"Asked{number}": one.field for number, one in enumerate(question.metrics)}
     of_traces = {name: field for name, field in asked.items() if isinstance(field, MapField)}
     of_spans = {name: field for name, field in asked.items() if isinstance(field, SpanField)}
-    values = {"Value": question.by, **({} if split is None else {"Split": split}), **of_traces, **more}
-    search = Search(predicate=question.predicate, since_ns=question.since_ns)
-    wanted = "Value != ''"
+    values: dict[str, Field] = {"Value": question.by, **({} if split is None else {"Split": split}), **of_traces, **more}
+    told_by_spans = isinstance(values["Value"], SpanField)
+    if told_by_spans:
+        del values["Value"]
+    search = _search(question)
+    rows = _rows(question, search, {name: _of(question, field) for name, field in values.items()}, parameters)
+    wanted = ["Value != ''"]
     if question.base is not None and question.new is not None:
-        among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
-        search = replace(search, predicate=All((*search.clauses, among)))
-        wanted = f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"
-    added = ", ".join(f"{hot_column(field) or value_of(field, parameters)} AS {name}" for name, field in values.items())
-    rows = f"SELECT *, {added}\n{source(search, parameters)}"
-    columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "State", "SessionId", "Timestamp", "Duration", "Before", "After"]
+        wanted = [f"Value IN {parameters.add((question.base, question.new), 'Array(String)')}"]
+    if told_by_spans and question.spans_ns is None:
+        # Nothing is looked at but when the traces' spans are.
+        rows, wanted = f"SELECT *, '' AS Value{', 0 AS OwnErrors' if question.service else ''}\nFROM ({rows})", []
+    elif told_by_spans:
+        rows = join_versions(rows, question, parameters, _narrowed(search, parameters))
+    wanted += [exact(one.operand, parameters) for one in search.clauses if isinstance(one, Took)]
+    columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "TraceState", "SessionId", "Timestamp", "Duration", "Before", "After"]
     columns += [
+        "State" if question.service is None else f"{OWN_STATE} AS State",
+        "Rootless",
         "toHour(Timestamp, 'UTC') AS Hour",
         f"{_WHOLE_MS} AS WholeMs",
         *more,
         *(f"{metric.sql} AS Number{number}" for number, metric in enumerate(metrics)),
     ]
-    return f"SELECT {', '.join(columns)}\nFROM {join_spans(rows, of_spans, parameters, question.spans_ns)}\nWHERE {wanted}"
+    return f"SELECT {', '.join(columns)}\nFROM {join_spans(rows, of_spans, parameters, question)}\nWHERE {' AND '.join(wanted or ['1'])}"
+
+
+def compile_values(question: Question, *, most: int) -> Statement:
+    """Compile the statement that counts the values that the spans of the question's traces tell, up to ``most``."""
+    return compile_different(question, lambda parameters: _narrowed(_search(question), parameters), most=most)
+
+
+def _search(question: Question) -> Search:
+    predicate = question.predicate
+    if question.base is not None and question.new is not None:
+        among = OneOf(field=question.by, values=(question.base, question.new), negated=False)
+        predicate = every(predicate, SomeSpan(among) if isinstance(question.by, SpanField) else among)
+    if question.service is not None:
+        predicate = of_service(question.service, predicate)
+    return Search(predicate=predicate, since_ns=question.since_ns)
+
+
+def _narrowed(search: Search, parameters: Parameters) -> str:
+    """The condition that a span is of a trace that a search finds; '' if it finds all."""
+    return f"TraceId IN (SELECT TraceId {source(search, parameters)})" if search.clauses or search.since_ns is not None else ""
+
+
+def _of(question: Question, field: Field) -> Field:
+    return field if question.service is None else own_field(field)
+
+
+def _rows(question: Question, search: Search, values: Mapping[str, Field], parameters: Parameters) -> str:
+    """The rows that a search finds, each with columns for values besides; of a service one for each of its versions."""
+    added = {"TraceState": "State", "Rootless": UNFINISHED}
+    if question.service is None:
+        added |= {name: _value(field, parameters) for name, field in values.items()}
+        return _select(added, search, parameters)
+    asked = sorted({key for one in search.clauses if isinstance(one, Took) for key in own_keys(one.operand)})
+    keys = sorted({field.key for field in values.values() if _is_own(field)}.union(asked))
+    places = {key: f"Part.{place}" for place, key in enumerate(keys, 2)}
+    name = parameters.text(question.service)
+    # A trace without root has the process of its earliest span: that one's service is the one that ended too early.
+    added["Rootless"] = f"({UNFINISHED} AND ServiceName = {name})"
+    added |= {column: places[field.key] if _is_own(field) else _value(field, parameters) for column, field in values.items()}
+    if asked:
+        added["Own"] = own_map({key: places[key] for key in asked}, parameters)
+    # What the service has of each of its parts: the key values that are asked for, then the numbers. Parts that are alike in these are one.
+    columns = ["`Services.Name`", *(OWN_COLUMNS[key] for key in keys), *(f"`Services.{column}`" for column in _OWN.values())]
+    parts = f"arrayFilter(part -> part.1 = {name}, arrayZip({', '.join(columns)}))"
+    told = f"({', '.join(f'part.{place + 1}' for place in range(len(keys) + 1))},)"
+    for place, kind in enumerate(_OWN, len(keys) + 2):
+        added[f"Own{kind}"] = f"arraySum(part -> if({told} = Part, part.{place}, 0), {parts})"
+    if isinstance(question.by, SpanField):
+        del added["OwnErrors"]
+    return _select(added, search, parameters, joined=f"ARRAY JOIN arrayDistinct(arrayMap(part -> {told}, {parts})) AS Part")
+
+
+def _select(added: Mapping[str, str], search: Search, parameters: Parameters, *, joined: str = "") -> str:
+    return f"SELECT *, {', '.join(f'{sql} AS {name}' for name, sql in added.items())}\n{source(search, parameters, joined=joined)}"
+
+
+def _is_own(field: Field) -> TypeGuard[MapField]:
+    return isinstance(field, MapField) and field.column is MapColumn.OWN
+
+
+def _value(field: Field, parameters: Parameters) -> str:
+    value = hot_column(field) or value_of(field, parameters)
+    return f"arrayJoin({value})" if is_many(field) else value

@@ -6,26 +6,30 @@ from collections.abc import Sequence
 
 from spanhouse.query.compare import statistics, text
 from spanhouse.query.compare.changepoint import ChangePoint, change_point
-from spanhouse.query.compare.metrics import LATENCY
-from spanhouse.query.compare.question import Question, clause, filter_of, where_of
+from spanhouse.query.compare.metrics import timing
+from spanhouse.query.compare.question import Question, filter_of, version_clause, where_of
 from spanhouse.query.compare.report import Change, Verdict
 from spanhouse.query.compare.statistics import ALPHA, Sums
-from spanhouse.query.compare.verdict import ERROR_RATE, Measured
+from spanhouse.query.compare.verdict import ERROR_RATE, UNFINISHED_RATE, Measured
 
 
 def changes(question: Question, versions: Sequence[Measured], limits: dict[float, float]) -> list[Change]:
-    """For error rate and latency the version at which it most likely changed, the p-values corrected together.
+    """For error rate, unfinished traces and time the version at which it most likely changed, the p-values corrected together.
 
     Args:
         question: what is asked.
         versions: in order.
-        limits: threshold of the latency for each level that is looked at.
+        limits: threshold of the time for each level that is looked at.
     """
     looked_at = [(ERROR_RATE, "status = 'ERROR'", [version.counts.errors for version in versions])]
+    if any(version.sample.unfinished for version in versions):
+        looked_at.append((UNFINISHED_RATE, "unfinished = 'true'", [version.counts.unfinished for version in versions]))
+    time = timing(question)
+    above_what = "traces above" if question.service is None else f"{time.name} above"
     for level, limit in limits.items():
-        above = [version.counts.above.get((LATENCY.name, level)) for version in versions]
-        slow = f"{LATENCY.filter_key} > {text.plain(limit)}"
-        looked_at.append((f"traces above {text.number(limit, 'ms')} (p{level * 100:g} of all)", slow, [one for one in above if one is not None]))
+        above = [version.counts.above.get((time.name, level)) for version in versions]
+        slow = f"{time.filter_key} > {text.plain(limit)}"
+        looked_at.append((f"{above_what} {text.number(limit, 'ms')} (p{level * 100:g} of all)", slow, [one for one in above if one is not None]))
     points = [(name, examples, sums, change_point(sums)) for name, examples, sums in looked_at]
     corrected = iter(statistics.corrected([point.p_value for *_, point in points if point is not None]))
     return [_change(question, versions, name, examples, sums, point, next(corrected)) for name, examples, sums, point in points if point is not None]
@@ -50,5 +54,5 @@ def _change(  # noqa: PLR0917 (all of one row)
         candidates=[versions[place].value for place in point.candidates],
         verdict=verdict,
         reason=f"{moved}; {text.p_text(corrected)} after correction",
-        examples=filter_of(where_of(question), clause(question.by, value), examples),
+        examples=filter_of(where_of(question), version_clause(question, value), examples),
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, name_of
+from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, Question, name_of
 from spanhouse.query.compare.statistics import LEVELS
 from spanhouse.query.predicate import AttributeField, SpanField
 
@@ -49,13 +48,28 @@ ALWAYS: Final = (
 """What is compared whether it is asked for or not; traces that report no tokens or no cost do not count there."""
 
 
-SLICED: Final = (LATENCY,)
-"""What is compared within slices, beside the error rate."""
+SELF_TIME: Final = replace(LATENCY, name="self time", sql="toNullable(OwnTime / 1000000)")
+"""Time of a service's spans in which none of their children ran."""
+_OF_SERVICE: Final = (
+    SELF_TIME,
+    Metric(name="spans", sql="toNullable(OwnSpans)", unit=""),
+    *(replace(one, name=f"trace {one.name}", filter_key="", tested=()) for one in ALWAYS if one.name != "spans"),
+)
+"""What is compared of a service, and beside it what is shown of the whole traces."""
+
+SLICED: Final = (LATENCY, SELF_TIME)
+"""What is compared within slices, beside the error rate: the one that the comparison has."""
 
 
-def metrics_of(asked: Sequence[Asked]) -> tuple[Metric, ...]:
+def timing(question: Question) -> Metric:
+    """Give the time that is judged: a trace's, or the service's own."""
+    return LATENCY if question.service is None else SELF_TIME
+
+
+def metrics_of(question: Question) -> tuple[Metric, ...]:
     """All metrics of a comparison: those of every trace, then those that are asked for, whose values stand in ``Asked0``, ``Asked1``, ..."""
-    return (*ALWAYS, *(_asked(one, f"Asked{number}") for number, one in enumerate(asked)))
+    always = ALWAYS if question.service is None else _OF_SERVICE
+    return (*always, *(_asked(one, f"Asked{number}") for number, one in enumerate(question.metrics)))
 
 
 def _asked(one: Asked, column: str) -> Metric:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from spanhouse.query.arguments import text_of
 from spanhouse.query.errors import FilterError
 from spanhouse.query.names import field_type, resolve_name
 from spanhouse.query.order import EXPERIMENT
@@ -32,18 +33,27 @@ _SHORT: Final[Mapping[str, TraceField]] = MappingProxyType(
         "branch": MapField(MapColumn.METADATA, GIT_BRANCH.mlflow),
         "git.branch": MapField(MapColumn.METADATA, GIT_BRANCH.mlflow),
         "dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow),
-        "model": MapField(MapColumn.METADATA, MODEL_ID.mlflow),
+        "model": AttributeField(ATTRIBUTES["model"]),
+        "error.type": AttributeField(ATTRIBUTES["error.type"]),
+        "model_id": MapField(MapColumn.METADATA, MODEL_ID.mlflow),
         "environment": MapField(MapColumn.METADATA, SOURCE_TYPE.mlflow),
         "source": MapField(MapColumn.METADATA, SOURCE_NAME.mlflow),
         "user": MapField(MapColumn.METADATA, TRACE_USER),
     }
 )
 """Names that are shorter than the keys they stand for."""
+_OF_SPANS: Final = ("resource.", "span.attributes.")
 _ENTITIES: Final = ("metadata.", "request_metadata.", "tag.", "tags.", "attribute.", "attributes.", "trace.")
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _SECONDS: Final[Mapping[str, int]] = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800})
 _ENTITY: Final[Mapping[MapColumn, str]] = MappingProxyType(
-    {MapColumn.METADATA: "metadata", MapColumn.TAGS: "tag", MapColumn.SPAN_ATTRIBUTES: "span.attributes", MapColumn.RESOURCE_ATTRIBUTES: "resource"}
+    {
+        MapColumn.METADATA: "metadata",
+        MapColumn.OWN: "metadata",
+        MapColumn.TAGS: "tag",
+        MapColumn.SPAN_ATTRIBUTES: "span.attributes",
+        MapColumn.RESOURCE_ATTRIBUTES: "resource",
+    }
 )
 _PLAIN_KEY: Final = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
@@ -90,9 +100,10 @@ class Question:
         metrics: further numbers of a trace to compare.
         spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
         series: whether what pictures show is wanted, too.
+        service: the service whose part in traces is looked at; None for whole traces.
     """
 
-    by: TraceField
+    by: Field
     written: Filter = NO_FILTER
     since_ns: int | None = None
     base: str | None = None
@@ -102,6 +113,7 @@ class Question:
     metrics: tuple[Asked, ...] = ()
     spans_ns: tuple[int, int] | None = None
     series: bool = False
+    service: str | None = None
 
     @property
     def predicate(self) -> Predicate:
@@ -125,6 +137,7 @@ def read_question(
     metrics: Sequence[str] = (),
     stratify: str | None = "name",
     series: bool = False,
+    service: str | None = None,
 ) -> Question:
     """Check the arguments of ``TraceClient.compare``.
 
@@ -138,7 +151,7 @@ def read_question(
     if isinstance(metrics, str):
         raise FilterError("metrics is a list of names", hint='write ["metadata.score"]')
     return Question(
-        by=read_field(by),
+        by=read_version(by),
         written=read(where),
         since_ns=None if since is None else read_since(since),
         base=base,
@@ -147,7 +160,27 @@ def read_question(
         stratify=None if stratify is None or stratify == "none" else read_field(stratify),
         metrics=tuple(_metric(name) for name in metrics),
         series=series,
+        service=None if service is None else text_of("service", service),
     )
+
+
+def read_version(name: str) -> Field:
+    """Read the name of what tells versions apart: a field of the trace, or ``resource.K`` or ``span.attributes.K`` of its spans.
+
+    Raises:
+        FilterError: it is empty, or nothing to group by.
+    """
+    return _of_spans(name) if name.startswith(_OF_SPANS) else read_field(name)
+
+
+def _of_spans(name: str) -> SpanField:
+    """Read an attribute of spans or of their processes; its key is taken as it is, since those of conventions have dots and dashes."""
+    (entity,) = (entity for entity in _OF_SPANS if name.startswith(entity))
+    key = name.removeprefix(entity)
+    key = key[1:-1].replace("``", "`") if len(key) > 1 and key[0] == key[-1] == "`" else key
+    if not key:
+        raise FilterError(f"{entity[:-1]!r} needs a key", name, 0, len(name), f"write {entity}KEY")
+    return SpanField(MapField(MapColumn.RESOURCE_ATTRIBUTES if entity == "resource." else MapColumn.SPAN_ATTRIBUTES, key))
 
 
 def read_field(name: str) -> TraceField:
@@ -179,9 +212,7 @@ def _number(name: str) -> Field:
         return FIRST_TOKEN_FIELD
     field: Field
     if name.startswith(_SPAN):
-        # Keys are taken as they are: those of semantic conventions have dots and dashes that need no quotes here.
-        quoted = name.removeprefix(_SPAN)
-        field = SpanField(MapField(MapColumn.SPAN_ATTRIBUTES, quoted[1:-1] if len(quoted) > 1 and quoted[0] == quoted[-1] == "`" else quoted))
+        field = _of_spans(name)
     elif attribute := ATTRIBUTES.get(name):
         field = AttributeField(attribute)
     else:
@@ -215,10 +246,19 @@ def name_of(field: Field) -> str:
     return f"{entity}.{quoted}"
 
 
-def clause(field: TraceField, value: str) -> str:
+def clause(field: Field, value: str) -> str:
     """The filter that a field has a value."""
-    quoted = value.replace("\\", "\\\\").replace("'", "''")
-    return f"{name_of(field)} = '{quoted}'"
+    return f"{name_of(field)} = {_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def version_clause(question: Question, value: str) -> str:
+    """The filter that a trace, or the service's part in it, is of a version."""
+    of_service = question.service is not None and isinstance(question.by, SpanField)
+    return filter_of(f"resource.{SERVICE_NAME} = {_quoted(question.service or '')}" if of_service else "", clause(question.by, value))
 
 
 def filter_of(*clauses: str) -> str:

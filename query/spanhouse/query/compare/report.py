@@ -80,7 +80,11 @@ class Side:
         last_ms: its latest one's.
         mean_execution_time_ms: mean of ``execution_time_ms``, which is cut to whole ms and 0 for a trace without a root: as MLflow's guide has it.
         means: mean of each metric that its traces have.
-        quantiles: of the latency and, where two are compared, of each metric, by level, with intervals; one that too few traces tell of is missing.
+        unfinished: how many never got a root: their process crashed, or was killed.
+        unfinished_rate: their share with its interval.
+        trace_errors: how many failed as a whole, which a service's errors need not make them.
+        quantiles: of the latency (of a service its self time) and, where two are compared, of each metric, by level, with intervals; one that
+            too few traces tell of is missing.
     """
 
     value: str
@@ -92,6 +96,9 @@ class Side:
     mean_execution_time_ms: float
     means: Mapping[str, float]
     quantiles: Mapping[str, Mapping[float, Interval]]
+    unfinished: int
+    unfinished_rate: Interval
+    trace_errors: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class Table:
         sides: a version each.
         complete: whether these are all; otherwise they are those with the most traces.
         series: what a picture needs besides, if it was asked for.
+        service: the service whose part in traces was looked at; '' for whole traces.
     """
 
     by: str
@@ -157,6 +165,7 @@ class Table:
     sides: Sequence[Side]
     complete: bool
     series: Series | None = None
+    service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -179,6 +188,7 @@ class Comparison:
         per: the key that splits the traces; '' for none.
         slices: error rate, p50 and p95 of the latency of each of its values, corrected together; what contributes most comes first.
         series: what a picture needs besides, if it was asked for.
+        service: the service whose part in traces was looked at; '' for whole traces.
     """
 
     by: str
@@ -192,6 +202,7 @@ class Comparison:
     per: str = ""
     slices: Sequence[Finding] = ()
     series: Series | None = None
+    service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""
@@ -242,6 +253,7 @@ class Bisection:
         history: the clone whose history is that order; '' where it is that of their first traces.
         strangers: versions that the clone does not have: they follow the one that was seen last before them.
         changes: one for each thing that is looked at and can be told apart.
+        service: the service whose part in traces was looked at; '' for whole traces.
     """
 
     by: str
@@ -250,6 +262,7 @@ class Bisection:
     history: str
     strangers: Sequence[str]
     changes: Sequence[Change]
+    service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as what JSON has."""

@@ -16,13 +16,14 @@ from spanhouse.query.compare.aggregate import (
     compile_extent,
     compile_newest,
     compile_samples,
+    compile_values,
     read_counts,
     read_samples,
 )
 from spanhouse.query.compare.bisect import changes
 from spanhouse.query.compare.confounds import confounds
 from spanhouse.query.compare.history import history, in_order
-from spanhouse.query.compare.metrics import LATENCY, SLICED, Metric, metrics_of
+from spanhouse.query.compare.metrics import Metric, metrics_of, timing
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
 from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
@@ -31,10 +32,15 @@ from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
 from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import SpanField, TraceField
+from spanhouse.query.predicate import MapField, SpanField, TraceField
 from spanhouse.query.statement import Statement
+from spanhouse.schema.vocabulary import GIT_COMMIT
 
-_BEGINNING: Final = "SELECT DISTINCT GitCommit FROM traces WHERE startsWith(GitCommit, {given:String}) ORDER BY 1 LIMIT 2"
+_BEGINNING: Final = "SELECT DISTINCT Commit FROM ({commits}) WHERE startsWith(Commit, {{given:String}}) ORDER BY 1 LIMIT 2"
+_COMMITS: Final = "SELECT GitCommit AS Commit FROM traces"
+_COMMITS_OF_SERVICE: Final = "SELECT Commit FROM traces ARRAY JOIN `Services.Name` AS Name, `Services.Commit` AS Commit WHERE Name = {service:String}"
+MOST_DIFFERENT: Final = 1000
+"""So many values of spans tell versions apart; a key with more, such as an id, does not."""
 _SHA_DIGITS: Final = 40
 
 
@@ -49,7 +55,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
     if question.base is None or question.new is None:
         return _table(connection, question)
     base, new = str(question.base), str(question.new)
-    metrics = metrics_of(question.metrics)
+    metrics = metrics_of(question)
     samples = _samples(connection, question, metrics)
     for value in (base, new):
         if value not in samples:
@@ -73,6 +79,7 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
         per="" if question.per is None else name_of(question.per),
         slices=[] if question.per is None else _slices(connection, question, question.per, (base, new)),
         series=_series(connection, question, [measured[base].sample, measured[new].sample], (base, new)) if question.series else None,
+        service=question.service or "",
     )
 
 
@@ -87,10 +94,13 @@ def run_bisection(connection: Connection, question: Question, repository: Path |
     Raises:
         StoreUnavailableError: the store failed.
     """
-    versions, thresholds = _all(connection, question, (LATENCY,))
-    limits = {level: thresholds[LATENCY.name, level] for level in LATENCY.tested if (LATENCY.name, level) in thresholds}
+    if isinstance(question.by, SpanField):
+        question = _with_extent(connection, question)
+    time = timing(question)
+    versions, thresholds = _all(connection, question, (time,))
+    limits = {level: thresholds[time.name, level] for level in time.tested if (time.name, level) in thresholds}
     seen = {version.value: version for version in versions}
-    known = [] if repository is None or question.by != COMMIT else history(tuple(seen), repository)
+    known = [] if repository is None or not _tells_commits(question) else history(tuple(seen), repository)
     versions = [seen[value] for value in in_order(tuple(seen), known)]
     return Bisection(
         by=name_of(question.by),
@@ -99,11 +109,12 @@ def run_bisection(connection: Connection, question: Question, repository: Path |
         history=str(repository.resolve()) if known and repository is not None else "",
         strangers=[value for value in seen if value not in known] if known else [],
         changes=changes(question, versions, limits),
+        service=question.service or "",
     )
 
 
 def _table(connection: Connection, question: Question) -> Table:
-    versions, _ = _all(connection, question, metrics_of(question.metrics))
+    versions, _ = _all(connection, question, metrics_of(question))
     series = None
     if question.series and versions:
         shown = sorted(versions, key=lambda version: (-version.sample.traces, -version.sample.first_ms))[:MOST_DRAWN]
@@ -114,6 +125,7 @@ def _table(connection: Connection, question: Question) -> Table:
         sides=[side.side() for side in versions],
         complete=len(versions) < MOST_VALUES,
         series=series,
+        service=question.service or "",
     )
 
 
@@ -143,10 +155,27 @@ def _with_spans(connection: Connection, question: Question) -> Question:
     (row,) = connection.run(compile_first_token(ids, (min(first), max(last))))
     if (told := read_first_token(row)) is not None:
         question = replace(question, metrics=(told, *(one for one in question.metrics if one.field != FIRST_TOKEN_FIELD)))
-    if not any(isinstance(one.field, SpanField) for one in question.metrics):
-        return question
+    if isinstance(question.by, SpanField) or any(isinstance(one.field, SpanField) for one in question.metrics):
+        return _with_extent(connection, question)
+    return question
+
+
+def _with_extent(connection: Connection, question: Question) -> Question:
+    """The question with the time between which spans are to be looked at.
+
+    Raises:
+        FilterError: spans tell versions apart, and there are too many.
+    """
     (spans_ns,) = connection.run(compile_extent(question))
-    return replace(question, spans_ns=tuple(spans_ns))
+    question = replace(question, spans_ns=tuple(spans_ns))
+    if isinstance(question.by, SpanField) and question.base is None:
+        ((different,),) = connection.run(compile_values(question, most=MOST_DIFFERENT + 1))
+        if different > MOST_DIFFERENT:
+            name = name_of(question.by)
+            raise FilterError(
+                f"{name} has more than {MOST_DIFFERENT:,} values: it tells no versions apart", hint="name two values, or narrow by where"
+            )
+    return question
 
 
 def _samples(connection: Connection, question: Question, metrics: Sequence[Metric]) -> dict[str, Sample]:
@@ -172,15 +201,16 @@ def _measured(
 
 
 def _slices(connection: Connection, question: Question, per: TraceField, values: tuple[str, str]) -> list[Finding]:
-    samples = read_samples(connection.run(compile_samples(question, SLICED, split=per)), SLICED)
+    sliced = (timing(question),)
+    samples = read_samples(connection.run(compile_samples(question, sliced, split=per)), sliced)
     names = [name for value, name in samples if name and value == values[1] and (values[0], name) in samples]
-    limits = {name: _thresholds(SLICED, [samples[value, name] for value in values]) for name in names}
+    limits = {name: _thresholds(sliced, [samples[value, name] for value in values]) for name in names}
     thresholds: Thresholds = {
         (metric.name, level): {name: found[metric.name, level] for name, found in limits.items() if (metric.name, level) in found}
-        for metric in SLICED
+        for metric in sliced
         for level in metric.tested
     }
-    counts = read_counts(connection.run(compile_counts(question, SLICED, thresholds, split=per)), thresholds)
+    counts = read_counts(connection.run(compile_counts(question, sliced, thresholds, split=per)), thresholds)
     slices = {}
     for name in names:
         if all((value, name) in counts for value in values):
@@ -197,14 +227,22 @@ def _whole_commits(connection: Connection, question: Question) -> Question:
     """
     if question.by != COMMIT or question.base is None or question.new is None:
         return question
+    commits = _COMMITS if question.service is None else _COMMITS_OF_SERVICE
     whole = []
     for given in (question.base, question.new):
-        statement = Statement(_BEGINNING, {"given": given.lower()})
+        statement = Statement(
+            _BEGINNING.format(commits=commits), {"given": given.lower(), **({} if question.service is None else {"service": question.service})}
+        )
         found = [given] if len(given) == _SHA_DIGITS else [commit for (commit,) in connection.run(statement)]
         if len(found) > 1:
             raise FilterError(f"several commits begin with {given}", hint=" and ".join(found))
         whole += found or [given]
     return replace(question, base=whole[0], new=whole[1])
+
+
+def _tells_commits(question: Question) -> bool:
+    by = question.by.of if isinstance(question.by, SpanField) else question.by
+    return isinstance(by, MapField) and by.key in GIT_COMMIT.names
 
 
 def _thresholds(metrics: Sequence[Metric], samples: Collection[Sample]) -> dict[tuple[str, float], float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from spanhouse.query.compare.aggregate import trace_values
-from spanhouse.query.compare.metrics import LATENCY
+from spanhouse.query.compare.metrics import timing
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.report import Bin, Period, Series
 from spanhouse.query.statement import Parameters, Statement
@@ -23,7 +23,7 @@ _LEAST_TRACES: Final = 30
 def compile_bins(question: Question, values: Sequence[str]) -> Statement:
     """The statement that gives a row for each value and bin of the latency: value, bin, traces. Bins are twentieths of a decade of ms."""
     parameters = Parameters()
-    rows = trace_values(question, (LATENCY,), parameters)
+    rows = trace_values(question, (timing(question),), parameters)
     lines = [
         f"SELECT Value, toInt32(floor(log10(greatest(Number0, 0.001)) * {_BINS_A_DECADE})) AS Bin, count()",
         f"FROM ({rows})",
@@ -37,7 +37,7 @@ def compile_bins(question: Question, values: Sequence[str]) -> Statement:
 def compile_periods(question: Question, values: Sequence[str], first_ms: int, width_ms: int) -> Statement:
     """The statement that gives a row for each value and period: value, number of the period, traces, errors, p50 and p95 of the latency."""
     parameters = Parameters()
-    rows = trace_values(question, (LATENCY,), parameters)
+    rows = trace_values(question, (timing(question),), parameters)
     start, width = parameters.add(first_ms, "Int64"), parameters.add(width_ms, "Int64")
     lines = [
         f"SELECT Value, intDiv(toUnixTimestamp64Milli(Timestamp) - {start}, {width}) AS Period, count(), countIf(State = 'ERROR'),",

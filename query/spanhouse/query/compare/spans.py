@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, name_of
-from spanhouse.query.conditions import value_of
-from spanhouse.query.predicate import AttributeField, MapColumn, MapField, SpanField
+from spanhouse.query.compare.question import FIRST_TOKEN_FIELD, Asked, Question, name_of
+from spanhouse.query.conditions import exact, value_of
+from spanhouse.query.predicate import AttributeField, MapColumn, MapField, Missing, SpanField
 from spanhouse.query.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import FIRST_TOKEN, FIRST_TOKEN_MS, FIRST_TOKEN_SECONDS
 
@@ -16,11 +16,49 @@ NEWEST: Final = 500
 """So many of the newest traces tell whether there are times of first tokens at all."""
 
 
-def join_spans(rows: str, fields: Mapping[str, SpanField], parameters: Parameters, spans_ns: tuple[int, int] | None) -> str:
+ERROR: Final = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
+"""True for a span that failed."""
+
+
+def join_versions(rows: str, question: Question, parameters: Parameters, narrowed: str) -> str:
+    """Rows of traces with the Value that spans tell, a row for each of a trace; of a service with OwnErrors, its failed spans that tell it.
+
+    Args:
+        rows: the statement that gives them.
+        question: what is asked; its ``by`` is of spans.
+        parameters: where values and keys are bound.
+        narrowed: a condition that the spans of all these traces fulfil; '' if there is none.
+    """
+    errors = "" if question.service is None else f", countIf({ERROR}) AS OwnErrors"
+    where = " AND ".join(_told(question, parameters, narrowed))
+    told = f"SELECT TraceId, {value_of(question.by, parameters)} AS Value{errors} FROM otel_traces WHERE {where} GROUP BY TraceId, Value"
+    return f"SELECT * FROM ({rows}) AS trace INNER JOIN ({told}) AS told USING (TraceId)"
+
+
+def compile_different(question: Question, narrowed: Callable[[Parameters], str], *, most: int) -> Statement:
+    """The statement that counts the values that spans tell, up to ``most``."""
+    parameters = Parameters()
+    where = " AND ".join(_told(question, parameters, narrowed(parameters)))
+    values = f"SELECT DISTINCT {value_of(question.by, parameters)} AS Value FROM otel_traces WHERE {where} LIMIT {most}"
+    return Statement(f"SELECT count() FROM ({values})", parameters.bound())
+
+
+def _told(question: Question, parameters: Parameters, narrowed: str) -> Iterator[str]:
+    if question.spans_ns is not None:
+        yield from _between(question.spans_ns, parameters)
+    yield exact(Missing(field=question.by, negated=True), parameters)
+    if question.service is not None:
+        yield f"ServiceName = {parameters.text(question.service)}"
+    if narrowed:
+        yield narrowed
+
+
+def join_spans(rows: str, fields: Mapping[str, SpanField], parameters: Parameters, question: Question) -> str:
     """Rows of traces with a column for each field besides: the mean of its spans' numbers, a span that came twice counted once; or NULL."""
     if not fields:
         return f"({rows})"
-    when = "1" if spans_ns is None else " AND ".join(_between(spans_ns, parameters))
+    when = "1" if question.spans_ns is None else " AND ".join(_between(question.spans_ns, parameters))
+    when += "" if question.service is None else f" AND ServiceName = {parameters.text(question.service)}"
     values = ", ".join(f"{_number(field, parameters)} AS {name}" for name, field in fields.items())
     there = " OR ".join(f"{name} IS NOT NULL" for name in fields)
     means = ", ".join(f"avg({name}) AS {name}" for name in fields)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from spanhouse.query.compare import statistics, text
 from spanhouse.query.compare.aggregate import Counts, Sample, Thresholds
 from spanhouse.query.compare.metrics import SLICED, Metric
-from spanhouse.query.compare.question import Question, clause, filter_of, where_of
+from spanhouse.query.compare.question import Question, clause, filter_of, version_clause, where_of
 from spanhouse.query.compare.report import Finding, Interval, Side, Verdict
 from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
 
 LEAST: Final = 30
 """With fewer traces (counted by what they tell) on one side nothing is said."""
 ERROR_RATE: Final = "error rate"
+UNFINISHED_RATE: Final = "unfinished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,9 @@ class Measured:
             mean_execution_time_ms=self.sample.whole_ms,
             means={name: numbers.mean for name, numbers in self.sample.numbers.items()},
             quantiles=quantiles,
+            unfinished=self.sample.unfinished,
+            unfinished_rate=statistics.proportion(self.counts.unfinished),
+            trace_errors=self.sample.trace_errors,
         )
 
 
@@ -57,6 +61,10 @@ def findings(
 ) -> list[Finding]:
     """What is found of the error rate and of all metrics, the p-values corrected together."""
     found = [_errors(question, base, new)]
+    if base.sample.unfinished or new.sample.unfinished:
+        found.append(_failures(question, (base, new), UNFINISHED_RATE, "unfinished = 'true'", lambda counts: counts.unfinished))
+    if question.service is not None:
+        found.append(_of_whole_traces(base, new))
     for metric in metrics:
         if metric.name in base.sample.numbers and metric.name in new.sample.numbers:
             found += [_quantile(question, metric, level, (base, new), thresholds[metric.name, level]) for level in metric.shown]
@@ -93,16 +101,31 @@ def _judged(found: Sequence[Finding], higher: Sequence[str]) -> list[Finding]:
 
 
 def _errors(question: Question, base: Measured, new: Measured) -> Finding:
-    pair = (base.counts.errors, new.counts.errors)
-    finding = Finding(
-        metric=ERROR_RATE,
+    return _failures(question, (base, new), ERROR_RATE, "status = 'ERROR'", lambda counts: counts.errors)
+
+
+def _failures(question: Question, sides: tuple[Measured, Measured], name: str, examples: str, of: Callable[[Counts], Sums]) -> Finding:
+    """What is found of the share of traces that failed in one way."""
+    base, new = sides
+    pair = (of(base.counts), of(new.counts))
+    finding = _share(name, *pair, filter_of(where_of(question), version_clause(question, new.value), examples))
+    return _tested(finding, pair, [(of(base.strata[name]), of(new.strata[name])) for name in base.strata if name in new.strata])
+
+
+def _of_whole_traces(base: Measured, new: Measured) -> Finding:
+    """The share of whole traces that failed, which is shown beside a service's own errors and not judged."""
+    return _share(f"trace {ERROR_RATE}", base.counts.trace_errors, new.counts.trace_errors)
+
+
+def _share(name: str, base: Sums, new: Sums, examples: str = "") -> Finding:
+    return Finding(
+        metric=name,
         unit=text.SHARE,
-        base=statistics.proportion(pair[0]),
-        new=statistics.proportion(pair[1]),
-        change=statistics.difference(*pair),
-        examples=filter_of(where_of(question), clause(question.by, new.value), "status = 'ERROR'"),
+        base=statistics.proportion(base),
+        new=statistics.proportion(new),
+        change=statistics.difference(base, new),
+        examples=examples,
     )
-    return _tested(finding, pair, [(base.strata[name].errors, new.strata[name].errors) for name in base.strata if name in new.strata])
 
 
 def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Measured, Measured], limit: float) -> Finding:
@@ -115,7 +138,7 @@ def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Mea
         base=before,
         new=after,
         change=None if before is None or after is None else statistics.quantile_difference(before, after),
-        examples=filter_of(where_of(question), clause(question.by, new.value), _beyond(metric, limit)),
+        examples=filter_of(where_of(question), version_clause(question, new.value), _beyond(metric, limit)),
     )
     if level not in metric.tested:
         return finding

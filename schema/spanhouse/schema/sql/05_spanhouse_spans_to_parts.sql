@@ -119,7 +119,7 @@ FROM
                 WHERE TraceId != '' AND SpanId != ''
             )
             GROUP BY TraceId, resource
-        ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3 AND span.Timestamp = whole.First.2 AND span.Duration = -whole.First.4
+        ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3 AND span.Timestamp = whole.First.2 AND -toInt64(span.Duration) = whole.First.4
         -- Copies of the candidate.
         ORDER BY TraceId, resource, StatusCode, Name, attributes
         LIMIT 1 BY TraceId, resource

@@ -14,7 +14,17 @@ owned AS
         *,
         Known[1] AS OfProcess,
         (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
-        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped
+        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
+        arrayMap(
+            word -> arrayFirst(price -> startsWith(word, {letter(model)}) AND price.1 = trim(BOTH '"' FROM substring(word, 2)) AND price.2 <= toUnixTimestamp64Nano(Start), {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}),
+            Words) AS Priced,
+        -- USD by the price of the span's model, where it says tokens and no cost.
+        if(empty({prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}), `Spans.cost`, arrayMap(
+            (cost, word, input, cached, output, reasoning) -> if(cost >= 0 OR Priced[word].1 = '' OR (input < 0 AND output < 0), cost, (
+                greatest(input - greatest(cached, 0), 0) * Priced[word].3 + least(greatest(cached, 0), greatest(input, 0)) * if(Priced[word].5 < 0, Priced[word].3, Priced[word].5)
+                + greatest(output - greatest(reasoning, 0), 0) * Priced[word].4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(Priced[word].6 < 0, Priced[word].4, Priced[word].6)
+            ) / 1e6),
+            `Spans.cost`, `Spans.model`, `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`)) AS Costs
     FROM known
 ),
 merged AS
@@ -32,10 +42,11 @@ merged AS
         groupUniqArray(Owner) OVER w AS Owners,
         groupArrayArray(arrayZip(
             `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
-            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, `Spans.cost`,
+            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, Costs,
             arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
         groupUniqArrayArray(Words) OVER w AS AllWords,
         minIf(FirstError, FirstError.id != '') OVER w AS EarliestError,
+        max(Costs != `Spans.cost`) OVER w AS Computed,
         min(Arrival) OVER w != max(Arrival) OVER w AS Several
     FROM owned
     WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
@@ -155,7 +166,8 @@ SELECT
     Counted[3] AS CachedTokens,
     Counted[4] AS ReasoningTokens,
     Counted[5] AS Cost,
-    if(Cost IS NULL, '', 'sent') AS CostSource,
+    if(Cost IS NULL, '', if(Computed, 'computed', 'sent')) AS CostSource,
+    if(CostSource = 'computed', {price_version:String}, '') AS PriceVersion,
     arraySort(arrayDistinct(arrayMap(word -> trim(BOTH '"' FROM word), {words_of(model)}))) AS Models,
     arraySort(arrayDistinct(arrayFilter(type -> type != '', arrayMap(word -> {type(word)}, {words_of(type)})))) AS SpanTypes,
     {words_of(error_type)} AS ErrorTypes,

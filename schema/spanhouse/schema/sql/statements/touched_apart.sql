@@ -11,6 +11,7 @@ SELECT
         trace.Spans > {most_spans:UInt64}, 'large',
         trace.Covered < trace.Latest - toIntervalSecond({covered_seconds:UInt32}), 'long',
         seen.Partial, 'expired',
+        seen.Prices NOT IN ('', {price_version:String}), 'priced',
         trace.Older = 0, 'late',
         seen.Rows > 1 OR seen.Placed AND (seen.Rank > 0 OR (trace.RootAt > 0 AND trace.RootAt != seen.PlacedAt)), 'moved',
         '') AS Reason
@@ -33,6 +34,7 @@ LEFT JOIN
         TraceId,
         count() AS Rows,
         max(Expired) AS Partial,
+        max(PricedBy) AS Prices,
         max(At > 0) AS Placed,
         max(Kind) AS Rank,
         max(At) AS PlacedAt
@@ -41,8 +43,9 @@ LEFT JOIN
         SELECT
             row.TraceId AS TraceId,
             toUnixTimestamp64Nano(row.Sorted) AS At,
-            argMax((row.Gone, row.Partial, row.Rank), row.Version) AS latest,
+            argMax((row.Gone, row.Partial, row.Rank, row.PriceVersion), row.Version) AS latest,
             latest.2 AS Expired,
+            latest.4 AS PricedBy,
             if(At > 0, latest.3, 0) AS Kind
         FROM spanhouse_trace_rows AS row
         WHERE row.Key IN (SELECT bitAnd(part.Key, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
