@@ -284,7 +284,7 @@ def cost(store: TestStore) -> tuple[object, ...]:
 def test_a_cost_that_was_not_sent_is_computed_from_tokens_and_prices(store: TestStore) -> None:
     prices.write(store.execute, [price("m", 2.0, cached=0.5, reasoning=20.0)])
     said = {
-        "gen_ai.request.model": "vendor/m-2026-01-01",
+        "gen_ai.request.model": "openai/m-2026-01-01",
         "gen_ai.usage.input_tokens": 1000,
         "gen_ai.usage.cache_read.input_tokens": 400,
         "gen_ai.usage.output_tokens": 100,
@@ -301,9 +301,9 @@ def test_a_cost_that_was_sent_is_taken_and_an_agent_that_repeats_its_calls_adds_
     agent = chat | {"gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}
     ids = [bytes([number] * 8) for number in (1, 2, 3)]
     spans = [
-        span("agent", span_id=ids[0], start_ns=DAY_NS, attributes=agent),
-        span("chat", span_id=ids[1], parent=ids[0], start_ns=DAY_NS + 1, attributes=chat),
-        span("chat", span_id=ids[2], parent=ids[0], start_ns=DAY_NS + 2, attributes=chat | {"gen_ai.usage.cost": 0.5}),
+        span("agent", trace_id=b"t" * 16, span_id=ids[0], start_ns=DAY_NS, attributes=agent),
+        span("chat", trace_id=b"t" * 16, span_id=ids[1], parent=ids[0], start_ns=DAY_NS + 1, attributes=chat),
+        span("chat", trace_id=b"t" * 16, span_id=ids[2], parent=ids[0], start_ns=DAY_NS + 2, attributes=chat | {"gen_ai.usage.cost": 0.5}),
     ]
     store.ingest(request(spans))
     # One call is 100 at 2 and 10 at 4, the other said 0.5; the agent's own 400 and 80 are less than its calls'.
@@ -313,10 +313,10 @@ def test_a_cost_that_was_sent_is_taken_and_an_agent_that_repeats_its_calls_adds_
 def test_a_row_keeps_the_prices_that_it_used_until_others_are_applied(store: TestStore) -> None:
     said = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1000}
     prices.write(store.execute, [price("m", 1.0)])
-    store.ingest(request([span("first", span_id=b"12345678", start_ns=DAY_NS, attributes=said)]))
+    store.ingest(request([span("first", trace_id=b"t" * 16, span_id=b"12345678", start_ns=DAY_NS, attributes=said)]))
     assert cost(store) == (0.001, "computed", f"{shipped_on()}+1")
     prices.write(store.execute, [price("m", 5.0)])
-    store.ingest(request([span("late", span_id=b"late-one", parent=b"12345678", start_ns=DAY_NS + 1, attributes=said)]))
+    store.ingest(request([span("late", trace_id=b"t" * 16, span_id=b"late-one", parent=b"12345678", start_ns=DAY_NS + 1, attributes=said)]))
     assert cost(store) == (0.001, "computed", f"{shipped_on()}+1"), "the parent's tokens are its child's"
     *_, outcome = upkeep.remake(store.execute)
     assert (outcome, cost(store)) == ({"remade": 1}, (0.001, "computed", f"{shipped_on()}+1"))
