@@ -22,7 +22,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.expected import text
 from tests.support.otlp import request, span
-from tests.support.reference_merge import Copy, Edit, merge
+from tests.support.reference_merge import Edit, merge
+from tests.support.reference_span import Copy
 from tests.support.spool import append
 
 from spanhouse.exporter.engine import OpenStore

@@ -23,7 +23,8 @@ from tests.faults.killed_serve import POINTS
 from tests.support.arrivals import ROWS, different
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import request, span
-from tests.support.reference_merge import Copy, Edit, merge
+from tests.support.reference_merge import Edit, merge
+from tests.support.reference_span import Copy
 from tests.support.serve import UNSETTLED, Serve
 
 FEW = ("before remove", "after settle", "after remade_rows")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count, groupby
+from itertools import combinations, count, groupby
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.otlp import request
-from tests.support.reference_merge import Copy, Edit, merge
+from tests.support.reference_merge import Edit, merge
+from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy import Sent, untidy_trace
 
@@ -152,7 +153,15 @@ class Arrivals:
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
         doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
-        return doubles + [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id], large)]
+        rows = [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id], large)]
+        return doubles + rows + list(self._mistaken({trace_id: made[0]["ErrorFingerprint"] for trace_id, made in found.items() if made}))
+
+    def _mistaken(self, fingerprints: Mapping[str, int]) -> Iterator[str]:
+        """Give each two traces whose errors are of one kind by their fingerprints or by the reference, and not by both."""
+        kinds = {trace_id: merge(self.stored[trace_id])["ErrorFingerprint"] for trace_id in fingerprints}
+        for one, other in combinations(sorted(fingerprints), 2):
+            if (fingerprints[one] == fingerprints[other]) != (kinds[one] == kinds[other]):
+                yield f"{one} and {other}: fingerprints {fingerprints[one]} and {fingerprints[other]} of {kinds[one]!r} and {kinds[other]!r}"
 
     def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], large: bool) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
@@ -171,9 +180,11 @@ def put_back(store: TestStore, seconds: float) -> None:
         store.execute(f"ALTER TABLE spanhouse_trace_parts DROP PART '{part}'")
 
 
-def different(row: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what a row and the reference say, of each column that is not the same in both."""
-    return {key: (row.get(key), expected.get(key)) for key in {**row, **expected} if not _same(row.get(key), expected.get(key))}
+def different(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what a row and the reference say, of each column that is not the same in both. Of a fingerprint only whether it is 0 is compared."""
+    pairs = {key: (row.get(key), expected.get(key)) for key in row | expected}
+    pairs["ErrorFingerprint"] = (bool(row["ErrorFingerprint"]), bool(expected["ErrorFingerprint"]))
+    return {key: pair for key, pair in pairs.items() if not _same(*pair)}
 
 
 def _same(stored: Any, expected: Any) -> bool:

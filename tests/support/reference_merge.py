@@ -1,99 +1,26 @@
-"""Reference merge: the row of ``traces`` that the spans of one trace come to, in plain Python, by the rules of docs/tables.md.
+"""Reference merge: the row of ``traces`` that the spans of one trace come to, in plain Python, by the rules of docs/tables.md and docs/conventions.
 
 It shares no code with the SQL. A span may be stored several times, with the same or with other content: each of these is a copy.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.support.expected import text
+from tests.support import reference_words as words
+from tests.support.reference_preview import preview
+from tests.support.reference_span import Copy, effective, tags_of
 
-ALIASES: Final = {
-    "mlflow.source.type": ("deployment.environment.name", "deployment.environment"),
-    "mlflow.source.git.commit": ("vcs.ref.head.revision", "vcs.repository.ref.revision"),
-    "mlflow.source.git.branch": ("vcs.ref.head.name", "vcs.repository.ref.name"),
-    "mlflow.source.git.repoURL": ("vcs.repository.url.full",),
-    "app_version": ("service.version",),
-}
-PROCESS_KEYS: Final = {*ALIASES, *(alias for names in ALIASES.values() for alias in names)} | {
-    "mlflow.source.name",
-    "mlflow.source.git.dirty",
-    "mlflow.modelId",
-    "mlflow.user",
-}
-DETECTED: Final = {"LOCAL", "NOTEBOOK", "JOB"}
-STATES: Final = {"OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED"}
-METADATA: Final = "mlflow.traceMetadata."
-TAG: Final = "mlflow.traceTag."
 REMOTE: Final = 0x300
 KNOWN: Final = 0x100
 NO_ROOT: Final = 3
-_NOT_FILLED: Final[Mapping[str, Any]] = {
-    "CachedTokens": None,
-    "ReasoningTokens": None,
-    "PriceVersion": "",
-    "Models": [],
-    "SpanTypes": [],
-    "ErrorTypes": [],
-    "ErrorMessage": "",
-    "ErrorFingerprint": 0,
-    "FinishReasons": [],
-    "Tools": [],
-    "Prompts": [],
-    "NameTemplate": "",
-}
-"""Columns that nothing fills yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One stored copy of a span; ``parent`` is '' for a span without parent and for one that is its own."""
-
-    span_id: str
-    parent: str
-    name: str
-    start: int
-    duration: int
-    error: bool
-    flags: int
-    attributes: Mapping[str, str]
-    resource: Mapping[str, str]
-
-    @classmethod
-    def of(cls, span: Span, resource: Mapping[str, Any]) -> Copy:
-        """Return the copy that a span of a request is stored as."""
-        parent = "" if span.parent_span_id in {span.span_id, bytes(8)} else span.parent_span_id.hex()
-        return cls(
-            span_id=span.span_id.hex(),
-            parent=parent,
-            name=span.name,
-            start=span.start_time_unix_nano,
-            duration=max(0, span.end_time_unix_nano - span.start_time_unix_nano),
-            error=span.status.code == 2,
-            flags=span.flags,
-            attributes={attribute.key: text(attribute.value) for attribute in span.attributes},
-            resource=resource,
-        )
-
-    @property
-    def owner(self) -> tuple[str, str, str, str, str]:
-        """The service and version that the span belongs to: of its process, whatever the span's own attributes say."""
-        process = effective(self.resource)
-        keys = ("service.name", "app_version", "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.type")
-        name, version, commit, branch, environment = (process.get(key, "") for key in keys)
-        return name, version, commit, branch, environment
-
-    @property
-    def stamped(self) -> bool:
-        """True if the process says where it comes from."""
-        process = effective(self.resource)
-        return bool(process.get("mlflow.source.git.commit") or process.get("mlflow.source.name"))
+SHOWN: Final = 1000
+_NUMBERS: Final = re.compile("[0-9a-fA-F]*[0-9][0-9a-fA-F]*")
+_ID: Final = re.compile("[0-9]+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +32,23 @@ class Edit:
     value: str | None
 
 
-def effective(process: Mapping[str, str]) -> dict[str, str]:
-    """Return process metadata with each alias under its MLflow key; an environment that somebody named beats a detected one."""
-    found = dict(process)
-    for key, aliases in ALIASES.items():
-        values = [value for name in (key, *aliases) if (value := process.get(name, ""))]
-        if key == "mlflow.source.type":
-            values = [value for value in values if value not in DETECTED] or values
-        if values:
-            found[key] = values[0]
-    return found
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a trace's spans say of it.
+
+    Attributes:
+        fields: in MLflow's words.
+        tools: metadata in the words of other tools.
+    """
+
+    fields: dict[str, str]
+    tools: dict[str, str]
 
 
 def merge(copies: Sequence[Copy], edits: Sequence[Edit] = (), *, large: bool = False) -> dict[str, Any]:
     """Return the row of a trace, all columns but its id; ``Timestamp`` in Unix nanoseconds.
+
+    ``ErrorFingerprint`` is a text here: equal ones stand for equal hashes, '' for 0.
 
     Args:
         copies: of its spans.
@@ -126,42 +56,36 @@ def merge(copies: Sequence[Copy], edits: Sequence[Edit] = (), *, large: bool = F
         large: whether it counts as one with very many spans.
     """
     counted = list(_counted(copies).values())
-    rank, root = _root(copies)
-    said = _said(copies, root if rank < NO_ROOT else None)
-    metadata = _metadata(copies, rank, root, said)
-    name = root.name if rank < NO_ROOT else ""
-    tags = _below(TAG, said) | ({"mlflow.traceName": name} if name else {})
-    cost = _once(counted, "gen_ai.usage.cost", large)
+    rank, first = _root(copies)
+    root = first if rank < NO_ROOT else None
+    said = _said(copies, root)
+    metadata = _metadata(copies, root, first, said)
+    name = root.name if root else ""
     return {
-        "Timestamp": root.start,
-        "Duration": root.duration if rank < NO_ROOT else 0,
+        "Timestamp": first.start,
+        "Duration": root.duration if root else 0,
         "Name": name,
-        "ServiceName": root.resource.get("service.name", ""),
-        "State": _state(rank, root, said),
+        "NameTemplate": "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in name.split("/")),
+        "ServiceName": effective(first.resource).get("service.name", ""),
+        "State": _state(root, said.fields),
         "SpanCount": len(counted),
-        "ErrorCount": sum(one.error for one in counted),
-        "SessionId": metadata.get("mlflow.trace.session", ""),
-        "UserId": metadata.get("mlflow.trace.user", ""),
-        "ModelId": metadata.get("mlflow.modelId", ""),
-        "SourceType": metadata.get("mlflow.source.type", ""),
-        "AppVersion": metadata.get("app_version", ""),
-        "GitCommit": metadata.get("mlflow.source.git.commit", ""),
-        "GitBranch": metadata.get("mlflow.source.git.branch", ""),
-        "GitDirty": metadata.get("mlflow.source.git.dirty", ""),
-        "ClientRequestId": said.get("mlflow.traceClientRequestId", ""),
-        "RequestPreview": said.get("mlflow.traceRequestPreview", ""),
-        "ResponsePreview": said.get("mlflow.traceResponsePreview", ""),
-        "InputTokens": _whole(_once(counted, "gen_ai.usage.input_tokens", large)),
-        "OutputTokens": _whole(_once(counted, "gen_ai.usage.output_tokens", large)),
-        "Cost": cost,
-        "CostSource": "" if cost is None else "sent",
+        **_of_metadata(metadata),
+        "ClientRequestId": said.fields.get("mlflow.traceClientRequestId", ""),
+        "RequestPreview": (said.fields.get("mlflow.traceRequestPreview", "") or _request(copies, root))[:SHOWN],
+        "ResponsePreview": (said.fields.get("mlflow.traceResponsePreview", "") or _response(copies, root))[:SHOWN],
+        **_numbers(counted, large),
+        **_errors(copies, counted),
+        "Models": _all(copies, lambda one: [one.value(words.MODEL).strip('"')] if one.value(words.MODEL) else []),
+        "SpanTypes": _all(copies, Copy.types),
+        "FinishReasons": _all(copies, Copy.finish_reasons),
+        "Tools": _all(copies, Copy.tools),
+        "Prompts": _all(copies, Copy.prompts),
         "Metadata": metadata,
-        "Tags": _edited(tags, edits),
-        "RootSpanId": root.span_id if rank < NO_ROOT else "",
-        "Before": root.start - min(one.start for one in copies),
-        "After": max(one.start for one in copies) - root.start,
+        "Tags": _edited(tags_of(said.fields) | _below(words.TAG, said.fields) | ({"mlflow.traceName": name} if name else {}), edits),
+        "RootSpanId": root.span_id if root else "",
+        "Before": first.start - min(one.start for one in copies),
+        "After": max(one.start for one in copies) - first.start,
         **_services(counted),
-        **_NOT_FILLED,
     }
 
 
@@ -174,7 +98,7 @@ def _counted(copies: Sequence[Copy]) -> dict[str, Copy]:
 
 
 def _root(copies: Sequence[Copy]) -> tuple[int, Copy]:
-    """Return the root and its rank; of a trace without root the earliest span and NO_ROOT."""
+    """Return the root and its rank; of a trace without root the earliest span and NO_ROOT. Of a circle of parents the earliest span is the root."""
     stored = {one.span_id for one in copies}
 
     def rank(one: Copy) -> int:
@@ -184,64 +108,108 @@ def _root(copies: Sequence[Copy]) -> tuple[int, Copy]:
             return 1
         return 2 if not one.flags & KNOWN and one.parent not in stored else NO_ROOT
 
-    first = min(copies, key=lambda one: (rank(one), one.start, one.span_id, not one.stamped, one.owner, list(one.resource.items()), -one.duration))
-    return rank(first), first
+    first = min(copies, key=lambda one: (rank(one), one.start, one.span_id, not one.stamped, one.owner, -one.duration))
+    circle = all(one.parent in stored for one in copies)
+    return (2 if circle and rank(first) == NO_ROOT else rank(first)), first
 
 
-def _said(copies: Sequence[Copy], root: Copy | None) -> dict[str, str]:
+def _said(copies: Sequence[Copy], root: Copy | None) -> Said:
     """Return what spans say of their trace: the root's word counts, then the later start's, then the greater id's."""
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
+    tools: dict[str, str] = {}
     root_id = root.span_id if root else None
-    for one in sorted(copies, key=lambda copy: (copy.span_id == root_id, copy.start, copy.span_id, sorted(_of_trace(copy).items()))):
-        said |= {key: value for key, value in _of_trace(one).items() if value or key.startswith((METADATA, TAG))}
-    return said
-
-
-def _of_trace(one: Copy) -> dict[str, str]:
-    return {key: value for key, value in one.attributes.items() if key.startswith("mlflow.trace")}
+    for one in sorted(copies, key=lambda copy: (copy.span_id == root_id, copy.start, copy.span_id, sorted(copy.of_trace().items()))):
+        fields |= one.set_for_trace()
+        tools |= one.tool_metadata()
+    return Said(fields, tools)
 
 
 def _below(prefix: str, said: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
 
 
-def _metadata(copies: Sequence[Copy], rank: int, root: Copy, said: Mapping[str, str]) -> dict[str, str]:
-    own = {key: value for key, value in root.attributes.items() if key in PROCESS_KEYS}
-    metadata = effective({**root.resource, **own})
-    for key, names in (
-        ("mlflow.trace.session", ("session.id", "gen_ai.conversation.id")),
-        ("mlflow.trace.user", ("user.id", "enduser.id")),
-    ):
-        named = [(one.start, one.span_id, value) for one in copies if (value := _first(one, names))]
-        value = (_first(root, names) if rank < NO_ROOT else "") or max(named, default=(0, "", ""))[2]
-        if value:
-            metadata[key] = value
-    return metadata | _below(METADATA, said)
+def _metadata(copies: Sequence[Copy], root: Copy | None, first: Copy, said: Said) -> dict[str, str]:
+    """Return the metadata: of the process, over it what other tools set, then session and user, then what was set for the trace."""
+    own = {key: value for key, value in first.attributes.items() if key in words.PROCESS_KEYS}
+    metadata = effective({**first.resource, **own}) | said.tools
+    named = {
+        words.SESSION: _named(copies, root, words.SESSIONS),
+        words.USER: _named(copies, root, words.USERS) or said.tools.get("user_id", ""),
+    }
+    return metadata | {key: value for key, value in named.items() if value} | _below(words.METADATA, said.fields)
 
 
-def _first(one: Copy, names: Sequence[str]) -> str:
-    return next((value for name in names if (value := one.attributes.get(name, ""))), "")
+def _named(copies: Sequence[Copy], root: Copy | None, keys: Sequence[str]) -> str:
+    """Return who is named: by the attribute that counts most, then by the root, then by the latest span, then by the greater id."""
+    named = [(-place, one is root, one.start, one.span_id, value) for one in copies for place, value in [one.first(keys)] if value]
+    return max(named)[-1] if named else ""
 
 
-def _state(rank: int, root: Copy, said: Mapping[str, str]) -> str:
+def _of_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    columns = {
+        "SessionId": words.SESSION,
+        "UserId": words.USER,
+        "ModelId": "mlflow.modelId",
+        "SourceType": "mlflow.source.type",
+        "AppVersion": "app_version",
+        "GitCommit": "mlflow.source.git.commit",
+        "GitBranch": "mlflow.source.git.branch",
+        "GitDirty": "mlflow.source.git.dirty",
+    }
+    return {column: metadata.get(key, "") for column, key in columns.items()}
+
+
+def _state(root: Copy | None, said: Mapping[str, str]) -> str:
     set_state = said.get("mlflow.traceState", "")
-    if set_state in STATES:
+    if set_state in words.STATES:
         return set_state
-    if rank == NO_ROOT:
+    if root is None:
         return "IN_PROGRESS"
     return "ERROR" if root.error else "OK"
 
 
-def _number(one: Copy, key: str) -> float | None:
-    """Return the number that a span reports: None unless it is a number, finite, not negative and below 10**18."""
-    try:
-        number = float(one.attributes.get(key, ""))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and 0 <= number < 10**18 else None
+def _request(copies: Sequence[Copy], root: Copy | None) -> str:
+    """Return the root's input, else that of the earliest span that has one."""
+    having = [one for one in copies if one.value(words.REQUEST)]
+    if not having:
+        return ""
+    place, value = min((one is not root, one.start, one.span_id, one.first(words.REQUEST)) for one in having)[-1]
+    return preview(words.REQUEST[place], value)
 
 
-def _once(counted: Sequence[Copy], key: str, large: bool) -> float | None:
+def _response(copies: Sequence[Copy], root: Copy | None) -> str:
+    """Return the root's output, else that of the span that ended last of those that have one."""
+    having = [one for one in copies if one.value(words.RESPONSE)]
+    if not having:
+        return ""
+    place, value = max((one is root, one.start + one.duration, one.span_id, one.first(words.RESPONSE)) for one in having)[-1]
+    return preview(words.RESPONSE[place], value)
+
+
+def _all(copies: Sequence[Copy], words_of: Callable[[Copy], Iterable[str]]) -> list[str]:
+    return sorted({word for one in copies for word in words_of(one)})
+
+
+def _errors(copies: Sequence[Copy], counted: Sequence[Copy]) -> dict[str, Any]:
+    """Return the columns of errors; message and fingerprint are those of the earliest span that failed."""
+    failed = [(one.start, one.span_id, one.failure()) for one in copies if one.error]
+    kind, message = min(failed)[-1] if failed else ("", "")
+    return {
+        "ErrorCount": sum(one.error for one in counted),
+        "ErrorTypes": _all(copies, Copy.error_types),
+        "ErrorMessage": message,
+        "ErrorFingerprint": f"{kind}: {_NUMBERS.sub('0', message)}" if failed else "",
+    }
+
+
+def _numbers(counted: Sequence[Copy], large: bool) -> dict[str, Any]:
+    numbers = {column: _once(counted, column, large) for column in words.NUMBERS}
+    cost = numbers.pop("Cost")
+    tokens = {column: None if number is None else int(number) for column, number in numbers.items()}
+    return {**tokens, "Cost": cost, "CostSource": "" if cost is None else "sent", "PriceVersion": ""}
+
+
+def _once(counted: Sequence[Copy], column: str, large: bool) -> float | None:
     """Return the sum of a number over a trace: each span adds what its nearest descendants that report the number do not account for.
 
     Of a large trace only children count for such descendants.
@@ -249,7 +217,7 @@ def _once(counted: Sequence[Copy], key: str, large: bool) -> float | None:
     children = defaultdict(list)
     for one in counted:
         children[one.parent].append(one)
-    numbers = {one.span_id: _number(one, key) for one in counted}
+    numbers = {one.span_id: one.number(column) for one in counted}
 
     def below(span_id: str) -> Iterator[float]:
         """Give the numbers of the nearest descendants that report. Of a circle a span is its own descendant, once."""
@@ -265,10 +233,6 @@ def _once(counted: Sequence[Copy], key: str, large: bool) -> float | None:
 
     reported = [max(0.0, number - sum(below(span_id))) for span_id, number in numbers.items() if number is not None]
     return sum(reported) if reported else None
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
 
 
 def _services(counted: Sequence[Copy]) -> dict[str, list[Any]]:

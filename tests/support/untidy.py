@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import key_values, new_trace_id, span
+from tests.support.untidy_attributes import attributes, exceptions, message, name
 
 HOUR = 3600 * 10**9
 TODAY = 1_790_000_000 * 10**9
@@ -51,24 +52,35 @@ def _tree(rng: random.Random, flags: tuple[int, ...]) -> list[Span]:
             parent = b"missing!"
         made.append(
             span(
-                f"span {number}",
+                name(rng, number),
                 trace_id=trace_id,
                 span_id=_span_id(rng),
                 parent=parent,
                 start_ns=begin + rng.randint(0, 20) * 1000,
-                attributes={key: value for key, value in _attributes(rng) if rng.random() < talks},
+                attributes={key: value for key, value in attributes(rng) if rng.random() < talks},
                 error=rng.random() < 0.2,
                 flags=rng.choice(flags),
             )
         )
+        _fail(rng, made[-1])
         made[-1].end_time_unix_nano = max(0, made[-1].start_time_unix_nano + rng.choice([0, -5000, rng.randint(1, 10**5), rng.randint(1, 10**10)]))
         if made[-1].parent_span_id and len(flags) == 2 and rng.random() < 0.15:
             made[-1].flags |= 0x300
-    if rng.random() < 0.1:
+    if rng.random() < 0.15:
         made[0].parent_span_id = rng.choice(made).span_id
+    if rng.random() < 0.05:
+        rng.choice(made).parent_span_id = rng.choice(made).span_id
     if len(made) > 1 and rng.random() < 0.4:
         del made[0]
     return made
+
+
+def _fail(rng: random.Random, one: Span) -> None:
+    """Add events to a span, whether it failed or caught what was raised."""
+    if one.status.code:
+        one.status.message = message(rng)
+    for told in exceptions(rng) if one.status.code or rng.random() < 0.1 else ():
+        one.events.add(name="exception", time_unix_nano=one.start_time_unix_nano, attributes=key_values(told))
 
 
 def _span_id(rng: random.Random) -> bytes:
@@ -96,10 +108,12 @@ def _copies(rng: random.Random, first: Sent, resources: list[dict[str, str]]) ->
             again.name = f"again {number}"
         if rng.random() < 0.3:
             again.status.code = rng.choice([0, 1, 2])  # type: ignore[assignment]
-        if rng.random() < 0.3:
-            again.attributes.extend(_missing(again, {key: value for key, value in _attributes(rng) if rng.random() < 0.3}))
         if rng.random() < 0.2:
-            again.parent_span_id = rng.choice([b"", b"missing!", _span_id(rng)])
+            _fail(rng, again)
+        if rng.random() < 0.3:
+            again.attributes.extend(_missing(again, {key: value for key, value in attributes(rng) if rng.random() < 0.3}))
+        if rng.random() < 0.2:
+            again.parent_span_id = rng.choice([again.span_id, b"", b"missing!", _span_id(rng)])
         yield Sent(again, rng.choice([first.resource, *resources, {**first.resource, "mlflow.source.name": "app.py"}]))
 
 
@@ -126,34 +140,12 @@ def _resource(rng: random.Random) -> dict[str, str]:
         "vcs.repository.url.full": "https://github.com/a/b",
         "host.name": "é 漢字",
         "mlflow.trace.session": "of the process",
+        "openinference.project.name": "project",
+        "langfuse.environment": rng.choice(["preview", "NOTEBOOK"]),
+        "langfuse.release": "r-9",
+        "k": "of the process",
     }
     rare = {"mlflow.trace.session"}
-    named = {"service.name": rng.choice(["chat", "search", "billing"])} if rng.random() < 0.95 else {}
+    named = {"service.name": rng.choice(["chat", "search", "billing", "unknown_service", "unknown_service:node"])} if rng.random() < 0.95 else {}
     share = rng.choice([0.1, 0.4])
     return named | {key: value for key, value in optional.items() if rng.random() < (0.02 if key in rare else share)}
-
-
-def _attributes(rng: random.Random) -> Iterator[tuple[str, Any]]:
-    """Give attributes that a row is made of, and one that says nothing."""
-    word = rng.choice(["x", "y", "", "it's é"])
-    yield "http.route", "/chat"
-    yield rng.choice(["session.id", "gen_ai.conversation.id"]), f"session {word}"
-    yield rng.choice(["user.id", "enduser.id"]), word
-    key = rng.choice(
-        ["k", "app_version", "mlflow.trace.session", "mlflow.trace.user", "mlflow.modelId", "mlflow.source.type", "mlflow.source.git.commit"]
-    )
-    yield f"mlflow.traceMetadata.{key}", word
-    yield f"mlflow.traceTag.{rng.choice(['t', 'u'])}", word
-    yield "mlflow.traceState", rng.choice(["OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED", "GREAT"])
-    yield rng.choice(["mlflow.traceClientRequestId", "mlflow.traceRequestPreview", "mlflow.traceResponsePreview", "mlflow.traceRequestId"]), word
-    number: Any = rng.choice([rng.randint(0, 50), rng.randint(0, 50), rng.randint(0, 50), 0, 2.5])
-    if rng.random() < 0.05:
-        number = rng.choice(["", "many", -5, float("nan"), float("inf"), 1e30, "7"])
-    for kind in ("input_tokens", "output_tokens", "cost"):
-        if rng.random() < 0.6:
-            yield f"gen_ai.usage.{kind}", number
-    if rng.random() < 0.1:
-        yield (
-            rng.choice(["mlflow.source.git.commit", "vcs.ref.head.name", "deployment.environment.name", "service.version", "mlflow.source.name"]),
-            "own",
-        )

@@ -275,7 +275,7 @@ def told_sql(attributes: str) -> str:
     bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
     inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
     objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
-    who = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER))
+    who = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id"))
     scrubbed = f"k IN ({who}) AND startsWith(v, {literal(SCRUBBED)})"
     said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
     all_of_it = f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"

@@ -31,7 +31,7 @@ headed AS
 (
     SELECT
         *,
-        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse) = 1 AS Head
+        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process) = 1 AS Head
     FROM owned
 ),
 merged AS
@@ -140,10 +140,13 @@ counted AS
         -- An owner of copies that do not count did not take part.
         arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
             owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
-        -- Over the process's what other tools set, then session and user, then what was set for the trace.
+        -- Over the process's what other tools set, then session and user, then what was set for the trace. A span that has tools' words for one key
+        -- twice gives Last that key twice: the first counts.
         mapUpdate(
             mapUpdate(
-                mapUpdate(Effective, mapApply((k, v) -> (substring(k, length({tool_metadata}) + 1), v), mapFilter((k, v) -> startsWith(k, {tool_metadata}), Last))),
+                mapUpdate(Effective, mapFromArrays(
+                    arrayMap(k -> substring(k, length({tool_metadata}) + 1), arrayDistinct(arrayFilter(k -> startsWith(k, {tool_metadata}), mapKeys(Last))) AS tools),
+                    arrayMap(k -> Last[k], tools))),
                 mapFilter((k, v) -> v != '', map(
                     'mlflow.trace.session', SessionOf,
                     'mlflow.trace.user', if(UserOf != '', UserOf, Last[concat({tool_metadata}, 'user_id')])))),
