@@ -26,8 +26,8 @@ FAULTS: Final = {
     "of copies the one without stamps counts": ("spans, Stamped), `Spans.start`", "spans, 1 - Stamped), `Spans.start`", ()),
     "a detected environment hides a named one": (" AND v IN ('LOCAL', 'NOTEBOOK', 'JOB')", " AND v IN ('')", ()),
     "the earliest session counts": ("max(Session) OVER w", "min(Session) OVER w", ()),
-    "the root's own session counts for nothing": ("if(Rank < 3 AND OwnSession.value != '' AND", "if(0 AND", ()),
-    "the root's word counts no more than others'": ("(one.id = SpanId AND Rank < 3, one.start,", "(0, one.start,", ()),
+    "the root's own session counts for nothing": ("if(RootRank < 3 AND OwnSession.value != '' AND", "if(0 AND", ()),
+    "the root's word counts no more than others'": ("(RootRank < 3 AND one.id = SpanId, one.start,", "(0, one.start,", ()),
     "before is taken for after": ("Start) - arrayMin(AllSpans.3) AS Before", "Start) - arrayMin(AllSpans.3) + 1 AS Before", ()),
     "a service's time includes that of its children": ("duration - least(duration, children)", "duration", ()),
     # Parts, as the view makes them of an insert.
@@ -59,8 +59,8 @@ FAULTS: Final = {
         "toUnixTimestamp64Nano(Timestamp), SpanId",
         (),
     ),
-    "the first message of a user is shown": ("'role') = 'user', place)", "'role') = 'user', -toInt64(place))", ()),
-    "messages of others are shown as those of users": ("'role') = 'user', place)", "'role') != '', place)", ()),
+    "the first message of a user is shown": ("arrayLast(one -> one.1 AND", "arrayFirst(one -> one.1 AND", ()),
+    "messages of others are shown as those of users": ("'role') = 'user',", "'role') != '',", ()),
     "a circle has no root": ("CandidateRank = 3 AND hasAll(", "0 AND hasAll(", ()),
     "a list of tags hides a tag that was set": (
         "startsWith(k, 'mlflow.traceTag.'), Last)",
@@ -76,7 +76,7 @@ FAULTS: Final = {
     "numbers in a path stay": ("'^([0-9]+|", "'^(", ()),
     # Rows that take each other's place.
     "a root in doubt is not looked for again": (" OR (open.Doubt AND NOT open.Partial)", "", PIECES),
-    "a root leaves the open row behind": ("if(Rank > 0 OR Several, [", "if(Rank > 0, [", PIECES),
+    "a root leaves the open row behind": ("if(RootRank > 0 OR Several, [", "if(RootRank > 0, [", PIECES),
     "a root that moves leaves its old row behind": (
         "arrayFilter(one -> one.1 != target, live.Places)",
         "arrayFilter(one -> 0, live.Places)",

@@ -124,7 +124,11 @@ class _Rounds:
         if self._trouble:
             _log.warning("traces are settled again")
             self._trouble = ""
-        return 0.0 if waiting else _IDLE_SECONDS
+        if waiting:
+            return 0.0
+        # Only this process inserts into an embedded store, and says so.
+        nothing_left = self._turns is None and not (self._settler.due or self._settler.large or self._unfed)
+        return _SWEEP_SECONDS if nothing_left else _IDLE_SECONDS
 
     def rest(self) -> float:
         """Return the seconds until the next round may begin."""

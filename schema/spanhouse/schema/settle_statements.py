@@ -11,8 +11,8 @@ from spanhouse.schema import migrations
 _NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State|Prompts),$", re.MULTILINE)
 _VERSION: Final = (
     "bitShiftLeft(toUInt128(length(Spans)), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitShiftLeft(least(Copies, 1023), 6) + "
-    "bitShiftLeft(NOT (Rank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
-    "Start, SpanId, Rank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
+    "bitShiftLeft(NOT (CandidateRank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
+    "Start, SpanId, RootRank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
 )
 _PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
 """Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
