@@ -319,7 +319,7 @@ FROM
                 minIf((Timestamp, SpanId, sorted[indexOf(Fields, 21) AS at_request], Values[at_request]), at_request > 0) AS Request,
                 maxIf((toUnixTimestamp64Nano(Timestamp) + Duration, SpanId, sorted[indexOf(Fields, 22) AS at_response], Values[at_response]), at_response > 0) AS Response,
                 groupArrayIf((Timestamp, SpanId, told), notEmpty(told)) AS Saying,
-                arraySort(groupArray((rank, Timestamp, SpanId)))[1] AS First,
+                arraySort(groupArray((rank, Timestamp, SpanId, -toInt64(Duration))))[1] AS First,
                 groupArray(cityHash64(SpanId)) AS Ids,
                 groupArray(if(ParentSpanId = '' OR ParentSpanId = SpanId, 0, cityHash64(ParentSpanId))) AS Parents,
                 groupArray(toUnixTimestamp64Nano(Timestamp)) AS Starts,
@@ -358,9 +358,9 @@ FROM
                 WHERE TraceId != '' AND SpanId != ''
             )
             GROUP BY TraceId, resource
-        ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3
+        ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3 AND span.Timestamp = whole.First.2 AND -toInt64(span.Duration) = whole.First.4
         -- Copies of the candidate.
-        ORDER BY TraceId, resource, Duration DESC, StatusCode, Name, attributes
+        ORDER BY TraceId, resource, StatusCode, Name, attributes
         LIMIT 1 BY TraceId, resource
     )
 );

@@ -10,11 +10,14 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.support import reference_words
 from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
+from spanhouse.schema import conventions
+
 EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "10"))
-"""`make settled` runs many more, others each time; here they are the same ones."""
+"""Others each time; `make settled` runs many more."""
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -28,7 +31,6 @@ def engine() -> Iterator[TestStore]:
 # A trace is drawn as the seed that makes it: so a failure names few numbers, and shrinking leaves traces out and nothing else.
 @settings(
     max_examples=EXAMPLES,
-    derandomize=EXAMPLES == 10,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -47,3 +49,32 @@ def test_each_trace_has_one_row_that_is_the_merge_of_its_spans(
     arrivals.finish()
     differences = arrivals.differences()
     assert not differences, "\n".join(differences)
+
+
+def test_the_reference_knows_all_words_of_the_vocabulary() -> None:
+    """Random spans have the attributes that the reference knows: one that only the SQL knows would never be tried."""
+    fields = {
+        "model": reference_words.MODEL,
+        "type": (reference_words.MLFLOW_TYPE, *reference_words.TYPE),
+        "tool": reference_words.TOOL,
+        "finish_reasons": reference_words.FINISH_REASONS,
+        "session": reference_words.SESSIONS,
+        "user": reference_words.USERS,
+        "request": reference_words.REQUEST,
+        "response": reference_words.RESPONSE,
+        "usage": reference_words.USAGE,
+        "costs": reference_words.COSTS,
+    }
+    names = {
+        "InputTokens": "input_tokens",
+        "OutputTokens": "output_tokens",
+        "CachedTokens": "cached_tokens",
+        "ReasoningTokens": "reasoning_tokens",
+        "Cost": "cost",
+    }
+    fields |= {names[column]: keys for column, (keys, _, _) in reference_words.NUMBERS.items()}
+    alone = {"entity", "error_type", "linked_prompts", "prompt_name", "prompt_version", "template", "template_version"}
+    assert {name: keys for name, keys in conventions.FIELDS.items() if name not in alone} == fields
+    assert conventions.SPAN_TYPES == reference_words.TYPES
+    assert conventions.METADATA_PREFIXES == reference_words.OF_TOOLS
+    assert conventions.TAG_LISTS == reference_words.TAG_LISTS

@@ -31,7 +31,7 @@ def attributes(rng: random.Random) -> Iterator[tuple[str, Any]]:
     yield from _words(rng, word)
     yield from _prompts(rng, word)
     for keys in (words.REQUEST, words.RESPONSE):
-        for key in rng.sample(keys, rng.choice([1, 1, 2])):
+        for key in rng.sample([*keys, *words.MESSAGES.intersection(keys)], rng.choice([1, 1, 2])):
             yield key, _told(rng, key)
     if rng.random() < 0.1:
         yield rng.choice(sorted(words.PROCESS_KEYS)), rng.choice(["own", "own", "LOCAL", ""])
@@ -149,8 +149,8 @@ def _told(rng: random.Random, key: str) -> str:
 
 def _messages(rng: random.Random) -> str:
     made = []
-    for _ in range(rng.randint(0, 4)):
-        spoken = [rng.choice(["first", "second\nline", 'é "x"', "", 7, None]) for _ in range(rng.randint(0, 3))]
+    for number in range(rng.randint(0, 6)):
+        spoken = [rng.choice([f"word {number}", "two\nlines", 'é "x"', "", 7, None]) for _ in range(rng.choice([0, 1, 1, 1, 2]))]
         parts: list[Any] = [{"type": "text", "content": one} for one in spoken]
         if rng.random() < 0.2:
             parts.append({"type": "tool_call", "name": "search", "arguments": {"q": "x"}})

@@ -103,9 +103,7 @@ class _Rounds:
         clock: tells seconds.
     """
 
-    def __init__(
-        self, settler: Settler, alone: threading.Lock, turns: Turns | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settler: Settler, alone: threading.Lock, turns: Turns | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._settler = settler
         self._alone = alone
         self._turns = turns
@@ -130,7 +128,11 @@ class _Rounds:
         if self._trouble:
             _log.warning("traces are settled again")
             self._trouble = ""
-        return 0.0 if waiting else _IDLE_SECONDS
+        if waiting:
+            return 0.0
+        # Only this process inserts into an embedded store, and says so.
+        nothing_left = self._turns is None and not (self._settler.due or self._settler.large or self._unfed)
+        return _SWEEP_SECONDS if nothing_left else _IDLE_SECONDS
 
     def rest(self) -> float:
         """Return the seconds until the next round may begin."""

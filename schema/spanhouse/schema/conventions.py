@@ -282,11 +282,8 @@ def told_sql(attributes: str) -> str:
     return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), {all_of_it})"
 
 
-def preview_sql(source: str, text: str) -> str:
-    """Render SQL that gives a trace's input or output as people read it.
-
-    Of messages of the GenAI conventions the text of the last one, of a user where one is; a JSON text, or the only text of an object, where MLflow
-    or Traceloop wrote it; any other value as it is.
+def messages_sql(source: str, text: str) -> str:
+    """Render SQL that gives the messages of a trace's input or output: whether it is a user's, and its text; none if it has another form.
 
     Args:
         source: SQL of the attribute's code.
@@ -294,13 +291,24 @@ def preview_sql(source: str, text: str) -> str:
     """
     contents = "arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(one, 'parts'))"
     spoken = f"arrayStringConcat(arrayFilter(told -> told != '', {contents}), '\\n')"
-    order = "(one, place) -> (JSONExtractString(one, 'role') = 'user', place)"
-    in_order = f"arrayReverseSort({order}, JSONExtractArrayRaw({text}) AS messages, arrayEnumerate(messages))"
-    message = f"arrayFirst(told -> told != '', arrayMap(one -> {spoken}, {in_order}))"
+    message = f"(JSONExtractString(one, 'role') = 'user', {spoken})"
+    return f"arrayMap(one -> {message}, if({source} IN ({codes_of(MESSAGES)}), JSONExtractArrayRaw({text}), []))"
+
+
+def preview_sql(source: str, text: str) -> str:
+    """Render SQL that gives a trace's input or output as people read it, '' if that is its value as it is.
+
+    Of messages of the GenAI conventions the text of the last one, of a user where one is; a JSON text, or the only text of an object, where MLflow
+    or Traceloop wrote it.
+
+    Args:
+        source: SQL of the attribute's code.
+        text: SQL of its value; its messages are ``spoken``.
+    """
     lone = f"startsWith({text}, '{{') AND JSONLength({text}) = 1"
     only = f"multiIf(startsWith({text}, '\"'), JSONExtractString({text}), {lone}, JSONExtractString({text}, 1), '')"
-    shown = f"multiIf({source} IN ({codes_of(MESSAGES)}), {message}, {source} IN ({codes_of(JSON_TEXTS)}), {only}, '')"
-    return f"if(({shown} AS shown) != '', shown, {text})"
+    user, last = "arrayLast(one -> one.1 AND one.2 != '', spoken).2", "arrayLast(one -> one.2 != '', spoken).2"
+    return f"if({source} IN ({codes_of(JSON_TEXTS)}), {only}, arrayFirst(told -> told != '', [{user}, {last}]))"
 
 
 def codes_of(keys: Iterable[str]) -> str:

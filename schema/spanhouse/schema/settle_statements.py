@@ -12,8 +12,8 @@ from spanhouse.schema import migrations
 _NAME: Final = re.compile(r"^    (?! |mapUpdate|multiIf).*?(`?[\w.]+`?),?$|^        .* AS (Tags|State|Prompts),$", re.MULTILINE)
 _VERSION: Final = (
     "bitShiftLeft(toUInt128(length(Spans)), 96) + bitShiftLeft(toUInt128(least(Stamped, 65535)), 80) + bitShiftLeft(least(Copies, 1023), 6) + "
-    "bitShiftLeft(NOT (Rank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
-    "Start, SpanId, Rank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
+    "bitShiftLeft(NOT (CandidateRank = 2 AND has(Spans.1, Parent)), 5) + bitAnd(cityHash64("
+    "Start, SpanId, RootRank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
 )
 _PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
 """Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
@@ -37,8 +37,7 @@ _SPANS_OF_TRACES: Final = (
 _GATHERED: Final = re.compile(r"\bgroupArray\((.*)\)(?= AS )")
 """Lists of spans in a part."""
 _ORPHAN: Final = (
-    "ParentSpanId NOT IN ('', SpanId) AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM "
-    f"{_SPANS_OF_TRACES})"
+    f"ParentSpanId NOT IN ('', SpanId) AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM {_SPANS_OF_TRACES})"  # noqa: S608
 )
 """A span whose parent is not stored: one is enough to know that a trace without root is no circle."""
 _ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864, max_block_size = 4096"

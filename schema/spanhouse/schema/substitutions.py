@@ -64,6 +64,7 @@ SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "tells": conventions.tells_sql,
         "told": conventions.told_sql,
         "tool_metadata": lambda _: literal(conventions.TOOL_METADATA),
+        "messages": lambda raw: conventions.messages_sql(f"{raw}.1", f"{raw}.2"),
         "preview": lambda raw: conventions.preview_sql(f"{raw}.1", f"{raw}.2"),
         "preview_characters": lambda _: str(conventions.PREVIEW_CHARACTERS),
         "template": conventions.template_sql,

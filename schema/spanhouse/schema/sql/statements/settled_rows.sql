@@ -4,92 +4,71 @@
 WITH
 known AS
 (
-    -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
-    SELECT *, arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known
-    FROM {parts}
-),
-owned AS
-(
     SELECT
         *,
-        Known[1] AS OfProcess,
-        (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
-        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
+        -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
+        arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known,
         arrayMap(
             word -> arrayFirst(price -> startsWith(word, {letter(model)}) AND price.1 = trim(BOTH '"' FROM substring(word, 2)) AND price.2 <= toUnixTimestamp64Nano(Start), {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}),
-            Words) AS Priced,
-        -- USD by the price of the span's model, where it says tokens and no cost.
-        if(empty({prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}), `Spans.cost`, arrayMap(
-            (cost, word, input, cached, output, reasoning) -> if(cost >= 0 OR Priced[word].1 = '' OR (input < 0 AND output < 0), cost, (
-                greatest(input - greatest(cached, 0), 0) * Priced[word].3 + least(greatest(cached, 0), greatest(input, 0)) * if(Priced[word].5 < 0, Priced[word].3, Priced[word].5)
-                + greatest(output - greatest(reasoning, 0), 0) * Priced[word].4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(Priced[word].6 < 0, Priced[word].4, Priced[word].6)
-            ) / 1e6),
-            `Spans.cost`, `Spans.model`, `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`)) AS Costs
-    FROM known
-),
-headed AS
-(
-    SELECT
-        *,
-        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process) = 1 AS Head
-    FROM owned
+            Words) AS Prices
+    FROM {parts}
 ),
 merged AS
 (
-    -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
+    WITH
+        Known[1] AS OfProcess,
+        (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
+        toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
+        -- USD by the price of the span's model, where it says tokens and no cost.
+        arrayMap(
+            (cost, price, input, cached, output, reasoning) -> if(cost >= 0 OR price.1 = '' OR (input < 0 AND output < 0), cost, (
+                greatest(input - greatest(cached, 0), 0) * price.3 + least(greatest(cached, 0), greatest(input, 0)) * if(price.5 < 0, price.3, price.5)
+                + greatest(output - greatest(reasoning, 0), 0) * price.4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(price.6 < 0, price.4, price.6)
+            ) / 1e6),
+            `Spans.cost`, arrayMap(word -> Prices[word], `Spans.model`), `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`) AS Costs
     SELECT
-        part.Key AS Hash,
-        anyIf(part.TraceId, part.Head) AS TraceId,
-        anyIf(part.Rank, part.Head) AS CandidateRank,
-        anyIf(part.Start, part.Head) AS Start,
-        anyIf(part.SpanId, part.Head) AS SpanId,
-        anyIf(part.Parent, part.Head) AS Parent,
-        anyIf(part.Duration, part.Head) AS CandidateDuration,
-        anyIf(part.Name, part.Head) AS CandidateName,
-        anyIf(part.StatusCode, part.Head) AS StatusCode,
-        anyIf(part.Known, part.Head)[-1] AS Effective,
-        anyIf(part.Owner, part.Head).1 AS ServiceName,
-        anyIf(part.OwnSession, part.Head) AS OwnSession,
-        anyIf(part.OwnUser, part.Head) AS OwnUser,
-        anyIf(part.OwnRequest, part.Head) AS OwnRequest,
-        anyIf(part.OwnResponse, part.Head) AS OwnResponse,
-        max(part.Session) AS LastSession,
-        max(part.User) AS LastUser,
-        minIf(part.Request, part.Request.code > 0) AS FirstRequest,
-        maxIf(part.Response, part.Response.code > 0) AS LastResponse,
-        groupArrayArray(part.Said) AS AllSaid,
-        groupUniqArray(part.Owner) AS Owners,
+        Key AS Hash, TraceId, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, StatusCode, Rank AS CandidateRank,
+        Known[-1] AS Effective,
+        OfProcess['service.name'] AS ServiceName,
+        OwnSession, OwnUser, OwnRequest, OwnResponse,
+        max(Session) OVER w AS LastSession,
+        max(User) OVER w AS LastUser,
+        minIf(Request, Request.code > 0) OVER w AS FirstRequest,
+        maxIf(Response, Response.code > 0) OVER w AS LastResponse,
+        groupArrayArray(Said) OVER w AS AllSaid,
+        groupUniqArray(Owner) OVER w AS Owners,
         groupArrayArray(arrayZip(
-            part.`Spans.id`, arrayWithConstant(length(part.`Spans.id`) AS spans, part.Stamped), part.`Spans.start`, CAST(part.`Spans.duration`, 'Array(Float64)'), part.`Spans.error`,
-            part.`Spans.parent`, arrayWithConstant(spans, cityHash64(part.Owner)), part.`Spans.input`, part.`Spans.output`, part.`Spans.cached`, part.`Spans.reasoning`, part.Costs,
-            arrayWithConstant(spans, cityHash64(part.Process)))) AS AllSpans,
-        groupUniqArrayArray(part.Words) AS AllWords,
-        minIf(part.FirstError, part.FirstError.id != '') AS EarliestError,
-        max(part.Costs != part.`Spans.cost`) AS Computed,
-        min(part.Arrival) != max(part.Arrival) AS Several
-    FROM headed AS part
-    GROUP BY part.Key
+            `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
+            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, Costs,
+            arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
+        -- Of a circle of parents the earliest span is the root.
+        if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS RootRank,
+        groupUniqArrayArray(Words) OVER w AS AllWords,
+        minIf(FirstError, FirstError.id != '') OVER w AS EarliestError,
+        max(Costs != `Spans.cost`) OVER w AS Computed,
+        min(Arrival) OVER w != max(Arrival) OVER w AS Several
+    FROM known
+    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    QUALIFY row_number() OVER w = 1
 ),
 distinct_spans AS
 (
     SELECT
-        *,
-        -- Of a circle of parents the earliest span is the root.
-        if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS Rank,
+        * EXCEPT (OwnSession, OwnUser, OwnRequest, OwnResponse, LastSession, LastUser, FirstRequest, LastResponse, AllWords),
         -- The attribute counts first, then the root's word, then the latest.
-        if(Rank < 3 AND OwnSession.value != '' AND OwnSession.code <= 999 - LastSession.rank, OwnSession.value, LastSession.value) AS SessionOf,
-        if(Rank < 3 AND OwnUser.value != '' AND OwnUser.code <= 999 - LastUser.rank, OwnUser.value, LastUser.value) AS UserOf,
+        if(RootRank < 3 AND OwnSession.value != '' AND OwnSession.code <= 999 - LastSession.rank, OwnSession.value, LastSession.value) AS SessionOf,
+        if(RootRank < 3 AND OwnUser.value != '' AND OwnUser.code <= 999 - LastUser.rank, OwnUser.value, LastUser.value) AS UserOf,
         [
-            if(Rank < 3 AND OwnRequest.code > 0, (OwnRequest.code, OwnRequest.value), (FirstRequest.code, FirstRequest.value)),
-            if(Rank < 3 AND OwnResponse.code > 0, (OwnResponse.code, OwnResponse.value), (LastResponse.code, LastResponse.value))
+            if(RootRank < 3 AND OwnRequest.code > 0, OwnRequest, (FirstRequest.code, FirstRequest.value)),
+            if(RootRank < 3 AND OwnResponse.code > 0, OwnResponse, (LastResponse.code, LastResponse.value))
         ] AS Messages,
         -- Of each key the root's word counts, then the latest.
-        CAST(arrayFilter(
-            (pair, time) -> time = 1,
-            arrayFlatten(arrayMap(
+        arrayMap(
+            pairs -> CAST(arrayFilter((pair, time) -> time = 1, pairs, arrayEnumerateUniq(pairs.1)), 'Map(String, String)'),
+            [arrayFlatten(arrayMap(
                 one -> CAST({told(one.attributes)}, 'Array(Tuple(String, String))'),
-                arrayReverseSort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid))) AS pairs,
-            arrayEnumerateUniq(pairs.1)), 'Map(String, String)') AS Last,
+                arrayReverseSort(one -> (RootRank < 3 AND one.id = SpanId, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid)))])[1] AS Last,
+        arraySort(AllWords) AS Words,
         -- Of a span's copies the stamped one counts, then the greater one.
         arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
     FROM merged
@@ -98,22 +77,12 @@ family AS
 (
     SELECT
         *,
-        arraySort(AllWords) AS Words,
         arrayConcat(Spans.1, Spans.6) AS Both,
         arrayWithConstant(length(Spans), 0.) AS Nothing,
         arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
         -- Children and their time by their parents' ids; spans are sorted by id, and a parent that is not stored counts as none.
         arrayReduce('sumMap', [Both], [arrayConcat(Nothing, arrayWithConstant(length(Spans), 1.))], [arrayConcat(Nothing, Spans.4)], [Stored]) AS Children
     FROM distinct_spans
-),
-times AS
-(
-    SELECT
-        *,
-        arrayFilter((kids, stored) -> stored > 0, Children.2, Children.4) AS Kids,
-        arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [arrayMap(
-            (duration, children) -> duration - least(duration, children), Spans.4, arrayFilter((took, stored) -> stored > 0, Children.3, Children.4))]) AS ByOwner
-    FROM family
 ),
 counted AS
 (
@@ -124,8 +93,8 @@ counted AS
         *,
         -- Places of its row, and 1 where its tombstone goes.
         arrayConcat(
-            if(Rank > 0 OR Several, [(toDateTime64(0, 9, 'UTC'), toUInt8(Rank = 0))], []),
-            if(Rank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
+            if(RootRank > 0 OR Several, [(toDateTime64(0, 9, 'UTC'), toUInt8(RootRank = 0))], []),
+            if(RootRank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
         arraySum(Spans.2) AS Stamped,
         arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllSaid) AS Copies,
         -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
@@ -136,10 +105,15 @@ counted AS
                 range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
                 arrayMap(number -> greatest(number, 0), own))))),
             [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
-        arrayMap(raw -> {preview(raw)}, Messages) AS Previews,
+        arrayFilter((kids, stored) -> stored > 0, Children.2, Children.4) AS Kids,
+        arrayMap(
+            (duration, children) -> duration - least(duration, children), Spans.4, arrayFilter((took, stored) -> stored > 0, Children.3, Children.4)) AS Selves,
         -- An owner of copies that do not count did not take part.
-        arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
-            owner -> (owner, ByOwner.2[indexOf(ByOwner.1, cityHash64(owner)) AS at], ByOwner.3[at], ByOwner.4[at]), Owners))) AS Took,
+        arrayMap(
+            sums -> arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
+                owner -> (owner, sums.2[indexOf(sums.1, cityHash64(owner)) AS at], sums.3[at], sums.4[at]), Owners))),
+            [arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [Selves])])[1] AS Took,
+        arrayMap(raw -> arrayMap(spoken -> {preview(raw)}, [{messages(raw)}])[1], Messages) AS Previews,
         -- Over the process's what other tools set, then session and user, then what was set for the trace. A span that has tools' words for one key
         -- twice gives Last that key twice: the first counts.
         mapUpdate(
@@ -151,13 +125,13 @@ counted AS
                     'mlflow.trace.session', SessionOf,
                     'mlflow.trace.user', if(UserOf != '', UserOf, Last[concat({tool_metadata}, 'user_id')])))),
             mapApply((k, v) -> (substring(k, 22), v), mapFilter((k, v) -> startsWith(k, 'mlflow.traceMetadata.'), Last))) AS Metadata
-    FROM times
+    FROM family
 )
 SELECT
     {first}TraceId,
     bitAnd(Hash, 0xFFFFFFFFFF) AS Key,
     now() AS Settled,
-    Rank,
+    RootRank AS Rank,
     CandidateRank = 2 AND has(Spans.1, Parent) AS Doubt,
     toUInt8(0) AS Partial,
     Start AS Timestamp,
@@ -180,8 +154,8 @@ SELECT
     Metadata['mlflow.source.git.branch'] AS GitBranch,
     Metadata['mlflow.source.git.dirty'] AS GitDirty,
     Last['mlflow.traceClientRequestId'] AS ClientRequestId,
-    substringUTF8(if(Last['mlflow.traceRequestPreview'] != '', Last['mlflow.traceRequestPreview'], Previews[1]), 1, {preview_characters}) AS RequestPreview,
-    substringUTF8(if(Last['mlflow.traceResponsePreview'] != '', Last['mlflow.traceResponsePreview'], Previews[2]), 1, {preview_characters}) AS ResponsePreview,
+    substringUTF8(if(Last['mlflow.traceRequestPreview'] != '', Last['mlflow.traceRequestPreview'], if(Previews[1] != '', Previews[1], Messages[1].2)), 1, {preview_characters}) AS RequestPreview,
+    substringUTF8(if(Last['mlflow.traceResponsePreview'] != '', Last['mlflow.traceResponsePreview'], if(Previews[2] != '', Previews[2], Messages[2].2)), 1, {preview_characters}) AS ResponsePreview,
     Counted[1] AS InputTokens,
     Counted[2] AS OutputTokens,
     Counted[3] AS CachedTokens,
