@@ -27,48 +27,30 @@ owned AS
             `Spans.cost`, `Spans.model`, `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`)) AS Costs
     FROM known
 ),
-headed AS
-(
-    SELECT
-        *,
-        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse) = 1 AS Head
-    FROM owned
-),
 merged AS
 (
-    -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
     SELECT
-        part.Key AS Hash,
-        anyIf(part.TraceId, part.Head) AS TraceId,
-        anyIf(part.Rank, part.Head) AS CandidateRank,
-        anyIf(part.Start, part.Head) AS Start,
-        anyIf(part.SpanId, part.Head) AS SpanId,
-        anyIf(part.Parent, part.Head) AS Parent,
-        anyIf(part.Duration, part.Head) AS CandidateDuration,
-        anyIf(part.Name, part.Head) AS CandidateName,
-        anyIf(part.StatusCode, part.Head) AS StatusCode,
-        anyIf(part.Known, part.Head)[-1] AS Effective,
-        anyIf(part.Owner, part.Head).1 AS ServiceName,
-        anyIf(part.OwnSession, part.Head) AS OwnSession,
-        anyIf(part.OwnUser, part.Head) AS OwnUser,
-        anyIf(part.OwnRequest, part.Head) AS OwnRequest,
-        anyIf(part.OwnResponse, part.Head) AS OwnResponse,
-        max(part.Session) AS LastSession,
-        max(part.User) AS LastUser,
-        minIf(part.Request, part.Request.code > 0) AS FirstRequest,
-        maxIf(part.Response, part.Response.code > 0) AS LastResponse,
-        groupArrayArray(part.Said) AS AllSaid,
-        groupUniqArray(part.Owner) AS Owners,
+        Key AS Hash, TraceId, Rank AS CandidateRank, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, StatusCode,
+        Known[-1] AS Effective,
+        OfProcess['service.name'] AS ServiceName,
+        OwnSession, OwnUser, OwnRequest, OwnResponse,
+        max(Session) OVER w AS LastSession,
+        max(User) OVER w AS LastUser,
+        minIf(Request, Request.code > 0) OVER w AS FirstRequest,
+        maxIf(Response, Response.code > 0) OVER w AS LastResponse,
+        groupArrayArray(Said) OVER w AS AllSaid,
+        groupUniqArray(Owner) OVER w AS Owners,
         groupArrayArray(arrayZip(
-            part.`Spans.id`, arrayWithConstant(length(part.`Spans.id`) AS spans, part.Stamped), part.`Spans.start`, CAST(part.`Spans.duration`, 'Array(Float64)'), part.`Spans.error`,
-            part.`Spans.parent`, arrayWithConstant(spans, cityHash64(part.Owner)), part.`Spans.input`, part.`Spans.output`, part.`Spans.cached`, part.`Spans.reasoning`, part.Costs,
-            arrayWithConstant(spans, cityHash64(part.Process)))) AS AllSpans,
-        groupUniqArrayArray(part.Words) AS AllWords,
-        minIf(part.FirstError, part.FirstError.id != '') AS EarliestError,
-        max(part.Costs != part.`Spans.cost`) AS Computed,
-        min(part.Arrival) != max(part.Arrival) AS Several
-    FROM headed AS part
-    GROUP BY part.Key
+            `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
+            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, Costs,
+            arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
+        groupUniqArrayArray(Words) OVER w AS AllWords,
+        minIf(FirstError, FirstError.id != '') OVER w AS EarliestError,
+        max(Costs != `Spans.cost`) OVER w AS Computed,
+        min(Arrival) OVER w != max(Arrival) OVER w AS Several
+    FROM owned
+    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Process, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    QUALIFY row_number() OVER w = 1
 ),
 distinct_spans AS
 (
@@ -84,12 +66,11 @@ distinct_spans AS
             if(Rank < 3 AND OwnResponse.code > 0, (OwnResponse.code, OwnResponse.value), (LastResponse.code, LastResponse.value))
         ] AS Messages,
         -- Of each key the root's word counts, then the latest.
-        CAST(arrayFilter(
-            (pair, time) -> time = 1,
-            arrayFlatten(arrayMap(
+        arrayMap(
+            pairs -> CAST(arrayFilter((pair, time) -> time = 1, pairs, arrayEnumerateUniq(pairs.1)), 'Map(String, String)'),
+            [arrayFlatten(arrayMap(
                 one -> CAST({told(one.attributes)}, 'Array(Tuple(String, String))'),
-                arrayReverseSort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid))) AS pairs,
-            arrayEnumerateUniq(pairs.1)), 'Map(String, String)') AS Last,
+                arrayReverseSort(one -> (one.id = SpanId AND Rank < 3, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid)))])[1] AS Last,
         -- Of a span's copies the stamped one counts, then the greater one.
         arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
     FROM merged
