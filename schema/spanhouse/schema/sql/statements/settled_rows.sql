@@ -13,10 +13,12 @@ known AS
             Words) AS Prices
     FROM {parts}
 ),
-merged AS
+headed AS
 (
-    WITH
-        Known[1] AS OfProcess,
+    WITH Known[1] AS OfProcess
+    SELECT
+        * EXCEPT (Known, Prices),
+        Known[-1] AS Effective,
         (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
         toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
         -- USD by the price of the span's model, where it says tokens and no cost.
@@ -25,31 +27,47 @@ merged AS
                 greatest(input - greatest(cached, 0), 0) * price.3 + least(greatest(cached, 0), greatest(input, 0)) * if(price.5 < 0, price.3, price.5)
                 + greatest(output - greatest(reasoning, 0), 0) * price.4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(price.6 < 0, price.4, price.6)
             ) / 1e6),
-            `Spans.cost`, arrayMap(word -> Prices[word], `Spans.model`), `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`) AS Costs
+            `Spans.cost`, arrayMap(word -> Prices[word], `Spans.model`), `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`) AS Costs,
+        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process) = 1 AS Head
+    FROM known
+),
+merged AS
+(
+    -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
     SELECT
-        Key AS Hash, TraceId, Start, SpanId, Parent, Duration AS CandidateDuration, Name AS CandidateName, StatusCode, Rank AS CandidateRank,
-        Known[-1] AS Effective,
-        OfProcess['service.name'] AS ServiceName,
-        OwnSession, OwnUser, OwnRequest, OwnResponse,
-        max(Session) OVER w AS LastSession,
-        max(User) OVER w AS LastUser,
-        minIf(Request, Request.code > 0) OVER w AS FirstRequest,
-        maxIf(Response, Response.code > 0) OVER w AS LastResponse,
-        groupArrayArray(Said) OVER w AS AllSaid,
-        groupUniqArray(Owner) OVER w AS Owners,
+        part.Key AS Hash,
+        anyIf(part.TraceId, part.Head) AS TraceId,
+        anyIf(part.Start, part.Head) AS Start,
+        anyIf(part.SpanId, part.Head) AS SpanId,
+        anyIf(part.Parent, part.Head) AS Parent,
+        anyIf(part.Duration, part.Head) AS CandidateDuration,
+        anyIf(part.Name, part.Head) AS CandidateName,
+        anyIf(part.StatusCode, part.Head) AS StatusCode,
+        anyIf(part.Rank, part.Head) AS CandidateRank,
+        anyIf(part.Effective, part.Head) AS Effective,
+        anyIf(part.Owner, part.Head).1 AS ServiceName,
+        anyIf(part.OwnSession, part.Head) AS OwnSession,
+        anyIf(part.OwnUser, part.Head) AS OwnUser,
+        anyIf(part.OwnRequest, part.Head) AS OwnRequest,
+        anyIf(part.OwnResponse, part.Head) AS OwnResponse,
+        max(part.Session) AS LastSession,
+        max(part.User) AS LastUser,
+        minIf(part.Request, part.Request.code > 0) AS FirstRequest,
+        maxIf(part.Response, part.Response.code > 0) AS LastResponse,
+        groupArrayArray(part.Said) AS AllSaid,
+        groupUniqArray(part.Owner) AS Owners,
         groupArrayArray(arrayZip(
-            `Spans.id`, arrayWithConstant(length(`Spans.id`) AS spans, Stamped), `Spans.start`, CAST(`Spans.duration`, 'Array(Float64)'), `Spans.error`,
-            `Spans.parent`, arrayWithConstant(spans, cityHash64(Owner)), `Spans.input`, `Spans.output`, `Spans.cached`, `Spans.reasoning`, Costs,
-            arrayWithConstant(spans, cityHash64(Process)))) OVER w AS AllSpans,
+            part.`Spans.id`, arrayWithConstant(length(part.`Spans.id`) AS spans, part.Stamped), part.`Spans.start`, CAST(part.`Spans.duration`, 'Array(Float64)'),
+            part.`Spans.error`, part.`Spans.parent`, arrayWithConstant(spans, cityHash64(part.Owner)), part.`Spans.input`, part.`Spans.output`,
+            part.`Spans.cached`, part.`Spans.reasoning`, part.Costs, arrayWithConstant(spans, cityHash64(part.Process)))) AS AllSpans,
         -- Of a circle of parents the earliest span is the root.
         if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS RootRank,
-        groupUniqArrayArray(Words) OVER w AS AllWords,
-        minIf(FirstError, FirstError.id != '') OVER w AS EarliestError,
-        max(Costs != `Spans.cost`) OVER w AS Computed,
-        min(Arrival) OVER w != max(Arrival) OVER w AS Several
-    FROM known
-    WINDOW w AS (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-    QUALIFY row_number() OVER w = 1
+        groupUniqArrayArray(part.Words) AS AllWords,
+        minIf(part.FirstError, part.FirstError.id != '') AS EarliestError,
+        max(part.Costs != part.`Spans.cost`) AS Computed,
+        min(part.Arrival) != max(part.Arrival) AS Several
+    FROM headed AS part
+    GROUP BY part.Key
 ),
 distinct_spans AS
 (
