@@ -28,7 +28,8 @@ from tests.benchmarks.processes import Watch, anonymous_megabytes
 from tests.support.arrivals import ROWS, different, put_back
 from tests.support.expected import text
 from tests.support.otlp import new_span_id, request, span
-from tests.support.reference_merge import Copy, merge
+from tests.support.reference_merge import merge
+from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy_load import REQUEST_SPANS, ROUND_SPANS, untidy_load
 
@@ -115,7 +116,7 @@ class Settling:
         self._store = TestStore()
         self._store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
         self._now = 1e6
-        self._rounds = settling._Rounds(Settler(self._store.execute), threading.Lock(), lambda: self._now)
+        self._rounds = settling._Rounds(Settler(self._store.execute), threading.Lock(), clock=lambda: self._now)
 
     def take(self, load: Load) -> None:
         """Insert and settle a load, and bring it to rest."""
