@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
         cached Float64,
         reasoning Float64,
         cost Float64,
-        model UInt8
+        model UInt16
     ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD, -1 where a span reports none, and the place of its model in Words' CODEC(LZ4),
     Words Array(String) COMMENT 'Models, types of spans, errors, reasons to finish, tools and prompts: each after the letter of its kind' CODEC(LZ4),
     FirstError Tuple(start DateTime64(9), id String, type String, message String) COMMENT 'Type and message of the earliest error' CODEC(LZ4)

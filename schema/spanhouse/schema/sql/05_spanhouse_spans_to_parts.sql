@@ -35,7 +35,7 @@ SELECT
     CachedInputs AS `Spans.cached`,
     Reasonings AS `Spans.reasoning`,
     Costs AS `Spans.cost`,
-    arrayMap(model -> toUInt8(indexOf(AllWords, model)), SpanModels) AS `Spans.model`,
+    arrayMap(model -> toUInt16(indexOf(AllWords, model)), SpanModels) AS `Spans.model`,
     AllWords AS Words,
     EarliestError AS FirstError
 FROM
