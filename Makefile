@@ -16,16 +16,17 @@ demo: $(STAMP)
 WORKERS ?= 3
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@echo "left out: measurements (make bench); Phoenix, Arize and Logfire as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+	@echo "left out: measurements (make bench); tracing packages as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
 # Rows of traces against the reference merge, for twelve thousand traces; the tests take a few hundred.
 settled: $(STAMP)
 	SPANHOUSE_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py --timeout 7200
 
-# Packages that bring a tracer provider of their own, as tests/vendors/pinned.toml has them, each in an environment of its own.
+# Packages that bring a tracer provider of their own, and packages that write spans of models, tools and agents, as tests/vendors/pinned.toml
+# has them, each in an environment of its own. One that does not install is skipped, and the summary says so.
 test-vendors: $(STAMP)
-	$(BIN)/python -m pytest tests/vendors/providers.py --numprocesses $(WORKERS) --dist loadfile
-	@echo "left out: their real servers, for which a receiver stands in; arize-otel over HTTP; other packages and other versions"
+	$(BIN)/python -m pytest tests/vendors/providers.py tests/vendors/instrumentations.py --numprocesses $(WORKERS) --dist loadfile
+	@echo "left out: their real servers, for which a receiver stands in; real models; arize-otel over HTTP; other packages and other versions"
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.write_path
