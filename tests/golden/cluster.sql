@@ -219,7 +219,7 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
         cached Float64,
         reasoning Float64,
         cost Float64,
-        model UInt8
+        model UInt16
     ) COMMENT 'Spans: hashes of ids, Unix nanoseconds, tokens and USD, -1 where a span reports none, and the place of its model in Words' CODEC(LZ4),
     Words Array(String) COMMENT 'Models, types of spans, errors, reasons to finish, tools and prompts: each after the letter of its kind' CODEC(LZ4),
     FirstError Tuple(start DateTime64(9), id String, type String, message String) COMMENT 'Type and message of the earliest error' CODEC(LZ4)
@@ -274,7 +274,7 @@ SELECT
     CachedInputs AS `Spans.cached`,
     Reasonings AS `Spans.reasoning`,
     Costs AS `Spans.cost`,
-    arrayMap(model -> toUInt8(indexOf(AllWords, model)), SpanModels) AS `Spans.model`,
+    arrayMap(model -> toUInt16(indexOf(AllWords, model)), SpanModels) AS `Spans.model`,
     AllWords AS Words,
     EarliestError AS FirstError
 FROM
