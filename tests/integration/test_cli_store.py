@@ -255,6 +255,7 @@ def test_a_trace_for_programs_is_all_that_is_known_of_it_or_a_row_for_each_span(
     (known,) = json.loads(at_shop("search", "name = 'new'", "--format", "json").out)
     found = json.loads(at_shop("trace", known["trace_id"], "--format", "json").out)
     spans = found.pop("spans")
+    assert [part["name"] for part in found.pop("services")] == ["shop"]
     assert found == known
     assert spans[0]["name"] == "new"
     rows = list(csv.DictReader(io.StringIO(at_shop("trace", known["trace_id"], "--format", "csv").out, newline="")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.support import otlp
@@ -74,7 +75,8 @@ def test_all_else_is_answered(clients: tuple[TraceClient, TraceClient]) -> None:
     for client in clients:
         found = client.get_trace(trace.info.trace_id)
         assert found is not None
-        assert (found.info, found.data.spans) == (trace.info, trace.data.spans)
+        assert [part.name for part in found.info.services] == ["svc"]
+        assert (replace(found.info, services=()), found.data.spans) == (trace.info, trace.data.spans)
     assert far.keys() == own.keys() != []
     assert far.values("region") == own.values("region") == {"eu": None, "us": None}
     assert far.values("app_version") == own.values("app_version") == {"0": 20, "1": 20}

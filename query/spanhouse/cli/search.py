@@ -24,7 +24,8 @@ def run(arguments: Namespace) -> int:
     with reader(arguments.store) as client:
         found = client.search_traces(filter_string=arguments.filter, max_results=arguments.limit, order_by=order, service=arguments.service or None)
     if arguments.format == "json":
-        print_json(fields(trace) for trace in found)
+        # Services are read where a search asks for one: left out, lest nothing be taken for none.
+        print_json({name: value for name, value in fields(trace).items() if name != "services" or value} for trace in found)
     elif arguments.format == "csv":
         print_csv(FIELDS, (tuple(fields(trace).values()) for trace in found))
     elif arguments.format == "markdown":
