@@ -16,7 +16,7 @@ demo: $(STAMP)
 WORKERS ?= 3
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@echo "left out: measurements (make bench); tracing packages as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+	@echo "left out: measurements (make bench); two receivers of one store that are killed, or read beside (make faults); tracing packages as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
 # Rows of traces against the reference merge, for twelve thousand traces; the tests take a few hundred.
 settled: $(STAMP)
@@ -48,11 +48,11 @@ bench: $(STAMP)
 bench-scale: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.search --traces 5000000 --pieces --flags 0
 
-# Some hundred kills of the server under load, kills at each point between acknowledgement and row, of two receivers as well, and thousands of
-# queries beside two receivers; the tests do a few of each.
+# Some hundred kills of the server under load and kills at each point between acknowledgement and row, of which the tests do a few; the same kills of
+# two receivers of one store, and thousands of queries beside two receivers.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.cycles --cycles 300
-	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py tests/faults/test_killed_receivers.py --timeout 7200
+	ALL_KILLS=1 $(BIN)/python -m pytest tests/faults/test_settle_kills.py tests/faults/killed_receivers.py --timeout 7200
 	$(BIN)/python -m tests.faults.two_receivers
 
 # A million damaged requests over both transports, and many to the ClickHouse-compatible endpoint; the tests send a few thousand.

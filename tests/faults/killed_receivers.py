@@ -27,8 +27,6 @@ from tests.support.reference_merge import Edit, merge
 from tests.support.reference_span import Copy
 from tests.support.serve import UNSETTLED, Serve
 
-FEW = ("before remove", "after settle", "after remade_rows")
-"""Points of the short form; `make faults` takes all."""
 START_NS = 1_796_000_000 * 10**9
 PROCESSES = (
     {"service.name": "shop", "service.version": "1.0", "mlflow.source.git.commit": "a" * 40},
@@ -173,15 +171,14 @@ def send_all(receivers: Sequence[Serve], requests: Iterable[tuple[int, bytes]]) 
 
 
 def test_receivers_that_are_killed_at_any_point_leave_rows_that_are_merges_of_spans(store: Store) -> None:
-    points = POINTS if os.environ.get("ALL_KILLS") else FEW
-    told = [Told(number) for number in range(len(points))]
+    told = [Told(number) for number in range(len(POINTS))]
     chance = random.Random(3)
     with ExitStack() as stack:
         receivers = store.receivers(stack)
         assert not send_all(receivers, chain.from_iterable(one.before() for one in told))
         store.rest(told)
     refused: list[tuple[int, bytes]] = []
-    for one, point in zip(told, points, strict=True):
+    for one, point in zip(told, POINTS, strict=True):
         # What a kill left behind the next servers find, which are killed in their turn.
         store.edit(one, "edited")
         with ExitStack() as stack:
