@@ -23,9 +23,11 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.support.otlp import trace
 
 from spanhouse.exporter.request import CheckedRequest
+from spanhouse.exporter.settling import executing
 from spanhouse.exporter.spool.stored import StoredRequests
 from spanhouse.exporter.writer import Batch, Writer
 from spanhouse.schema import migrations
+from spanhouse.schema.settle import settle_all
 
 CLICKHOUSE = Path(__file__).parents[2] / "deploy/clickhouse"
 VARIABLES = {
@@ -76,13 +78,14 @@ def run(client: Client, statement: str) -> Any:
         case "MIGRATE":
             # The owner of the views is then the one that a server would note: whom the connection belongs to.
             client.command("SET default_view_definer = 'spanhouse_migrate'")
-            applied = migrations.apply(lambda sql, parameters=None: client.query(sql, parameters=dict(parameters or {})).result_rows)
+            applied = migrations.apply(executing(client))
             return [migration.id for migration in applied]
         case "INSERT":
             request = CheckedRequest(trace().SerializeToString(), 3)
             batch = Batch.of([request])
             outcomes = Writer(client, StoredRequests(None)).insert(batch)
             again = Writer(client, StoredRequests(None)).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
+            settle_all(executing(client))
             return [str(outcome) for outcome in (*outcomes, *again)]
         case _:
             return [list(map(str, row)) for row in client.query(statement).result_rows]
