@@ -42,7 +42,7 @@ _PROGRAM = "tests.faults.short_windows"
 
 @dataclass
 class Outcome:
-    """What a run found.
+    """Findings of a run.
 
     Attributes:
         wrong: answers in which a trace was there twice: queries before, rows, traces.

@@ -40,7 +40,7 @@ def price(model: str, usd: float = 1, **values: Any) -> Price:
 
 
 class Run:
-    """What the command printed, and how it ended."""
+    """The command's output, and how it ended."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err

@@ -52,7 +52,8 @@ greater span id. What `mlflow.traceMetadata.mlflow.trace.session` and `.user` sa
 Tokens and cost count once: a span adds what it says less what the nearest spans below it that say the same number say, but never less than 0. So an
 agent's sum over its model calls adds nothing, and a number that nobody says is NULL, not 0. These are sums, and never read: {sums}.
 
-A value that begins with `{scrubbed}` was taken away by a scrubber and counts as absent; `spanhouse doctor` says which key that happens to.
+A value that begins with `{scrubbed}` was taken away by a scrubber and counts as absent, but for other metadata and tags, which are kept as they
+came; `spanhouse doctor` says which key of sessions and users that happens to.
 Previews and error messages have {characters:,} characters at most.
 
 ## Metadata and tags

@@ -34,7 +34,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a trace's spans say of it.
+    """Words of a trace's spans about it.
 
     Attributes:
         fields: in MLflow's words.

@@ -1,4 +1,4 @@
-"""What people read of a trace's input or output, in plain Python."""
+"""A trace's input and output as people read them, in plain Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What instrumentations call things, as the reference merge knows it: written out here, apart from the vocabulary that the SQL is made of."""
+"""Names that instrumentations give to things, as the reference merge knows them: written out, apart from the vocabulary that the SQL is made of."""
 
 from __future__ import annotations
 

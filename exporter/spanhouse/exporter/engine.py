@@ -25,7 +25,7 @@ from spanhouse.schema.turns import Turns
 _log = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 30.0
-"""Who edits a trace waits so long for the turn, twice what a killed process keeps it."""
+"""Time for which an edit waits for the turn, twice what a killed process keeps it."""
 
 
 class OpenStore:

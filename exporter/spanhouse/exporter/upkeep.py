@@ -1,4 +1,4 @@
-"""What an operator does with an embedded store while it is served: check, compact, back up, apply prices, say how long it keeps what."""
+"""An operator's work on an embedded store while it is served: check, compact, back up, apply prices, say how long it keeps what."""
 
 from __future__ import annotations
 

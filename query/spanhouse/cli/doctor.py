@@ -174,7 +174,7 @@ def _ports() -> Iterator[Finding]:
 
 
 def _tables(reached: Store, store: Store) -> Iterator[Finding]:
-    """What state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
+    """Tell what state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
     try:
         from spanhouse.cli.stores import tables
     except ImportError as error:

@@ -94,7 +94,7 @@ def own_map(values: Mapping[str, str], parameters: Parameters) -> str:
 
 
 def is_many(field: Field) -> bool:
-    """Whether a field has any number of values, of which one has to be as asked."""
+    """Tell if a field has any number of values, of which one has to be as asked."""
     return is_many(field.of) if isinstance(field, SpanField) else isinstance(field, AttributeField) and field.attribute.many
 
 

@@ -230,7 +230,7 @@ def settle_all(execute: Execute) -> Settled:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored of a trace: how many spans, and between when they start, in Unix nanoseconds."""
+    """Spans that are stored of a trace: how many, and between when they start, in Unix nanoseconds."""
 
     trace_id: str
     spans: int = 0

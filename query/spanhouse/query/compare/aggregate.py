@@ -30,7 +30,7 @@ MOST_VALUES: Final = 200
 MOST_SPLITS: Final = 200
 """Of a split so many values are looked at, those with the most traces."""
 _OWN: Final = {"Errors": "Errors", "Time": "SelfTime", "Spans": "Spans"}
-"""What is known of a service's version in a trace -> the column that has it for each."""
+"""Name of a fact of a service's version in a trace -> the column that has it for each."""
 _PROCESS: Final[Mapping[str, TraceField]] = MappingProxyType(
     {"Host": MapField(MapColumn.METADATA, "host.name"), "Dirty": MapField(MapColumn.METADATA, GIT_DIRTY.mlflow)}
 )

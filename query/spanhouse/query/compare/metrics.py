@@ -55,10 +55,10 @@ _OF_SERVICE: Final = (
     Metric(name="spans", sql="toNullable(OwnSpans)", unit=""),
     *(replace(one, name=f"trace {one.name}", filter_key="", tested=()) for one in ALWAYS if one.name != "spans"),
 )
-"""What is compared of a service, and beside it what is shown of the whole traces."""
+"""Numbers of a service that are compared, and beside them those of the whole traces that are shown."""
 
 SLICED: Final = (LATENCY, SELF_TIME)
-"""What is compared within slices, beside the error rate: the one that the comparison has."""
+"""Number that is compared within slices, beside the error rate: the one that the comparison has."""
 
 
 def timing(question: Question) -> Metric:

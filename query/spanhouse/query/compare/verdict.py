@@ -105,7 +105,7 @@ def _errors(question: Question, base: Measured, new: Measured) -> Finding:
 
 
 def _failures(question: Question, sides: tuple[Measured, Measured], name: str, examples: str, of: Callable[[Counts], Sums]) -> Finding:
-    """What is found of the share of traces that failed in one way."""
+    """Finding of the share of traces that failed in one way."""
     base, new = sides
     pair = (of(base.counts), of(new.counts))
     finding = _share(name, *pair, filter_of(where_of(question), version_clause(question, new.value), examples))
