@@ -44,7 +44,7 @@ merged AS
         anyIf(part.Name, part.Head) AS CandidateName,
         anyIf(part.StatusCode, part.Head) AS StatusCode,
         anyIf(part.Rank, part.Head) AS CandidateRank,
-        anyIf(part.Effective, part.Head) AS Effective,
+        groupArrayIf(part.Effective, part.Head)[1] AS Effective,
         anyIf(part.Owner, part.Head).1 AS ServiceName,
         anyIf(part.OwnSession, part.Head) AS OwnSession,
         anyIf(part.OwnUser, part.Head) AS OwnUser,
@@ -95,18 +95,21 @@ family AS
 (
     SELECT
         *,
-        arrayConcat(Spans.1, Spans.6) AS Both,
-        arrayWithConstant(length(Spans), 0.) AS Nothing,
-        arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0)) AS Stored,
-        -- Children and their time by their parents' ids; spans are sorted by id, and a parent that is not stored counts as none.
-        arrayReduce('sumMap', [Both], [arrayConcat(Nothing, arrayWithConstant(length(Spans), 1.))], [arrayConcat(Nothing, Spans.4)], [Stored]) AS Children
+        -- Parents and children by id: how many children each has, and 1 if it is stored.
+        arrayReduce(
+            'sumMap',
+            [arrayConcat(Spans.1, Spans.6)],
+            [arrayConcat(arrayWithConstant(length(Spans), 0), arrayWithConstant(length(Spans), 1))],
+            [arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0))]) AS Ids,
+        -- Place and number of each span's children, if these are sorted by their parents; spans are sorted by id.
+        arrayFilter((children, stored) -> stored > 0, arrayZip(arrayMap((last, kids) -> last - kids + 1, arrayCumSum(Ids.2), Ids.2), Ids.2), Ids.3) AS Children
     FROM distinct_spans
 ),
 counted AS
 (
     WITH
-        -- What a span's children come to, in the order of ids.
-        values -> arrayFilter((sum, stored) -> stored > 0, (arrayReduce('sumMap', [Both], [arrayConcat(Nothing, values)], [Stored]) AS sums).2, sums.3) AS below
+        -- The sums of children's values, in the order of their parents' ids.
+        values -> arrayReduceInRanges('sum', Children, arraySort((value, parent) -> parent, values, Spans.6)) AS below
     SELECT
         *,
         -- Places of its row, and 1 where its tombstone goes.
@@ -115,17 +118,17 @@ counted AS
             if(RootRank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
         arraySum(Spans.2) AS Stamped,
         arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllSaid) AS Copies,
+        arrayMap(own -> arrayMax(own) >= 0, [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Reported,
         -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
         -- so there are as many steps as silent parents may stand in a row.
         arrayMap(
-            own -> if(arrayMax(own) < 0, NULL, arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
+            own -> arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
                 (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
-                range(if(arrayMax(own) < 0, 0, least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Kids)))),
-                arrayMap(number -> greatest(number, 0), own))))),
-            [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Counted,
-        arrayFilter((kids, stored) -> stored > 0, Children.2, Children.4) AS Kids,
-        arrayMap(
-            (duration, children) -> duration - least(duration, children), Spans.4, arrayFilter((took, stored) -> stored > 0, Children.3, Children.4)) AS Selves,
+                range(least(32, arrayCount((number, children) -> number < 0 AND children > 0, own, Children.2))),
+                arrayMap(number -> greatest(number, 0), own)))),
+            arrayFilter((own, reported) -> reported, [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12], Reported)) AS Sums,
+        arrayMap((reported, place) -> if(reported, Sums[place], NULL), Reported, arrayCumSum(Reported)) AS Counted,
+        arrayMap((duration, children) -> duration - least(duration, children), Spans.4, below(Spans.4)) AS Selves,
         -- An owner of copies that do not count did not take part.
         arrayMap(
             sums -> arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
