@@ -25,7 +25,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.settling import executing
+from spanhouse.exporter.store.settle_thread import executing
 from spanhouse.schema import migrations
 from spanhouse.schema.settle import Settler
 

@@ -22,7 +22,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.schema import migrations
 from spanhouse.schema.store import parse_store
 

@@ -19,7 +19,8 @@ from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
 from spanhouse.cli.verbs import ALL_OPTIONS, SERVE
-from spanhouse.exporter.config import Address, ServeConfig
+from spanhouse.exporter.address import Address
+from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.schema.embedded import Bounds
 from spanhouse.schema.store import parse_store
 

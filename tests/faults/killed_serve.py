@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from spanhouse.cli.command import main
-from spanhouse.exporter import engine, settling
-from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.spool.appender import SpoolAppender
+from spanhouse.exporter.store import open_store, settle_thread
 from spanhouse.schema import migrations, settle, settle_statements, turns
 
 APPEND, SEAL, INSERT, REMOVE = "append", "seal", "insert", "remove"
@@ -94,7 +94,7 @@ class Client:
 
 
 def _as_points(killer: Killer) -> None:
-    connect, append, seal, unlink = engine._connect, SpoolLog._append, SpoolLog._seal, Path.unlink
+    connect, append, seal, unlink = open_store._connect, SpoolAppender._append, SpoolAppender._seal, Path.unlink
 
     def removing(path: Path, missing_ok: bool = False) -> None:
         if path.suffix == ".sealed":
@@ -102,8 +102,8 @@ def _as_points(killer: Killer) -> None:
         else:
             unlink(path, missing_ok)
 
-    vars(engine)["_connect"] = lambda *arguments: Client(connect(*arguments), killer)
-    replaced: Any = SpoolLog
+    vars(open_store)["_connect"] = lambda *arguments: Client(connect(*arguments), killer)
+    replaced: Any = SpoolAppender
     replaced._append = lambda log, requests: killer.run(APPEND, lambda: append(log, requests))
     replaced._seal = lambda log, segment: killer.run(SEAL, lambda: seal(log, segment))
     path: Any = Path
@@ -112,7 +112,7 @@ def _as_points(killer: Killer) -> None:
 
 if __name__ == "__main__":
     vars(settle)["age"] = partial(settle.age, quiet_seconds=1)
-    vars(settling).update(_EVERY_SECONDS=0.2, _REMAKE_SECONDS=0.2, _FEED_SECONDS=0.2, _SWEEP_SECONDS=0.5, _BACK_OFF_SECONDS=0.5)
+    vars(settle_thread).update(_EVERY_SECONDS=0.2, _REMAKE_SECONDS=0.2, _FEED_SECONDS=0.2, _SWEEP_SECONDS=0.5, _BACK_OFF_SECONDS=0.5)
     vars(turns).update(LEASE_SECONDS=6, _STATEMENT_SECONDS=4)
     if point := os.environ.get("KILL_AT", ""):
         _as_points(Killer(point))

@@ -12,7 +12,8 @@ import clickhouse_connect
 import pytest
 from tests.support.serve import Serve
 
-from spanhouse.exporter.config import ConfigError, ServeConfig
+from spanhouse.exporter.address import ConfigError
+from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.schema.embedded import Bounds
 from spanhouse.schema.store import parse_store
 
@@ -57,7 +58,7 @@ def test_what_would_take_more_memory_than_the_engine_may_fails_alone_and_its_cac
 
 
 def test_a_receive_process_does_not_load_the_engine() -> None:
-    program = "import sys, spanhouse.exporter.receiver; sys.exit('chdb' in sys.modules)"
+    program = "import sys, spanhouse.exporter.serve.receive_worker; sys.exit('chdb' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -17,7 +17,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
-from spanhouse.exporter.engine import OpenStore
+from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.schema import migrations, settle
 from spanhouse.schema.execute import MigrationError
 from spanhouse.schema.remaking import remake_all

@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from spanhouse.exporter.clickhouse_http import EngineError, Limits, Result
+from spanhouse.exporter.access.browser_origin import is_from_elsewhere, is_own_name
+from spanhouse.exporter.clickhouse_http.engine_connection import Result
+from spanhouse.exporter.clickhouse_http.errors import EngineError
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
 from spanhouse.exporter.clickhouse_http.response import Packer, of_error, of_result
-from spanhouse.exporter.origin import is_from_elsewhere, is_own_name
 
 
 def test_fields_of_the_url_are_decoded_and_the_last_of_two_counts() -> None:

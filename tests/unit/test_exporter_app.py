@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.exporter import app
-from spanhouse.exporter.config import ServeConfig
-from spanhouse.exporter.tokens import TokenFile
+from spanhouse.exporter.access.tokens import TokenFile
+from spanhouse.exporter.serve import app
+from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.schema.store import parse_store
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
 from spanhouse.cli.verbs import SERVE
-from spanhouse.exporter.spool import layout
+from spanhouse.exporter.spool import file_names
 from spanhouse.schema import migrations, serving
 from spanhouse.schema.conventions import FIELDS, SCRUBBED
 from spanhouse.schema.execute import Execute, MigrationError
@@ -145,7 +145,7 @@ def _answers(address: str) -> bool:
 def _spool(spool: Path, *, running: bool) -> Iterator[Finding]:
     """What waits in the spool, and what was put aside there."""
     try:
-        waiting, letters, damaged = layout.sealed(spool), layout.dead_letters(spool), layout.damaged(spool)
+        waiting, letters, damaged = file_names.sealed(spool), file_names.dead_letters(spool), file_names.damaged(spool)
         size = sum(path.stat().st_size for path in waiting if path.exists())
     except OSError as error:
         yield Finding(Level.WARN, "spool", f"{spool}: not looked at: {error.strerror}")

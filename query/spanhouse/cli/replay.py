@@ -10,7 +10,7 @@ from spanhouse.cli.stores import given_store
 
 def run(arguments: Namespace) -> int:
     """Move the spool's dead letters back into it."""
-    from spanhouse.exporter.config import ServeConfig
+    from spanhouse.exporter.serve.config import ServeConfig
     from spanhouse.exporter.spool.replay import replay
 
     spool = ServeConfig(store=given_store(arguments.store), spool=arguments.spool).spool_directory

@@ -10,13 +10,13 @@ from contextlib import contextmanager, nullcontext
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.stores import given_store
-from spanhouse.exporter import log
+from spanhouse.exporter import logs
 from spanhouse.schema.embedded import Bounds
 
 
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
-    log.configure(log.LogFormat(arguments.log_format), arguments.log_level)
+    logs.configure(logs.LogFormat(arguments.log_format), arguments.log_level)
     # gRPC's core would print past Python what comes as an exception, too; it looks at this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with _shared_metrics() if arguments.processes > 1 else nullcontext():
@@ -33,9 +33,10 @@ def _shared_metrics() -> Iterator[None]:
 
 def _serve(arguments: Namespace) -> int:
     from spanhouse.console import Console
-    from spanhouse.exporter.app import run as serve
-    from spanhouse.exporter.clickhouse_http import Logged
-    from spanhouse.exporter.config import Ack, ConfigError, ServeConfig
+    from spanhouse.exporter.address import ConfigError
+    from spanhouse.exporter.clickhouse_http.query_log import Logged
+    from spanhouse.exporter.serve.app import run as serve
+    from spanhouse.exporter.serve.config import Ack, ServeConfig
 
     config = ServeConfig(
         store=given_store(arguments.store),
@@ -51,7 +52,7 @@ def _serve(arguments: Namespace) -> int:
         processes=arguments.processes,
         ack=Ack(arguments.ack),
         engine=Bounds(memory_bytes=arguments.engine_memory_bytes, cache_bytes=arguments.engine_cache_bytes),
-        log_format=log.LogFormat(arguments.log_format),
+        log_format=logs.LogFormat(arguments.log_format),
         log_level=arguments.log_level,
         token_file=arguments.token_file,
         tls_cert=arguments.tls_cert,

@@ -19,9 +19,9 @@ from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step, show_window
 from spanhouse.cli.second_engine import second_engine
 from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store, upkeep_of, whole
-from spanhouse.exporter.backups import finish, move
-from spanhouse.exporter.directory import make
-from spanhouse.exporter.spool import layout
+from spanhouse.exporter.owned_directory import make
+from spanhouse.exporter.spool import file_names
+from spanhouse.exporter.store.backups import finish, move
 from spanhouse.schema import backup, migrations, parts, settle, upkeep
 from spanhouse.schema.execute import Execute, number
 from spanhouse.schema.parts import Partition, Size
@@ -218,7 +218,7 @@ def _backup(arguments: Namespace) -> int:
             return _take_over(done, directory)
     if not store.embedded:
         raise CommandError(f"store backup: {store} is a server; use its own BACKUP")
-    waiting = sum(path.stat().st_size for path in layout.sealed(default_spool(store)))
+    waiting = sum(path.stat().st_size for path in file_names.sealed(default_spool(store)))
     with whole(store, backups=directory) as client:
         make(directory)
         written = backup.backup(execute_by(client), store.database)
