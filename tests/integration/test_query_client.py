@@ -19,7 +19,7 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore, connect, engine_directory
 
 from spanhouse.query import FilterError, StoreUnavailableError, TraceClient, compile_filter, search_traces
-from spanhouse.query.statement import Statement
+from spanhouse.query.sql.statement import Statement
 from spanhouse.schema.serving import FILE_NAME, Serving
 from spanhouse.schema.store import StoreError
 

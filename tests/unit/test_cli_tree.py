@@ -8,7 +8,7 @@ import pytest
 
 from spanhouse.cli.tree import lines, show_tree
 from spanhouse.query import Span
-from spanhouse.query.tree import to_tree
+from spanhouse.query.search.span_tree import to_tree
 
 
 def span(

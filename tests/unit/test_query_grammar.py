@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import FilterError, compile_filter
-from spanhouse.query import parse as parse_module
-from spanhouse.query.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
-from spanhouse.query.ordered import version_key
-from spanhouse.query.parse import MAX_COMPARISONS, MAX_DEPTH, parse
-from spanhouse.query.predicate import (
+from spanhouse.query.language import parser as parse_module
+from spanhouse.query.language.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
+from spanhouse.query.language.parser import MAX_COMPARISONS, MAX_DEPTH, parse
+from spanhouse.query.language.predicate import (
     All,
     AttributeField,
     Compare,
@@ -31,7 +30,8 @@ from spanhouse.query.predicate import (
     Value,
     Version,
 )
-from spanhouse.query.resolve import read_filter
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.language.versions_and_times import version_key
 from spanhouse.schema.trace_attributes import ATTRIBUTES, SPAN_ATTRIBUTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"

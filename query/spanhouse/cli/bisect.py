@@ -13,7 +13,7 @@ from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
 from spanhouse.cli.stores import reader
 from spanhouse.query import Bisection, Change, Verdict
-from spanhouse.query.compare import text
+from spanhouse.query.compare import number_format
 from spanhouse.query.compare.question import read_question
 
 _COLUMNS: Final = (
@@ -70,9 +70,9 @@ def _cells(change: Change) -> tuple[str, ...]:
     return (
         change.metric,
         short(change.value),
-        text.number(change.before.value, text.SHARE),
-        text.number(change.after.value, text.SHARE),
-        text.number(change.confidence, text.SHARE),
-        text.p_text(change.corrected_p).removeprefix("p ").removeprefix("= "),
+        number_format.number(change.before.value, number_format.SHARE),
+        number_format.number(change.after.value, number_format.SHARE),
+        number_format.number(change.confidence, number_format.SHARE),
+        number_format.p_text(change.corrected_p).removeprefix("p ").removeprefix("= "),
         change.verdict,
     )

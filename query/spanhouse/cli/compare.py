@@ -18,8 +18,8 @@ from spanhouse.cli.stores import reader
 from spanhouse.cli.text import local_time, one_line
 from spanhouse.cli.traces import SHORT_COMMIT
 from spanhouse.query import Bisection, Comparison, Finding, Interval, Table, Verdict
-from spanhouse.query.compare import text
-from spanhouse.query.compare.metrics import LATENCY, SELF_TIME
+from spanhouse.query.compare import number_format
+from spanhouse.query.compare.measures import LATENCY, SELF_TIME
 from spanhouse.query.compare.plot import check_plot_path, plot_comparison
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.verdict import ERROR_RATE
@@ -103,7 +103,7 @@ def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
     """Whether a number got worse by more than is allowed."""
     if finding.verdict is not Verdict.WORSE or finding.change is None:
         return False
-    rise = finding.change.value if finding.unit == text.SHARE else finding.relative
+    rise = finding.change.value if finding.unit == number_format.SHARE else finding.relative
     return finding.metric not in allowed or rise is None or rise > allowed[finding.metric]
 
 
@@ -151,11 +151,11 @@ def _sides(found: Table) -> Iterator[tuple[str, ...]]:
             f"{side.traces:,}",
             f"{side.errors:,}",
             f"{side.unfinished:,}",
-            text.number(rate.value, text.SHARE),
-            f"{text.number(rate.low, text.SHARE)} to {text.number(rate.high, text.SHARE)}",
+            number_format.number(rate.value, number_format.SHARE),
+            f"{number_format.number(rate.low, number_format.SHARE)} to {number_format.number(rate.high, number_format.SHARE)}",
             *(_number(latency.get(level), "ms") for level in (0.5, 0.9, 0.95, 0.99)),
             ", ".join(tokens),
-            text.number(side.means[f"{whole}cost"], "USD") if f"{whole}cost" in side.means else "-",
+            number_format.number(side.means[f"{whole}cost"], "USD") if f"{whole}cost" in side.means else "-",
             local_time(side.first_ms),
             *([f"{side.trace_errors:,}"] if found.service else []),
         )
@@ -227,7 +227,7 @@ def _slice_titles(found: Comparison) -> Sequence[str]:
 
 def _slice_cells(finding: Finding) -> tuple[str, ...]:
     metric, base, new, *_, p_value, verdict = _cells(finding)
-    return finding.slice or "", metric, base, new, text.change(finding.contribution or 0, text.SHARE), p_value, verdict
+    return finding.slice or "", metric, base, new, number_format.change(finding.contribution or 0, number_format.SHARE), p_value, verdict
 
 
 def short(value: str) -> str:
@@ -266,13 +266,13 @@ def _cells(finding: Finding) -> tuple[str, ...]:
         finding.metric,
         _number(finding.base, finding.unit),
         _number(finding.new, finding.unit),
-        "-" if change is None else text.change(change.value, finding.unit),
-        "-" if change is None else text.interval(change, finding.unit),
+        "-" if change is None else number_format.change(change.value, finding.unit),
+        "-" if change is None else number_format.interval(change, finding.unit),
         "-" if finding.effect is None else f"{finding.effect:+.2f}",
-        "-" if finding.corrected_p is None else text.p_text(finding.corrected_p).removeprefix("p ").removeprefix("= "),
+        "-" if finding.corrected_p is None else number_format.p_text(finding.corrected_p).removeprefix("p ").removeprefix("= "),
         finding.verdict or "-",
     )
 
 
 def _number(found: Interval | None, unit: str) -> str:
-    return "-" if found is None else text.number(found.value, unit)
+    return "-" if found is None else number_format.number(found.value, unit)

@@ -10,8 +10,8 @@ from spanhouse.cli.output import print_csv, print_json, print_markdown, safe, sh
 from spanhouse.cli.stores import reader
 from spanhouse.cli.traces import FIELDS, fields, show_traces
 from spanhouse.query import compile_filter
-from spanhouse.query.order import read_order
-from spanhouse.query.page import MAX_RESULTS
+from spanhouse.query.language.order_by import read_order
+from spanhouse.query.search.page_token import MAX_RESULTS
 
 
 def run(arguments: Namespace) -> int:

@@ -19,7 +19,7 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import waiting
 from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
-from spanhouse.query.connection import Connection, connect
+from spanhouse.query.store.connection import Connection, connect
 from spanhouse.schema import embedded, migrations, serving
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store

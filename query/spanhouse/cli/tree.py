@@ -12,7 +12,7 @@ from rich.text import Text
 from spanhouse.cli.output import Column, safe, show_table
 from spanhouse.cli.text import duration, one_line
 from spanhouse.query import Span
-from spanhouse.query.tree import to_tree
+from spanhouse.query.search.span_tree import to_tree
 
 _SERVICE: Final = Column(title="service", style="dim")
 """Shown where a trace runs through more than one."""

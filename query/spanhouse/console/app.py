@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.statement import Statement
-from spanhouse.query.tags import write_tag
+from spanhouse.query.sql.statement import Statement
+from spanhouse.query.sql.tag_edits import write_tag
 from spanhouse.schema import prices, retention
 from spanhouse.schema.execute import Execute, MigrationError
 from spanhouse.schema.prices import Price
