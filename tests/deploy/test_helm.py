@@ -18,7 +18,7 @@ from tests.support.kubernetes import DEPLOY, Rendered
 from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
-from spanhouse.cli.verbs import ALL_OPTIONS, SERVE
+from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE
 from spanhouse.exporter.address import Address
 from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.schema.embedded import Bounds

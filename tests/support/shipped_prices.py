@@ -17,7 +17,7 @@ from typing import Final
 from genai_prices.data import providers
 from genai_prices.types import Provider
 
-from spanhouse.cli.price_lists import GENAI_PRICES, prices_of
+from spanhouse.cli.price_files import GENAI_PRICES, prices_of
 from spanhouse.schema.prices import ALWAYS, UNKNOWN, Price, read_shipped
 
 FILE: Final = Path(__file__).parents[2] / "schema/spanhouse/schema/prices.csv"

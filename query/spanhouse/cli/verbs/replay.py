@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from spanhouse.cli.errors import Exit
-from spanhouse.cli.stores import given_store
+from spanhouse.cli.store_access import given_store
 
 
 def run(arguments: Namespace) -> int:

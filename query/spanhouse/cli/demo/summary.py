@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spanhouse.cli.compare import show_comparison
-from spanhouse.cli.demo.repository import Release
+from spanhouse.cli.comparison_view import show_comparison
+from spanhouse.cli.demo.sample_repository import Release
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, safe, show, show_table
 from spanhouse.cli.text import milliseconds
-from spanhouse.cli.trace import show_map, show_trace
-from spanhouse.cli.traces import SHORT_COMMIT, short_commit, show_traces
+from spanhouse.cli.trace_list import SHORT_COMMIT, short_commit, show_traces
+from spanhouse.cli.trace_view import show_map, show_trace
 from spanhouse.query import Comparison, Trace, TraceClient
 from spanhouse.schema.trace_attributes import TraceState
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOURCE_NAME

@@ -128,7 +128,7 @@ def _connect(store: Store, database: str, backups: Path | None = None) -> Client
 
 
 @contextmanager
-def looked_after(dsn: str | None, action: str, body: object = None) -> Iterator[Iterator[Event] | None]:
+def server_maintenance(dsn: str | None, action: str, body: object = None) -> Iterator[Iterator[Event] | None]:
     """What the running server tells that has what ``--store`` names open, of its upkeep; None if it is open to this process.
 
     Raises:
@@ -144,7 +144,7 @@ def looked_after(dsn: str | None, action: str, body: object = None) -> Iterator[
 
 
 @contextmanager
-def upkeep_of(dsn: str | None, action: str, steps: Callable[[Execute], Iterator[Event]], body: object = None) -> Iterator[Iterator[Event]]:
+def run_maintenance(dsn: str | None, action: str, steps: Callable[[Execute], Iterator[Event]], body: object = None) -> Iterator[Iterator[Event]]:
     """Run an upkeep of a store step by step: by the server that has it open, else here.
 
     Args:
@@ -156,7 +156,7 @@ def upkeep_of(dsn: str | None, action: str, steps: Callable[[Execute], Iterator[
     Raises:
         CommandError: the store has not the tables of this version, or can't be reached.
     """
-    with looked_after(dsn, action, body) as told:
+    with server_maintenance(dsn, action, body) as told:
         if told is not None:
             yield told
             return

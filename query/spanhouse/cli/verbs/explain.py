@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
                 _show(one.statement)
                 print()
         return Exit.DONE
-    from spanhouse.cli.stores import reader  # which loads a driver
+    from spanhouse.cli.store_access import reader  # which loads a driver
 
     explain(arguments.filter, arguments.limit, order)  # a mistake is told before anything is connected to
     with reader(arguments.store) as client:

@@ -1,28 +1,21 @@
-"""``spanhouse compare``: versions side by side, and whether the new one is worse."""
+"""A comparison on the terminal, or as JSON, CSV or Markdown."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import sys
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.text import Text
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
-from spanhouse.cli.stores import reader
 from spanhouse.cli.text import local_time, one_line
-from spanhouse.cli.traces import SHORT_COMMIT
+from spanhouse.cli.trace_list import SHORT_COMMIT
 from spanhouse.query import Bisection, Comparison, Finding, Interval, Table, Verdict
 from spanhouse.query.compare import number_format
 from spanhouse.query.compare.measures import LATENCY, SELF_TIME
-from spanhouse.query.compare.plot import check_plot_path, plot_comparison
-from spanhouse.query.compare.question import read_question
-from spanhouse.query.compare.verdict import ERROR_RATE
 
 _STYLES: Final = {Verdict.WORSE: "bold red", Verdict.BETTER: "bold green", Verdict.NO_EVIDENCE: "bold", Verdict.TOO_LITTLE_DATA: "bold yellow"}
 _FINDINGS: Final = (
@@ -49,76 +42,11 @@ _SIDES: Final = (
 )
 _SIDES_OF_SERVICE: Final = (*_SIDES, Column(title="trace errors", right=True, spare=1))
 _SHOWN_SLICES: Final = 20
-_ALLOWING: Final = {
-    "max-error-increase": (ERROR_RATE,),
-    "max-p50-increase": ("latency p50", "self time p50"),
-    "max-p95-increase": ("latency p95", "self time p95"),
-    "max-first-token-increase": ("time to first token p50", "time to first token p95"),
-    "max-tokens-increase": ("input tokens p50", "output tokens p50"),
-    "max-cost-increase": ("cost p50",),
-}
-"""Option -> the numbers that it lets rise."""
 _SHA: Final = re.compile("[0-9a-f]{40}")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
 
 
-def run(arguments: Namespace) -> int:
-    """Print the table or the comparison; with ``--fail-on-regression`` exit with 1 if the new version is worse."""
-    allowed = {metric: _percent(getattr(arguments, option.replace("-", "_")), option) for option, metrics in _ALLOWING.items() for metric in metrics}
-    if arguments.fail_on_regression and not arguments.new:
-        raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
-    words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
-    picture = arguments.plot and check_plot_path(arguments.plot)
-    options: dict[str, Any] = {
-        "since": arguments.since or None,
-        "per": arguments.per or None,
-        "metrics": _names(arguments.metric),
-        "stratify": arguments.stratify,
-        "series": picture is not None,
-        "service": arguments.service or None,
-    }
-    read_question(*words, **options)  # a mistake is told before anything is connected to
-    with reader(arguments.store) as client:
-        found = client.compare(*words, **options)
-    if picture is not None and found.series is not None:
-        _draw(found, picture)
-    if isinstance(found, Table):
-        if not found.complete:
-            print(f"spanhouse: {len(found.sides)} values are shown, those with the most traces", file=sys.stderr)
-        _print_table(found, arguments.format)
-        return Exit.DONE
-    _print_comparison(found, arguments.format)
-    return Exit.NOTHING if arguments.fail_on_regression and any(_regressed(finding, allowed) for finding in found.findings) else Exit.DONE
-
-
-def _draw(found: Table | Comparison, picture: Path) -> None:
-    try:
-        plot_comparison(found, picture)
-    except OSError as error:
-        raise CommandError(f"--plot {picture}: {error.strerror or error}") from None
-    print(f"spanhouse: the picture is in {picture}", file=sys.stderr)
-
-
-def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
-    """Whether a number got worse by more than is allowed."""
-    if finding.verdict is not Verdict.WORSE or finding.change is None:
-        return False
-    rise = finding.change.value if finding.unit == number_format.SHARE else finding.relative
-    return finding.metric not in allowed or rise is None or rise > allowed[finding.metric]
-
-
-def _percent(given: str, option: str) -> float:
-    found = _PART.fullmatch(given)
-    if found is None:
-        raise CommandError(f"--{option} {given!r}: a number of percent, such as 10%")
-    return float(found[1]) / 100
-
-
-def _names(given: str) -> Sequence[str]:
-    return [name.strip() for name in given.split(",") if name.strip()]
-
-
-def _print_table(found: Table, form: str) -> None:
+def print_table(found: Table, form: str) -> None:
+    """Print the values of a key side by side, in a format."""
     columns = _SIDES_OF_SERVICE if found.service else _SIDES
     titles = [column.title for column in columns]
     match form:
@@ -161,7 +89,8 @@ def _sides(found: Table) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _print_comparison(found: Comparison, form: str) -> None:
+def print_comparison(found: Comparison, form: str) -> None:
+    """Print a comparison in a format."""
     titles = [column.title for column in _FINDINGS]
     rows = [_cells(finding) for finding in found.findings]
     match form:

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import show_rows
-from spanhouse.cli.stores import engine_message, read_only
+from spanhouse.cli.store_access import engine_message, read_only
 
 _READING: Final = re.compile(r"(SelectWithUnionQuery|SelectQuery|Explain|Describe|Exists|Show)")
 """How the engine's own names of statements begin that only read."""

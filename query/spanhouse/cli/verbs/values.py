@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import show_rows
-from spanhouse.cli.stores import reader
+from spanhouse.cli.store_access import reader
 
 
 def run(arguments: Namespace) -> int:

@@ -26,7 +26,7 @@ class Verb:
 
     Attributes:
         summary: one line for the list of verbs.
-        module: module of ``spanhouse.cli`` whose ``run(arguments) -> int`` does it.
+        module: module of ``spanhouse.cli.verbs`` whose ``run(arguments) -> int`` does it.
         extra: the extra that has what it needs; '' if the core does.
         examples: command lines that its help shows.
     """

@@ -13,9 +13,9 @@ from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import show_rows
-from spanhouse.cli.price_lists import GENAI_PRICES, read_file, read_package, without_repeats
+from spanhouse.cli.price_files import GENAI_PRICES, read_file, read_package, without_repeats
 from spanhouse.cli.progress import show_window, waiting
-from spanhouse.cli.stores import editor, given_store, upkeep_of
+from spanhouse.cli.store_access import editor, given_store, run_maintenance
 from spanhouse.query.compare.question import read_since
 from spanhouse.schema import upkeep
 from spanhouse.schema.prices import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns, repeated
@@ -128,7 +128,7 @@ def _apply(arguments: Namespace) -> int:
     except ValueError:
         since_ns = read_since(arguments.since)
     steps = partial(upkeep.reprice, since_ns=since_ns, cluster=arguments.cluster or None)
-    with upkeep_of(arguments.store, "prices", steps, {"since_ns": since_ns}) as events:
+    with run_maintenance(arguments.store, "prices", steps, {"since_ns": since_ns}) as events:
         for event in events:
             show_window(event)
     done = f"{event['remade']} windows"

@@ -11,7 +11,7 @@ from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import show_step
-from spanhouse.cli.stores import given_store, looked_after, tables
+from spanhouse.cli.store_access import given_store, server_maintenance, tables
 from spanhouse.schema import adopt, migrations, retention, verify
 from spanhouse.schema.execute import Execute
 from spanhouse.schema.migrations import Migration
@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
     if arguments.verify:
         return _verify(store, cluster)
     if days and store.embedded and not arguments.plan:
-        with looked_after(arguments.store, "retention", {"days": days}) as told:
+        with server_maintenance(arguments.store, "retention", {"days": days}) as told:
             if told is not None:  # by a server, whose tables are up to date
                 for event in told:
                     _show_kept(event["keeps"], event["days"])

@@ -8,7 +8,7 @@ from typing import Final
 
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
-from spanhouse.cli.stores import reader
+from spanhouse.cli.store_access import reader
 from spanhouse.cli.text import duration, one_line
 from spanhouse.query import SpanPair, TraceDiff
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from rich.text import Text
 
-from spanhouse.cli.compare import nothing_of, search_words, short, styled
+from spanhouse.cli.comparison_view import nothing_of, search_words, short, styled
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import Column, print_for_programs, safe, show, show_table
-from spanhouse.cli.stores import reader
+from spanhouse.cli.store_access import reader
 from spanhouse.query import Bisection, Change, Verdict
 from spanhouse.query.compare import number_format
 from spanhouse.query.compare.question import read_question

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from spanhouse.cli.tree import lines, show_tree
+from spanhouse.cli.span_tree import lines, show_tree
 from spanhouse.query import Span
 from spanhouse.query.search.span_tree import to_tree
 

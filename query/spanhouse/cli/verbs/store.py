@@ -18,7 +18,7 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step, show_window
 from spanhouse.cli.second_engine import second_engine
-from spanhouse.cli.stores import execute_by, given_store, looked_after, opened, readable_store, upkeep_of, whole
+from spanhouse.cli.store_access import execute_by, given_store, opened, readable_store, run_maintenance, server_maintenance, whole
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.spool import file_names
 from spanhouse.exporter.store.backups import finish, move
@@ -91,7 +91,7 @@ def _bytes(count: float) -> str:
 
 def _check(arguments: Namespace) -> int:
     store = given_store(arguments.store)
-    with upkeep_of(arguments.store, "check", upkeep.check) as events:
+    with run_maintenance(arguments.store, "check", upkeep.check) as events:
         for event in events:
             if "problem" in event:
                 print(event["problem"], flush=True)
@@ -102,7 +102,7 @@ def _check(arguments: Namespace) -> int:
 
 
 def _compact(arguments: Namespace) -> int:
-    with upkeep_of(arguments.store, "compact", upkeep.compact) as events:
+    with run_maintenance(arguments.store, "compact", upkeep.compact) as events:
         for event in events:
             if "place" in event:
                 name = event["table"] if event["partition"] == "tuple()" else f"{event['table']} {event['partition']}"
@@ -116,12 +116,12 @@ def _settle(arguments: Namespace) -> int:
     store = given_store(arguments.store)
     if arguments.all:
         steps = partial(upkeep.remake, cluster=arguments.cluster or None)
-        with upkeep_of(arguments.store, "settle", steps) as events:
+        with run_maintenance(arguments.store, "settle", steps) as events:
             for event in events:
                 show_window(event)
         print(f"{store}: the rows of all traces are made anew ({event['remade']} windows)")
         return Exit.DONE
-    with looked_after(arguments.store, "settle") as told:
+    with server_maintenance(arguments.store, "settle") as told:
         if told is not None:
             print(f"{store}: the server that has it open settles it by itself")
             return Exit.DONE
@@ -212,7 +212,7 @@ def _backup(arguments: Namespace) -> int:
     store, directory = given_store(arguments.store), Path(arguments.target).absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise CommandError(f"store backup: {directory} is not empty; name a new directory")
-    with looked_after(arguments.store, "backup") as told:
+    with server_maintenance(arguments.store, "backup") as told:
         if told is not None:
             (done,) = told
             return _take_over(done, directory)

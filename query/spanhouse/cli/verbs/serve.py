@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.stores import given_store
+from spanhouse.cli.store_access import given_store
 from spanhouse.exporter import logs
 from spanhouse.schema.embedded import Bounds
 

@@ -7,8 +7,8 @@ from argparse import Namespace
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import print_csv, print_json, print_markdown, safe, show
-from spanhouse.cli.stores import reader
-from spanhouse.cli.traces import FIELDS, fields, show_traces
+from spanhouse.cli.store_access import reader
+from spanhouse.cli.trace_list import FIELDS, fields, show_traces
 from spanhouse.query import compile_filter
 from spanhouse.query.language.order_by import read_order
 from spanhouse.query.search.page_token import MAX_RESULTS

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import show_rows
-from spanhouse.cli.stores import reader
+from spanhouse.cli.store_access import reader
 
 
 def run(arguments: Namespace) -> int:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from genai_prices.types import ClauseEquals, ConditionalPrice, ModelInfo, ModelPrice, StartDateConstraint, Tier, TieredPrices, TimeOfDateConstraint
 from tests.support.shipped_prices import FILE, MODELS, as_line, changed, shipped_name
 
-from spanhouse.cli.price_lists import prices_of, read_package, without_repeats
+from spanhouse.cli.price_files import prices_of, read_package, without_repeats
 from spanhouse.schema.prices import ALWAYS, UNKNOWN, Price, fault, read_shipped
 
 LATER = date(2026, 6, 1)

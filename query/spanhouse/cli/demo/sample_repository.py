@@ -61,7 +61,7 @@ class Repository:
             **{f"GIT_{role}_{field}": value for role in ("AUTHOR", "COMMITTER") for field, value in _PERSON.items()},
         }
         directory.mkdir()
-        for template in (resources.files("spanhouse.cli") / "demo_app").iterdir():
+        for template in (resources.files("spanhouse.cli.demo") / "app_files").iterdir():
             (directory / template.name.removesuffix(".txt")).write_bytes(template.read_bytes())
         self._git("init", "--quiet")
         self._git("symbolic-ref", "HEAD", "refs/heads/main")

@@ -15,7 +15,7 @@ from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
-from spanhouse.cli.verbs import SERVE
+from spanhouse.cli.verb_table import SERVE
 from spanhouse.exporter.spool import file_names
 from spanhouse.schema import migrations, serving
 from spanhouse.schema.conventions import FIELDS, SCRUBBED
@@ -176,7 +176,7 @@ def _ports() -> Iterator[Finding]:
 def _tables(reached: Store, store: Store) -> Iterator[Finding]:
     """Tell what state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
     try:
-        from spanhouse.cli.stores import tables
+        from spanhouse.cli.store_access import tables
     except ImportError as error:
         yield Finding(Level.WARN, "store", f"{store}: not looked at, {error.name} is missing: pip install 'spanhouse[query]'")
         return
