@@ -21,7 +21,7 @@ from tests.benchmarks.processes import cpu_seconds, wait_until_quiet
 from tests.support.expected import text
 
 from spanhouse.exporter.store.open_store import OpenStore
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
 
 _BATCH_SPANS = 40_000
 _KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")

@@ -34,7 +34,7 @@ from tests.support.store import TestStore
 from tests.support.untidy_load import REQUEST_SPANS, ROUND_SPANS, untidy_load
 
 from spanhouse.exporter.store import settle_thread
-from spanhouse.schema.settle import Settler
+from spanhouse.schema.settle.settle import Settler
 
 _HOUR_NS: Final = 3600 * 10**9
 _SAMPLE: Final = 1000

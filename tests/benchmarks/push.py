@@ -23,8 +23,8 @@ from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 
 from spanhouse.exporter.store.open_store import OpenStore
-from spanhouse.schema import migrations
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.tables import migrations
 
 _COMMAND = (sys.executable, "-m", "spanhouse.cli")
 _FIRST = 40_000

@@ -222,7 +222,7 @@ def serve(http_port: str, clickhouse_port: str, directory: Path) -> None:
     """The whole server, with segments so small that the drain always has one in hand."""
     from spanhouse.exporter.serve.app import run
     from spanhouse.exporter.serve.config import ServeConfig
-    from spanhouse.schema.store import parse_store
+    from spanhouse.schema.address.dsn import parse_store
 
     run(
         ServeConfig(

@@ -18,7 +18,8 @@ from typing import Any
 from spanhouse.cli.command import main
 from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.store import open_store, settle_thread
-from spanhouse.schema import migrations, settle, settle_statements, turns
+from spanhouse.schema.settle import row_statements, settle, turns
+from spanhouse.schema.tables import migrations
 
 APPEND, SEAL, INSERT, REMOVE = "append", "seal", "insert", "remove"
 _FILES = (
@@ -37,9 +38,9 @@ _FILES = (
 
 def _texts() -> dict[str, str]:
     """Return the statements between a stored span and its row, by their texts."""
-    made = {"settle": settle_statements.settle(), "remade_parts": settle_statements.remade_parts(), "remade_rows": settle_statements.remade_rows()}
+    made = {"settle": row_statements.settle(), "remade_parts": row_statements.remade_parts(), "remade_rows": row_statements.remade_rows()}
     texts = {name: migrations.statement(name) for name in _FILES} | made
-    texts |= {"aged_rows": settle_statements.aged_rows(), "mark": settle._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
+    texts |= {"aged_rows": row_statements.aged_rows(), "mark": settle._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
     return {text: name for name, text in texts.items()}
 
 

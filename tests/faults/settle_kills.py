@@ -32,8 +32,8 @@ from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.exporter.store.writer import Writer
-from spanhouse.schema.settle import Settler
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.settle.settle import Settler
 
 ROWS = "rows:"
 

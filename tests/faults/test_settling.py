@@ -15,8 +15,8 @@ from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore, connect
 
 from spanhouse.exporter.store import settle_thread
-from spanhouse.schema.settle import Settled, Settler
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.settle.settle import Settled, Settler
 
 
 class LateStore:

@@ -26,8 +26,8 @@ from spanhouse.exporter.spool.replay import replay
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.settle_thread import executing
 from spanhouse.exporter.store.writer import Batch, Writer
-from spanhouse.schema import migrations
-from spanhouse.schema.settle import settle_all
+from spanhouse.schema.settle.settle import settle_all
+from spanhouse.schema.tables import migrations
 
 _numbers = itertools.count(1)
 

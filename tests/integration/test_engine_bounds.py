@@ -14,8 +14,8 @@ from tests.support.serve import Serve
 
 from spanhouse.exporter.address import ConfigError
 from spanhouse.exporter.serve.config import ServeConfig
-from spanhouse.schema.embedded import Bounds
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.address.embedded import Bounds
 
 # In a process of its own, since one has one engine.
 _PROGRAM = """
@@ -25,7 +25,7 @@ from pathlib import Path
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from spanhouse.schema.embedded import Bounds, client_arguments
+from spanhouse.schema.address.embedded import Bounds, client_arguments
 
 client = clickhouse_connect.get_client(**client_arguments(Path(sys.argv[1]), "default", bounds=Bounds(memory_bytes=300 << 20, cache_bytes=64 << 20)))
 try:

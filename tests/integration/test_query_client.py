@@ -20,8 +20,8 @@ from tests.support.store import TestStore, connect, engine_directory
 
 from spanhouse.query import FilterError, StoreUnavailableError, TraceClient, compile_filter, search_traces
 from spanhouse.query.sql.statement import Statement
-from spanhouse.schema.serving import FILE_NAME, Serving
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
+from spanhouse.schema.address.serving import FILE_NAME, Serving
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 

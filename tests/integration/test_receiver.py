@@ -24,7 +24,7 @@ from tests.support.store import TestStore
 
 from spanhouse.exporter.access.tokens import Right, Tokens
 from spanhouse.exporter.errors import UnavailableError
-from spanhouse.schema.settle import settle_all
+from spanhouse.schema.settle.settle import settle_all
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from spanhouse.exporter.otlp.any_value import to_json
 from spanhouse.exporter.otlp.check import check
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.writer import Batch, Writer
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 GOLDEN: list[tuple[Any, str]] = [
     (None, ""),

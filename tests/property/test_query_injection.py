@@ -23,7 +23,7 @@ from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.rows import compile_spans
 from spanhouse.query.sql.selects import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
 from spanhouse.query.sql.tag_edits import write_tag
-from spanhouse.schema.store import StoreError, parse_store
+from spanhouse.schema.address.dsn import StoreError, parse_store
 
 # A mark that no statement of ours has: were it ever in the SQL, a user put it there.
 MARK = "ZQX"

@@ -15,7 +15,7 @@ import pytest
 from spanhouse.exporter.access.tokens import TokenFile
 from spanhouse.exporter.serve import app
 from spanhouse.exporter.serve.config import ServeConfig
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
 
 
 class EndedError(Exception):

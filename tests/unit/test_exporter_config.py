@@ -12,7 +12,7 @@ from spanhouse.exporter.access.tokens import Right, TokenFile, Tokens
 from spanhouse.exporter.address import Address, ConfigError
 from spanhouse.exporter.errors import PermissionDeniedError, UnauthenticatedError
 from spanhouse.exporter.serve.config import ServeConfig
-from spanhouse.schema.store import StoreError, parse_store, scrub
+from spanhouse.schema.address.dsn import StoreError, parse_store, scrub
 
 STORE = parse_store("chdb:///somewhere/store")
 

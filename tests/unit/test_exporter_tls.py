@@ -16,7 +16,7 @@ from tests.support.certificates import Authority
 from spanhouse.exporter.access.tls import Certificates, TlsFiles
 from spanhouse.exporter.address import ConfigError
 from spanhouse.exporter.serve.config import ServeConfig
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
 
 STORE = parse_store("chdb:///somewhere/store")
 

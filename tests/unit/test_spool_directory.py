@@ -13,7 +13,7 @@ from tests.support.spool import append, checked, limits
 from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.seen_requests import SeenRequests
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
 
 DIGEST = bytes(16)
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from spanhouse.schema.store import scrub
+from spanhouse.schema.address.dsn import scrub
 
 _Problem: TypeAlias = tuple[str, int, str, type[BaseException] | None]
 

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.store_access import engine_message, opened
-from spanhouse.schema.store import Store, parse_store
+from spanhouse.schema.address.dsn import Store, parse_store
 
 _STOP_SECONDS: Final = 10.0
 

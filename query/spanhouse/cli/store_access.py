@@ -20,10 +20,11 @@ from spanhouse.cli.progress import waiting
 from spanhouse.cli.text import one_line
 from spanhouse.query import TraceClient
 from spanhouse.query.store.connection import Connection, connect
-from spanhouse.schema import embedded, migrations, serving
-from spanhouse.schema.execute import Execute
-from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
-from spanhouse.schema.upkeep import Event
+from spanhouse.schema.address import embedded, serving
+from spanhouse.schema.address.dsn import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
+from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import Execute
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for url [^()]*\)$", re.DOTALL)

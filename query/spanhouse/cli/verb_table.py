@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.cli.settings import CONFIG, FORMAT, STORE, Option
-from spanhouse.schema.embedded import DEFAULT_BOUNDS
+from spanhouse.schema.address.embedded import DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

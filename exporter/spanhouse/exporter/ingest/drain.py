@@ -17,7 +17,7 @@ from spanhouse.exporter.spool.record import Record
 from spanhouse.exporter.spool.segment import Bodies, Segment
 from spanhouse.exporter.store.thread_priority import lower_priority
 from spanhouse.exporter.store.writer import Batch, Writer
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
 
 _log = logging.getLogger(__name__)
 

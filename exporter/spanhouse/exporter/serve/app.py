@@ -37,9 +37,9 @@ from spanhouse.exporter.store.thread_priority import engine_threads
 from spanhouse.exporter.transport.console_auth import ConsoleAuth
 from spanhouse.exporter.transport.http_intake import App
 from spanhouse.exporter.transport.malloc import limit_arenas
-from spanhouse.schema import serving
-from spanhouse.schema.execute import Execute
-from spanhouse.schema.serving import Serving
+from spanhouse.schema.address import serving
+from spanhouse.schema.address.serving import Serving
+from spanhouse.schema.tables.driver import Execute
 
 _log = logging.getLogger(__name__)
 

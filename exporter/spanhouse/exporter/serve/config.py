@@ -13,8 +13,8 @@ from spanhouse.exporter.clickhouse_http.query_settings import DEFAULT_MEMORY_BYT
 from spanhouse.exporter.logs import LogFormat
 from spanhouse.exporter.otlp.request_limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.spool.appender import SpoolLimits
-from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
-from spanhouse.schema.store import Store, default_spool
+from spanhouse.schema.address.dsn import Store, default_spool
+from spanhouse.schema.address.embedded import DEFAULT_BOUNDS, Bounds
 
 _MOST_PROCESSES: Final = 64
 _LEAST_ENGINE_BYTES: Final = 2**30

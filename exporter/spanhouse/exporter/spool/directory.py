@@ -12,7 +12,7 @@ from spanhouse.exporter.owned_directory import own, owns, replace
 from spanhouse.exporter.spool import file_names
 from spanhouse.exporter.spool.file_names import OPEN, SEALED
 from spanhouse.exporter.spool.seen_requests import forget
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from spanhouse.exporter.owned_directory import make, replace, sync
-from spanhouse.schema.backup import FILE_NAME, Backup
+from spanhouse.schema.maintenance.backup import FILE_NAME, Backup
 
 _NOT_BY_NAME: Final = (errno.EXDEV, errno.EBUSY)
 """A directory can't be renamed to another disk, nor to where a disk is mounted."""

@@ -13,9 +13,9 @@ from typing import Any
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.store.backups import backups_of, finish
 from spanhouse.exporter.store.open_store import OpenStore
-from spanhouse.schema import backup, upkeep
-from spanhouse.schema.execute import Execute, MigrationError
-from spanhouse.schema.upkeep import Event
+from spanhouse.schema.maintenance import actions, backup
+from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.tables.driver import Execute, MigrationError
 
 _log = logging.getLogger(__name__)
 
@@ -71,15 +71,15 @@ class Maintenance:
         with self._execute() as execute:
             match action:
                 case "check":
-                    yield from upkeep.check(execute)
+                    yield from actions.check(execute)
                 case "compact":
-                    yield from upkeep.compact(execute)
+                    yield from actions.compact(execute)
                 case "settle":
-                    yield from upkeep.remake(execute)
+                    yield from actions.remake(execute)
                 case "prices":
-                    yield from upkeep.reprice(execute, numbers["since_ns"])
+                    yield from actions.reprice(execute, numbers["since_ns"])
                 case "retention":
-                    yield from upkeep.keep(execute, numbers)
+                    yield from actions.keep(execute, numbers)
 
     def _backup(self) -> Event:
         if self._store.store.directory is None:

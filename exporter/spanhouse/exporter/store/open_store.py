@@ -16,11 +16,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.exporter.owned_directory import own
 from spanhouse.exporter.store.backups import backups_of
-from spanhouse.schema import embedded, migrations, serving
-from spanhouse.schema.embedded import DEFAULT_BOUNDS, Bounds
-from spanhouse.schema.execute import Execute, MigrationError
-from spanhouse.schema.store import DEFAULT_DATABASE, Store, StoreError
-from spanhouse.schema.turns import Turns
+from spanhouse.schema.address import embedded, serving
+from spanhouse.schema.address.dsn import DEFAULT_DATABASE, Store, StoreError
+from spanhouse.schema.address.embedded import DEFAULT_BOUNDS, Bounds
+from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import Execute, MigrationError
 
 _log = logging.getLogger(__name__)
 

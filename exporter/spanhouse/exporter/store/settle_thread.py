@@ -14,9 +14,9 @@ from clickhouse_connect.driver.client import Client
 from spanhouse.exporter.metrics import FAILED_SETTLES, REMADE_TRACES, SETTLE_SECONDS, UNSETTLED_TRACES
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.exporter.store.thread_priority import lower_priority
-from spanhouse.schema.execute import Execute
-from spanhouse.schema.settle import Settler
-from spanhouse.schema.turns import Turns
+from spanhouse.schema.settle.settle import Settler
+from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables.driver import Execute
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from spanhouse.exporter.otlp.digest import digest
 from spanhouse.exporter.owned_directory import Buffer
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.recheck import missing, still_runs
-from spanhouse.schema.migrations import MAX_DAYS_OF_A_REQUEST, otlp_insert_settings
+from spanhouse.schema.tables.migrations import MAX_DAYS_OF_A_REQUEST, otlp_insert_settings
 
 _log = logging.getLogger(__name__)
 

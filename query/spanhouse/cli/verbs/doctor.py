@@ -17,11 +17,12 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.text import one_line
 from spanhouse.cli.verb_table import SERVE
 from spanhouse.exporter.spool import file_names
-from spanhouse.schema import migrations, serving
+from spanhouse.schema.address import serving
+from spanhouse.schema.address.dsn import Store, StoreError, default_spool, default_store, parse_store
+from spanhouse.schema.address.serving import Serving
 from spanhouse.schema.conventions import FIELDS, SCRUBBED
-from spanhouse.schema.execute import Execute, MigrationError
-from spanhouse.schema.serving import Serving
-from spanhouse.schema.store import Store, StoreError, default_spool, default_store, parse_store
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import Execute, MigrationError
 from spanhouse.schema.vocabulary import SESSION, TRACE_METADATA_PREFIX, TRACE_USER
 
 _CONNECT_SECONDS: Final = 2.0

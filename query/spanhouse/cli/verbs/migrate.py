@@ -12,10 +12,11 @@ from typing import Final
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import show_step
 from spanhouse.cli.store_access import given_store, server_maintenance, tables
-from spanhouse.schema import adopt, migrations, retention, verify
-from spanhouse.schema.execute import Execute
-from spanhouse.schema.migrations import Migration
-from spanhouse.schema.store import Store
+from spanhouse.schema.address.dsn import Store
+from spanhouse.schema.maintenance import adopt, retention
+from spanhouse.schema.tables import migrations, verify
+from spanhouse.schema.tables.driver import Execute
+from spanhouse.schema.tables.migrations import Migration
 
 _CLUSTER: Final = re.compile(r"[A-Za-z_{][A-Za-z0-9_.{}-]*\Z")
 

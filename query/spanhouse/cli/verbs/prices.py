@@ -17,8 +17,8 @@ from spanhouse.cli.price_files import GENAI_PRICES, read_file, read_package, wit
 from spanhouse.cli.progress import show_window, waiting
 from spanhouse.cli.store_access import editor, given_store, run_maintenance
 from spanhouse.query.compare.question import read_since
-from spanhouse.schema import upkeep
-from spanhouse.schema.prices import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns, repeated
+from spanhouse.schema.maintenance import actions
+from spanhouse.schema.prices.price_table import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns, repeated
 
 _NEEDS: Final = {"set": "the model", "import": "the file, or --from genai-prices"}
 _COLUMNS: Final = ("model", "prices_of", *(name for name in FIELDS if name not in {"model", "deleted"}), "version")
@@ -40,10 +40,10 @@ def run(arguments: Namespace) -> int:
     if action is None:
         near = get_close_matches(arguments.action, _ACTIONS, n=1)
         raise CommandError(f"prices: {arguments.action!r} is none of {', '.join(_ACTIONS)}" + (f"; do you mean {near[0]}?" if near else ""))
-    for option, actions in _OPTIONS.items():
+    for option, allowed in _OPTIONS.items():
         # A file may set for other verbs what a list has no use for.
-        if arguments.action not in {"list", *actions} and vars(arguments)[option] not in {None, "", False}:
-            raise CommandError(f"prices {arguments.action}: --{option} is for {' and '.join(actions)} alone")
+        if arguments.action not in {"list", *allowed} and vars(arguments)[option] not in {None, "", False}:
+            raise CommandError(f"prices {arguments.action}: --{option} is for {' and '.join(allowed)} alone")
     return action(arguments)
 
 
@@ -127,7 +127,7 @@ def _apply(arguments: Namespace) -> int:
         since_ns = midnight_ns(date.fromisoformat(arguments.since))
     except ValueError:
         since_ns = read_since(arguments.since)
-    steps = partial(upkeep.reprice, since_ns=since_ns, cluster=arguments.cluster or None)
+    steps = partial(actions.reprice, since_ns=since_ns, cluster=arguments.cluster or None)
     with run_maintenance(arguments.store, "prices", steps, {"since_ns": since_ns}) as events:
         for event in events:
             show_window(event)

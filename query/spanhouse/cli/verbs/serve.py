@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.store_access import given_store
 from spanhouse.exporter import logs
-from spanhouse.schema.embedded import Bounds
+from spanhouse.schema.address.embedded import Bounds
 
 
 def run(arguments: Namespace) -> int:

@@ -22,13 +22,15 @@ from spanhouse.cli.store_access import execute_by, given_store, opened, readable
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.spool import file_names
 from spanhouse.exporter.store.backups import finish, move
-from spanhouse.schema import backup, migrations, parts, settle, upkeep
-from spanhouse.schema.execute import Execute, number
-from spanhouse.schema.parts import Partition, Size
-from spanhouse.schema.push import Read, push
-from spanhouse.schema.store import Store, default_spool
-from spanhouse.schema.turns import Turns
-from spanhouse.schema.upkeep import Event
+from spanhouse.schema.address.dsn import Store, default_spool
+from spanhouse.schema.maintenance import actions, backup, table_sizes
+from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.maintenance.push import Read, push
+from spanhouse.schema.maintenance.table_sizes import Partition, Size
+from spanhouse.schema.settle import settle
+from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import Execute, number
 
 _TURN_SECONDS: Final = 30
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -63,7 +65,7 @@ def run(arguments: Namespace) -> int:
 def _size(arguments: Namespace) -> int:
     store = readable_store(arguments.store)
     with whole(store) as client:
-        found = parts.size(execute_by(client))
+        found = table_sizes.size(execute_by(client))
     if arguments.format != "table":
         show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
     else:
@@ -91,7 +93,7 @@ def _bytes(count: float) -> str:
 
 def _check(arguments: Namespace) -> int:
     store = given_store(arguments.store)
-    with run_maintenance(arguments.store, "check", upkeep.check) as events:
+    with run_maintenance(arguments.store, "check", actions.check) as events:
         for event in events:
             if "problem" in event:
                 print(event["problem"], flush=True)
@@ -102,7 +104,7 @@ def _check(arguments: Namespace) -> int:
 
 
 def _compact(arguments: Namespace) -> int:
-    with run_maintenance(arguments.store, "compact", upkeep.compact) as events:
+    with run_maintenance(arguments.store, "compact", actions.compact) as events:
         for event in events:
             if "place" in event:
                 name = event["table"] if event["partition"] == "tuple()" else f"{event['table']} {event['partition']}"
@@ -115,7 +117,7 @@ def _compact(arguments: Namespace) -> int:
 def _settle(arguments: Namespace) -> int:
     store = given_store(arguments.store)
     if arguments.all:
-        steps = partial(upkeep.remake, cluster=arguments.cluster or None)
+        steps = partial(actions.remake, cluster=arguments.cluster or None)
         with run_maintenance(arguments.store, "settle", steps) as events:
             for event in events:
                 show_window(event)
