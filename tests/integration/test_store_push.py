@@ -27,8 +27,8 @@ from spanhouse.cli.second_engine import second_engine
 from spanhouse.schema.address.dsn import parse_store
 from spanhouse.schema.maintenance.integrity import problems
 from spanhouse.schema.maintenance.push import Pushed, push
-from spanhouse.schema.prices import price_table
-from spanhouse.schema.prices.price_table import Price
+from spanhouse.schema.prices import price_store
+from spanhouse.schema.prices.price import Price
 from spanhouse.schema.tables.driver import MigrationError
 
 HOUR_NS = 3600 * 10**9
@@ -138,12 +138,12 @@ def test_edits_of_tags_are_copied_deletions_too_and_a_later_edit_there_stays(sto
 
 
 def test_prices_are_copied_unless_the_target_has_others(store: TestStore, other: TestStore) -> None:
-    price_table.write(store.execute, [Price(model="m", input=1, output=2)])
+    price_store.write(store.execute, [Price(model="m", input=1, output=2)])
     assert Copy(store, other)().prices == 1
-    assert price_table.read(other.execute) == price_table.read(store.execute)
-    price_table.write(other.execute, [Price(model="own", input=1, output=2)])
+    assert price_store.read(other.execute) == price_store.read(store.execute)
+    price_store.write(other.execute, [Price(model="own", input=1, output=2)])
     assert Copy(store, other)().prices == -1
-    assert price_table.newest(other.execute) == 2
+    assert price_store.newest(other.execute) == 2
 
 
 def test_rows_in_the_target_say_what_copied_edits_do_and_deleted_traces_stay_away(store: TestStore, other: TestStore) -> None:

@@ -18,7 +18,8 @@ from genai_prices.data import providers
 from genai_prices.types import Provider
 
 from spanhouse.cli.price_files import GENAI_PRICES, prices_of
-from spanhouse.schema.prices.price_table import ALWAYS, UNKNOWN, Price, read_shipped
+from spanhouse.schema.prices.price import ALWAYS, UNKNOWN, Price
+from spanhouse.schema.prices.price_table import read_shipped
 
 FILE: Final = Path(__file__).parents[2] / "schema/spanhouse/schema/prices/prices.csv"
 HEAD: Final = """\

@@ -10,7 +10,8 @@ from genai_prices.types import ClauseEquals, ConditionalPrice, ModelInfo, ModelP
 from tests.support.shipped_prices import FILE, MODELS, as_line, changed, shipped_name
 
 from spanhouse.cli.price_files import prices_of, read_package, without_repeats
-from spanhouse.schema.prices.price_table import ALWAYS, UNKNOWN, Price, fault, read_shipped
+from spanhouse.schema.prices.price import ALWAYS, UNKNOWN, Price, fault
+from spanhouse.schema.prices.price_table import read_shipped
 
 LATER = date(2026, 6, 1)
 

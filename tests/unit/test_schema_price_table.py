@@ -7,21 +7,9 @@ from datetime import date
 
 import pytest
 
-from spanhouse.schema.prices.price_table import (
-    ALWAYS,
-    UNKNOWN,
-    Price,
-    PriceTable,
-    PriceVersion,
-    current_version,
-    fault,
-    midnight_ns,
-    names,
-    read_shipped,
-    resolve,
-    shipped,
-    shipped_on,
-)
+from spanhouse.schema.prices.model_names import names
+from spanhouse.schema.prices.price import ALWAYS, UNKNOWN, Price, fault, midnight_ns
+from spanhouse.schema.prices.price_table import PriceTable, PriceVersion, current_version, read_shipped, resolve, shipped, shipped_on
 
 LONG_AGO, LATER = date(2024, 1, 1), date(2026, 6, 1)
 

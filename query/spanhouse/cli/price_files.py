@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spanhouse.cli.errors import CommandError
-from spanhouse.schema.prices.price_table import ALWAYS, FIELDS, UNKNOWN, Price
+from spanhouse.schema.prices.price import ALWAYS, FIELDS, UNKNOWN, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice

@@ -18,7 +18,9 @@ from spanhouse.cli.progress import show_window, waiting
 from spanhouse.cli.store_access import editor, given_store, run_maintenance
 from spanhouse.query.compare.question import read_since
 from spanhouse.schema.maintenance import actions
-from spanhouse.schema.prices.price_table import FIELDS, MOST_PRICES, Price, PriceTable, PriceVersion, midnight_ns, repeated
+from spanhouse.schema.prices.price import FIELDS, Price, midnight_ns, repeated
+from spanhouse.schema.prices.price_store import MOST_PRICES
+from spanhouse.schema.prices.price_table import PriceTable, PriceVersion
 
 _NEEDS: Final = {"set": "the model", "import": "the file, or --from genai-prices"}
 _COLUMNS: Final = ("model", "prices_of", *(name for name in FIELDS if name not in {"model", "deleted"}), "version")

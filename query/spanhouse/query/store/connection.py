@@ -22,8 +22,8 @@ from spanhouse.query.store.server_api import Api
 from spanhouse.schema.address import embedded
 from spanhouse.schema.address.dsn import Store, StoreError, default_store, parse_store
 from spanhouse.schema.address.serving import Serving, in_data_dir, owner, read_serving, server_of
-from spanhouse.schema.prices import price_table
-from spanhouse.schema.prices.price_table import Price
+from spanhouse.schema.prices import price_store
+from spanhouse.schema.prices.price import Price
 from spanhouse.schema.settle import settle
 from spanhouse.schema.settle.turns import Turns
 
@@ -232,7 +232,7 @@ class Connection:
             StoreUnavailableError: nobody answers.
         """
         with self._one:
-            return price_table.read(self._execute)
+            return price_store.read(self._execute)
 
     def write_prices(self, rows: Sequence[Price]) -> int:
         """Write prices, and return the number of the write: by the server's JSON API where there is one, else by statements.
@@ -245,7 +245,7 @@ class Connection:
             api, root = found
             return api.write_prices(root, rows)
         with self._one:
-            return price_table.write(self._execute, rows)
+            return price_store.write(self._execute, rows)
 
     def _execute(self, sql: str, parameters: Mapping[str, Any] | None = None, /) -> Sequence[Sequence[object]]:
         rows: Sequence[Sequence[object]] = self._run(Statement(sql, parameters or {})).result_rows

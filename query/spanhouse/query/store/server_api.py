@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.schema.prices.price_table import Price
+from spanhouse.schema.prices.price import Price
 
 ADDRESS: Final = "X-Spanhouse-Api"
 """Header by which the endpoint's ``/ping`` says at which port the API is, or ``off``."""

@@ -11,7 +11,7 @@ from typing import Any
 from spanhouse.schema.maintenance import rebuild, retention, table_sizes
 from spanhouse.schema.maintenance.integrity import problems
 from spanhouse.schema.maintenance.windows import Step
-from spanhouse.schema.prices import price_table
+from spanhouse.schema.prices import price_store, price_table
 from spanhouse.schema.tables.driver import Execute
 
 Event = Mapping[str, Any]
@@ -49,7 +49,7 @@ def remake(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
 
 def reprice(execute: Execute, since_ns: int, *, cluster: str | None = None) -> Iterator[Event]:
     """Make the rows of traces with spans since a time anew by the current prices; as ``remake``, with ``prices``, their version, in the outcome."""
-    version = price_table.current_version(price_table.read(execute))
+    version = price_table.current_version(price_store.read(execute))
     yield from _remade(rebuild.reprice(execute, since_ns, version, cluster=cluster), prices=version)
 
 

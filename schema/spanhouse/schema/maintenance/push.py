@@ -17,7 +17,7 @@ from typing import Final
 from spanhouse.schema.maintenance import windows
 from spanhouse.schema.maintenance.rebuild import long_traces, remake_window
 from spanhouse.schema.maintenance.windows import IN_WINDOW, Step, Window
-from spanhouse.schema.prices import price_table
+from spanhouse.schema.prices import price_store
 from spanhouse.schema.settle import settle
 from spanhouse.schema.tables.driver import Execute, MigrationError, number
 
@@ -145,7 +145,7 @@ def push(
     # First, so that spans of deleted traces get no row.
     _push_edits(_DELETIONS, source, read, target, write)
     # Before spans, so that costs are computed with them.
-    pushed_prices = price_table.push(source, target)
+    pushed_prices = price_store.push(source, target)
     copy = _Copy(source, read, target, write)
     for step in windows.run(target, f"push {copy.identity}", "otel_traces", copy.window, cluster=cluster, source=source):
         report(step)

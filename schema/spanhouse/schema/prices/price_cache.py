@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from spanhouse.schema.prices import price_table
+from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price_table import PriceTable, ResolvedPrice
 from spanhouse.schema.tables.driver import Execute
 
@@ -15,7 +15,7 @@ _MOST_MODELS: Final = 1_000
 
 
 @dataclass(slots=True)
-class Pricing:
+class PriceCache:
     """Prices of a store, for one thread at a time.
 
     Attributes:
@@ -29,10 +29,10 @@ class Pricing:
 
     def renew(self) -> PriceTable:
         """Look whether prices were written since, and return those that hold now."""
-        newest = price_table.newest(self.execute)
+        newest = price_store.newest(self.execute)
         if self._table is not None and newest == self._newest:
             return self._table
-        self._newest, self._table = newest, PriceTable(price_table.read(self.execute))
+        self._newest, self._table = newest, PriceTable(price_store.read(self.execute))
         self._known = {model: self._table.resolve([model]) for model in self._known}
         return self._table
 
@@ -57,7 +57,7 @@ class Pricing:
             version: text of a version; '' for the current one.
             models: names as spans have them.
         """
-        table = PriceTable(price_table.read(self.execute), version)
+        table = PriceTable(price_store.read(self.execute), version)
         return parameters(table.version, table.resolve(models))
 
 

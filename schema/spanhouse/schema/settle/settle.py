@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spanhouse.schema.prices import price_cache
-from spanhouse.schema.prices.price_cache import Pricing
+from spanhouse.schema.prices.price_cache import PriceCache
 from spanhouse.schema.settle import row_statements
 from spanhouse.schema.tables import migrations
 from spanhouse.schema.tables.driver import Execute, number
@@ -96,13 +96,13 @@ class Settler:
     """Arrivals that are settled but for traces in ``large``."""
     _gone_seconds: int = _EVER_SECONDS
     """The next sweep looks at tombstones of so long: at first of all times, since a killed process may have left them alone."""
-    _pricing: Pricing = field(init=False)
+    _pricing: PriceCache = field(init=False)
     _fed: str = ""
     """Rows that were settled before this time are in the lists of metadata and models; '' if that is not known yet."""
 
     def __post_init__(self) -> None:
         """Begin without prices."""
-        self._pricing = Pricing(self.execute)
+        self._pricing = PriceCache(self.execute)
 
     def settle(self, *, everything: bool = False) -> Settled:
         """Settle the arrivals that wait, as many as one statement can take; traces that need more are put into ``due``.
@@ -316,7 +316,7 @@ def _remake(execute: Execute, traces: Sequence[Stored], *, quiet: bool, prices: 
     for some, version in _alike(whole, live, prices):
         wanted = set(some)
         models = {str(model) for row in found if str(row[0]) in wanted for model in _items(row[3])}
-        priced = Pricing(execute).as_of(version, models) if models else price_cache.parameters()
+        priced = PriceCache(execute).as_of(version, models) if models else price_cache.parameters()
         execute(rows, {**made, "trace_ids": some, "quiet": int(quiet), **priced})
     if expired := sorted(set(trace_ids) - set(whole)):
         execute(row_statements.expired_rows(), {**made, "trace_ids": expired})
