@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.git.command import ask_head
+from spanhouse.processor.git.executable import ask_head
 from spanhouse.processor.git.repository import Head, find_repository, read_head, remote_url
 
 

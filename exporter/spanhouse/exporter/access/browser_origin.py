@@ -8,7 +8,7 @@ from collections.abc import Mapping
 _FOREIGN_FETCHES = frozenset({"cross-site", "same-site"})
 
 
-def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
+def is_cross_origin(headers: Mapping[str, str]) -> bool:
     """Whether a browser sent the request for a page of another origin.
 
     Args:
@@ -20,7 +20,7 @@ def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
     return headers.get("sec-fetch-site", "none").lower() in _FOREIGN_FETCHES
 
 
-def is_own_name(host: str, listening: str) -> bool:
+def is_local_name(host: str, listening: str) -> bool:
     """Whether a Host header names this machine by a name that no one else can make point here: an address, localhost, or where we listen.
 
     A page's own host name can be made to resolve to 127.0.0.1 once the page is loaded (DNS rebinding); then the browser takes us for its server.

@@ -88,9 +88,9 @@ class ClickHouseHttp:
 
     async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send) -> Response | None:
         listening = (scope.get("server") or ("", 0))[0]
-        if browser_origin.is_from_elsewhere(headers):
+        if browser_origin.is_cross_origin(headers):
             return self._error(EngineError(ACCESS_DENIED, "Requests of web pages from elsewhere are not answered"))
-        if self._authorize is None and not browser_origin.is_own_name(headers.get("host", ""), listening):
+        if self._authorize is None and not browser_origin.is_local_name(headers.get("host", ""), listening):
             return self._error(EngineError(ACCESS_DENIED, "The Host header must be an IP address or localhost"))
         if scope["method"] not in _METHODS:
             return Response(status=405, headers={"allow": ", ".join(_METHODS)}, body=_NO_METHOD)

@@ -20,12 +20,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from spanhouse.exporter.errors import InvalidRequestError, TooLargeError
 from spanhouse.exporter.metrics import CUT_VALUES, REJECTED_SPANS
 from spanhouse.exporter.otlp.any_value import MAX_DEPTH, TooDeepError
-from spanhouse.exporter.otlp.fast_path import is_dense, is_plain
+from spanhouse.exporter.otlp.fast_path import is_dense, takes_fast_path
 from spanhouse.exporter.otlp.partial_schemas import Frame, Outline
 from spanhouse.exporter.otlp.repair_utf8 import Place, repair
 from spanhouse.exporter.otlp.request_limits import DEFAULT_LIMITS, Limits
 from spanhouse.exporter.otlp.span_ids import id_problem
-from spanhouse.exporter.otlp.truncate import NOTHING, Attributes, Cutter, Sizes
+from spanhouse.exporter.otlp.truncate import NOTHING, Attributes, Sizes, Truncator
 
 _NOTHING: Final[Mapping[Place, Sizes]] = MappingProxyType({})
 _LARGE_BYTES: Final = 4 * 2**20
@@ -75,11 +75,11 @@ def _check(body: bytes, limits: Limits, repaired: Mapping[Place, Sizes] = _NOTHI
         rewrite = _Rewrite(limits, repaired)
         rewrite.reject("spans", f"a request may have {limits.spans} spans, this one has {spans}: send smaller batches", spans - limits.spans)
         return rewrite(_known(_first_spans(frame, limits.spans)))
-    if not repaired and is_plain(outlined, frame, limits):
+    if not repaired and takes_fast_path(outlined, frame, limits):
         return CheckedRequest(outlined, spans)
     request = _known(outlined)
     written = request.SerializeToString()
-    if not repaired and written != outlined and is_plain(written, frame := Frame.FromString(written), limits):
+    if not repaired and written != outlined and takes_fast_path(written, frame := Frame.FromString(written), limits):
         return CheckedRequest(written, _count(frame))
     return _Rewrite(limits, repaired)(request)
 
@@ -140,7 +140,7 @@ class _Rewrite:
     def __init__(self, limits: Limits, repaired: Mapping[Place, Sizes]) -> None:
         self._limits = limits
         self._repaired = repaired
-        self._cutter = Cutter(limits)
+        self._truncator = Truncator(limits)
         self._rejected: Counter[str] = Counter()
         self._first = ""
 
@@ -163,7 +163,7 @@ class _Rewrite:
         if len(attributes) > self._limits.attributes:
             return "attributes", f"the {where} has {len(attributes)} attributes, more than the {self._limits.attributes} allowed"
         try:
-            self._cutter.shared(attributes, where, self._repaired.get(place, NOTHING))
+            self._truncator.shared(attributes, where, self._repaired.get(place, NOTHING))
         except TooDeepError:
             return "depth", f"an attribute of the {where} is nested deeper than {MAX_DEPTH} levels"
         return None
@@ -190,7 +190,7 @@ class _Rewrite:
             case "parent_span_id":
                 return "parent_span_id", "parent_span_id must be 8 bytes or absent"
         try:
-            self._cutter.span(span, repaired)
+            self._truncator.span(span, repaired)
         except TooDeepError:
             return "depth", f"an attribute is nested deeper than {MAX_DEPTH} levels"
         return None
@@ -199,16 +199,16 @@ class _Rewrite:
         told = []
         if self._rejected:
             told.append(f"{self._rejected.total()} spans rejected; first: {self._first}")
-        if self._cutter.cuts:
-            told.append(f"{self._cutter.cuts.total()} values cut; first: {self._cutter.first}")
-        if self._cutter.repaired:
-            told.append(f"{self._cutter.repaired} texts are not UTF-8 and are kept with U+FFFD; first: {self._cutter.first_repaired}")
+        if self._truncator.cuts:
+            told.append(f"{self._truncator.cuts.total()} values cut; first: {self._truncator.first}")
+        if self._truncator.repaired:
+            told.append(f"{self._truncator.repaired} texts are not UTF-8 and are kept with U+FFFD; first: {self._truncator.first_repaired}")
         return ". ".join(told)
 
     def _count(self) -> None:
         for reason, spans in self._rejected.items():
             REJECTED_SPANS.labels(reason).inc(spans)
-        for limit, values in self._cutter.cuts.items():
+        for limit, values in self._truncator.cuts.items():
             CUT_VALUES.labels(limit).inc(values)
-        if self._cutter.repaired:
-            CUT_VALUES.labels("utf8").inc(self._cutter.repaired)
+        if self._truncator.repaired:
+            CUT_VALUES.labels("utf8").inc(self._truncator.repaired)

@@ -22,7 +22,7 @@ _TINY_BYTES: Final = 8
 _SCANNED_BYTES: Final = 2**20
 
 
-def is_plain(body: bytes, frame: Any, limits: Limits) -> bool:
+def takes_fast_path(body: bytes, frame: Any, limits: Limits) -> bool:
     """Whether a request, whose ``Frame`` is given, can be stored byte for byte. It is valid then; one that is not plain may be valid or not."""
     try:
         if Flat.FromString(body).SerializeToString() != body:

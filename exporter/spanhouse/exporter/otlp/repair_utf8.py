@@ -35,7 +35,7 @@ class Repaired(NamedTuple):
     Attributes:
         body: serialised ``ExportTraceServiceRequest``.
         sizes: by place the texts that were changed, with the bytes that they had. An attribute is named by its key, as in marks of what was cut
-            (see ``cut``), any other text by its path: ``span.name``, ``span.events.0.name``, ``scope.version``, ``resource.schema_url``.
+            (see ``truncate``), any other text by its path: ``span.name``, ``span.events.0.name``, ``scope.version``, ``resource.schema_url``.
     """
 
     body: bytes

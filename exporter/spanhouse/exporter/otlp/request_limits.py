@@ -13,7 +13,7 @@ MAX_JSON_GROWTH: Final = 6
 class Limits:
     """Limits on one request's content, beside its size in bytes.
 
-    A value or key that is longer is cut, on a character's boundary, and marked (see ``cut``). Attributes, events and links beyond their
+    A value or key that is longer is cut, on a character's boundary, and marked (see ``truncate``). Attributes, events and links beyond their
     number are left out and added to the dropped counts that OTLP has for them. Spans beyond theirs, and spans of a resource or scope with
     too many attributes, are rejected. ``partial_success`` tells of each.
 

@@ -31,7 +31,7 @@ Sizes = Mapping[str, int]
 NOTHING: Final[Sizes] = MappingProxyType({})
 
 
-class Cutter:
+class Truncator:
     """Makes attributes storable, in place, and counts what that took.
 
     Attributes:

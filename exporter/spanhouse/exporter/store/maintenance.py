@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spanhouse.exporter.owned_directory import make
-from spanhouse.exporter.store.backups import backups_of, finish
+from spanhouse.exporter.store.backup_files import backups_of, finish
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.schema.maintenance import actions, backup
 from spanhouse.schema.maintenance.actions import Event

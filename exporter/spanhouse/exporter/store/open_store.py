@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.exporter.owned_directory import own
-from spanhouse.exporter.store.backups import backups_of
+from spanhouse.exporter.store.backup_files import backups_of
 from spanhouse.schema.address import embedded, serving
 from spanhouse.schema.address.dsn import DEFAULT_DATABASE, Store, StoreError
 from spanhouse.schema.address.embedded import DEFAULT_BOUNDS, Bounds

@@ -43,10 +43,10 @@ class ConsoleAuth:
 
     def _check(self, scope: dict[str, Any], headers: dict[str, str]) -> None:
         listening = (scope.get("server") or ("", 0))[0]
-        if browser_origin.is_from_elsewhere(headers):
+        if browser_origin.is_cross_origin(headers):
             raise PermissionDeniedError("requests of web pages from elsewhere are not answered")
         tokens = self._tokens()
         if tokens is not None:
             tokens.require(Right.READ if scope["method"] in _READING else Right.WRITE, headers.get)
-        elif not browser_origin.is_own_name(headers.get("host", ""), listening):
+        elif not browser_origin.is_local_name(headers.get("host", ""), listening):
             raise PermissionDeniedError("the Host header must be an IP address or localhost")

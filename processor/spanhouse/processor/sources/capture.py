@@ -137,7 +137,7 @@ class Capture:
 
 def _read_head(repository: Repository, environ: Mapping[str, str]) -> Head:
     if repository.uses_reftable:
-        from spanhouse.processor.git.command import ask_head  # rare
+        from spanhouse.processor.git.executable import ask_head  # rare
 
         return ask_head(repository, environ)
     return read_head(repository)

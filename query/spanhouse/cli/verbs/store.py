@@ -21,7 +21,7 @@ from spanhouse.cli.second_engine import second_engine
 from spanhouse.cli.store_access import execute_by, given_store, opened, readable_store, run_maintenance, server_maintenance, whole
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.spool import file_names
-from spanhouse.exporter.store.backups import finish, move
+from spanhouse.exporter.store.backup_files import finish, move
 from spanhouse.schema.address.dsn import Store, default_spool
 from spanhouse.schema.maintenance import actions, backup, table_sizes
 from spanhouse.schema.maintenance.actions import Event

@@ -81,7 +81,7 @@ class Api:
         raise StoreUnavailableError(f"the server at {root} did not write the prices: {said}")
 
     def look_after(self, root: str, action: str, body: object = None) -> Iterator[Mapping[str, Any]]:
-        """Have the server look after its store; gives each step when it is done, the outcome last (see ``schema.upkeep``).
+        """Have the server look after its store; gives each step when it is done, the outcome last (see ``schema.maintenance.actions``).
 
         Args:
             root: where the API is.
