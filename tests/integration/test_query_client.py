@@ -408,7 +408,7 @@ def test_a_client_that_was_told_nothing_opens_the_default_store(tmp_path: Path) 
     code = (
         "import clickhouse_connect, sys\n"
         "from spanhouse.schema.address import dsn\n"
-            "from spanhouse.schema.tables import migrations\n"
+        "from spanhouse.schema.tables import migrations\n"
         "client = clickhouse_connect.get_client(dsn=dsn.default_store().dsn)\n"
         "migrations.apply(lambda sql, parameters=None, /: client.query(sql, parameters=dict(parameters or {})).result_rows)\n"
         "client.close()\n"

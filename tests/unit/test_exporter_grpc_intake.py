@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spanhouse.exporter.errors import UnavailableError
-from spanhouse.exporter.transport import grpc_intake as reception_module
+from spanhouse.exporter.transport import grpc_intake as intake_module
 from spanhouse.exporter.transport.grpc_intake import GrpcIntake
 
 
@@ -51,7 +51,7 @@ def test_while_too_much_is_held_the_oldest_messages_end_until_one_is_left() -> N
 
 
 def test_where_nobody_can_say_what_is_held_few_messages_arrive_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception_module, "heap_measure", lambda: None)
+    monkeypatch.setattr(intake_module, "heap_measure", lambda: None)
 
     async def run() -> None:
         senders = Senders()

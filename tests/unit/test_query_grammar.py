@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import FilterError, compile_filter
-from spanhouse.query.language import parser as parse_module
+from spanhouse.query.language import parser as parser_module
 from spanhouse.query.language.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
 from spanhouse.query.language.parser import MAX_COMPARISONS, MAX_DEPTH, parse
 from spanhouse.query.language.predicate import (
@@ -341,8 +341,8 @@ def test_the_page_has_the_grammar_of_the_parser() -> None:
         (block,) = re.findall(r"^ *filter +:=.*?^ *name +:=[^\n]*", text, re.DOTALL | re.MULTILINE)
         return [line.strip() for line in block.splitlines()]
 
-    assert parse_module.__doc__ is not None
-    assert rules(PAGE.read_text(encoding="utf-8")) == rules(parse_module.__doc__)
+    assert parser_module.__doc__ is not None
+    assert rules(PAGE.read_text(encoding="utf-8")) == rules(parser_module.__doc__)
 
 
 def test_none_is_the_filter_that_everything_passes() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.spool import append, bodies, checked, limits, segments
 
 from spanhouse.exporter.errors import UnavailableError
-from spanhouse.exporter.spool import appender as log_module
+from spanhouse.exporter.spool import appender as appender_module
 from spanhouse.exporter.spool import open_segment
 from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.spool.file_names import OPEN, SEALED
@@ -93,7 +93,7 @@ def test_what_a_killed_process_left_open_is_sealed_when_the_folder_is_opened_aga
 
 
 def test_two_processes_never_write_one_folder(log: SpoolAppender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "_ENDING_SECONDS", 0.05)
+    monkeypatch.setattr(appender_module, "_ENDING_SECONDS", 0.05)
     with pytest.raises(BlockingIOError):
         SpoolAppender(tmp_path, 0, limits())
     with closing(SpoolAppender(tmp_path, 1, limits())) as other:
@@ -148,7 +148,7 @@ def test_a_new_segment_whose_name_is_not_durable_takes_nothing(log: SpoolAppende
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(log_module, "sync", fails)
+        patched.setattr(appender_module, "sync", fails)
         refused(log, "first")
         refused(log, "again")
     assert files(tmp_path) == []
@@ -342,7 +342,7 @@ def test_nothing_is_written_into_a_folder_that_another_process_took(log: SpoolAp
 
 
 def test_it_is_unwritable_until_the_disk_takes_as_much_as_it_refused(log: SpoolAppender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "_PROBE_SECONDS", 0)
+    monkeypatch.setattr(appender_module, "_PROBE_SECONDS", 0)
     log.seal()
     with file_size_limit(2000):
         refused(log, "x" * 3000)
@@ -361,8 +361,8 @@ def test_a_disk_that_refuses_is_probed_once_a_second_at_most(log: SpoolAppender,
         probes.append(size)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(log_module, "probe", fails)
-    monkeypatch.setattr(log_module, "_PROBE_SECONDS", 3600)
+    monkeypatch.setattr(appender_module, "probe", fails)
+    monkeypatch.setattr(appender_module, "_PROBE_SECONDS", 3600)
     with file_size_limit(100):
         refused(log, "x" * 3000)
     for _ in range(5):
