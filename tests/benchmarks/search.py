@@ -3,6 +3,7 @@
 For each search: wall time of the first run, with the engine's caches dropped (the operating system keeps its own), the least wall time and
 CPU time (all threads of the process) of five more, and rows and bytes that the engine read in one. "Engine" is the least wall time that its
 statements took together; the rest is the client's. `serve` is stopped before, since a store has one process; merges go on where they were.
+At the end `serve` is started again, and each search runs through it, within its budgets: what it refuses, and its largest RssAnon.
 
 Usage: python -m tests.benchmarks.search [--traces N] [--pieces] [--flags 0|0x101]
 """
@@ -22,12 +23,15 @@ from unittest.mock import patch
 
 import clickhouse_connect
 from clickhouse_connect.driver._backend.chdb_backend import ChdbBackend
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from tests.benchmarks.clients import over_http, send_all
+from tests.benchmarks.processes import Watch, wait_until_quiet
 from tests.benchmarks.traces_load import SPANS, in_pieces, requests
 from tests.support.otlp import LOCAL
 from tests.support.serve import Serve
 
 from spanhouse.query import TraceClient
+from spanhouse.schema.store import StoreError
 
 BEGIN_NS = 1_793_491_200 * 10**9
 _AT_ONCE = 512
@@ -53,13 +57,14 @@ STATEMENTS: Mapping[str, str] = {
 
 def fill(directory: Path, traces: int, *, pieces: bool = False, flags: int = LOCAL) -> None:
     """Send traces to a `serve` process with a store in that directory, wait until they are settled, and stop it."""
-    with Serve(directory) as serve:
+    with Serve(directory) as serve, Watch(serve.process.pid) as watch:
         send = over_http(serve.http)
         bodies = requests(traces, BEGIN_NS, flags=flags)
         bodies = in_pieces(bodies) if pieces else bodies
         while chunk := list(islice(bodies, _AT_ONCE)):
             send_all(send, chunk)
         serve.drained(3600)
+    print(f"while they came in: {watch.peak_megabytes:.0f} MB of RssAnon at most", flush=True)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,30 @@ def report(dsn: str, client: Any, state: str) -> None:
         print(f"| {name} | {measured(client, lambda sql=sql: client.query(sql).result_rows)} |", flush=True)  # type: ignore[misc]
 
 
+def through_serve(directory: Path) -> None:
+    """Run each search through `serve`, and print what it refuses and its largest RssAnon."""
+    refused: list[str] = []
+    with Serve(directory) as serve, TraceClient(serve.dsn) as searcher:
+        reader = clickhouse_connect.get_client(dsn=serve.dsn)
+
+        def ask(what: str, action: Callable[..., object], *arguments: object) -> None:
+            try:
+                action(*arguments)
+            except (ClickHouseError, StoreError) as error:
+                refused.append(f"{what}: {str(error)[:200]}")
+
+        wait_until_quiet(serve.process.pid)
+        with Watch(serve.process.pid) as watch:
+            for name, (text, limit) in SEARCHES.items():
+                ask(name, lambda text, limit: len(searcher.search_traces(filter_string=text, max_results=limit)), text, limit)
+            ask("keys", searcher.keys)
+            ask("values", lambda: list(searcher.values("app_version")))
+            for name, sql in STATEMENTS.items():
+                ask(name, reader.query, sql)
+        reader.close()
+    print(f"\nThrough serve: {watch.peak_megabytes:.0f} MB of RssAnon at most; refused: {refused or 'nothing'}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=int, default=500_000)
@@ -166,6 +195,7 @@ def main() -> None:
             writer.command(f"OPTIMIZE TABLE {table} FINAL")
         report(dsn, writer, "Merged")
         writer.close()
+        through_serve(Path(directory))
 
 
 if __name__ == "__main__":

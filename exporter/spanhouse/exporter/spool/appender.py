@@ -51,7 +51,7 @@ class SpoolLimits:
     segment_spans: int
     segment_bytes: int
     linger_seconds: float
-    pause_seconds: float = 1.2
+    pause_seconds: float = 1.5
 
 
 class SpoolAppender:

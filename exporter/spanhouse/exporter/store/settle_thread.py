@@ -20,7 +20,7 @@ from spanhouse.schema.tables.driver import Execute
 
 _log = logging.getLogger(__name__)
 
-_EVERY_SECONDS: Final = 1.0
+_EVERY_SECONDS: Final = 1.4
 """Time between two rounds, at least: a small round costs as much as a middling one."""
 _IDLE_SECONDS: Final = 2.0
 """Interval of looking for parts that others wrote: another receiver, or a Collector."""

@@ -6,4 +6,4 @@ INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 ARRAY JOIN Places AS place
 ORDER BY place.1 > toDateTime64(0, 9, 'UTC')
 -- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
-SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0, distributed_product_mode = 'local'
+SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0, distributed_product_mode = 'local', optimize_and_compare_chain = 0, query_plan_merge_expressions = 0

@@ -70,4 +70,4 @@ LEFT JOIN
 ) AS edited USING TraceId
 WHERE Reason != ''
 -- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
-SETTINGS distributed_product_mode = 'local'
+SETTINGS distributed_product_mode = 'local', optimize_and_compare_chain = 0, query_plan_merge_expressions = 0
