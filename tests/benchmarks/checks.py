@@ -17,8 +17,8 @@ from tests.support.otlp import key_values
 from tests.support.otlp_json import as_json
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.otlp_json import to_protobuf
-from spanhouse.exporter.request import check
+from spanhouse.exporter.otlp.check import check
+from spanhouse.exporter.otlp.from_json import to_protobuf
 
 SPANS, TURNS = 512, 30
 

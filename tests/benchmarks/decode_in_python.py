@@ -20,8 +20,8 @@ from tests.benchmarks.clients import standard_load
 from tests.benchmarks.processes import cpu_seconds, wait_until_quiet
 from tests.support.expected import text
 
-from spanhouse.exporter.engine import OpenStore
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.schema.address.dsn import parse_store
 
 _BATCH_SPANS = 40_000
 _KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")

@@ -25,9 +25,9 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.settling import executing
-from spanhouse.schema import migrations
-from spanhouse.schema.settle import Settler
+from spanhouse.exporter.store.settle_thread import executing
+from spanhouse.schema.settle.settle import Settler
+from spanhouse.schema.tables import migrations
 
 _REQUEST_SPANS: Final = 512
 _INTERVAL_NS: Final = 20_000_000

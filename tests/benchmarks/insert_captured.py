@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import clickhouse_connect
 from tests.benchmarks.rotel import unpacked
 
-from spanhouse.schema import migrations
+from spanhouse.schema.tables import migrations
 
 _MARK = b"chatcmpl-"
 

@@ -33,8 +33,8 @@ from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy_load import REQUEST_SPANS, ROUND_SPANS, untidy_load
 
-from spanhouse.exporter import settling
-from spanhouse.schema.settle import Settler
+from spanhouse.exporter.store import settle_thread
+from spanhouse.schema.settle.settle import Settler
 
 _HOUR_NS: Final = 3600 * 10**9
 _SAMPLE: Final = 1000
@@ -116,7 +116,7 @@ class Settling:
         self._store = TestStore()
         self._store.execute("SYSTEM STOP MERGES spanhouse_trace_parts")
         self._now = 1e6
-        self._rounds = settling._Rounds(Settler(self._store.execute), threading.Lock(), clock=lambda: self._now)
+        self._rounds = settle_thread._Rounds(Settler(self._store.execute), threading.Lock(), clock=lambda: self._now)
 
     def take(self, load: Load) -> None:
         """Insert and settle a load, and bring it to rest."""

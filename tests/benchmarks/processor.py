@@ -29,8 +29,8 @@ from tests.support.environment import interpreter
 import spanhouse.processor
 import spanhouse.schema
 from spanhouse.processor import MetadataSpanExporter, MetadataSpanProcessor
-from spanhouse.processor.dirty import is_dirty
-from spanhouse.processor.git import find_repository, read_head, remote_url
+from spanhouse.processor.git.dirty import is_dirty
+from spanhouse.processor.git.repository import find_repository, read_head, remote_url
 
 SPANS = 10_000
 RUNS = 15

@@ -22,9 +22,9 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.serve import Serve
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.engine import OpenStore
-from spanhouse.schema import migrations
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.tables import migrations
 
 _COMMAND = (sys.executable, "-m", "spanhouse.cli")
 _FIRST = 40_000

@@ -31,7 +31,7 @@ from tests.support.otlp import LOCAL
 from tests.support.serve import Serve
 
 from spanhouse.query import TraceClient
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
 
 BEGIN_NS = 1_793_491_200 * 10**9
 _AT_ONCE = 512

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from spanhouse.cli import main
-from spanhouse.exporter import service
-from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.ingest import service
+from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.spool.segment import Segment
-from spanhouse.exporter.writer import Writer
+from spanhouse.exporter.store.writer import Writer
 
 STEPS = ("check", "spool", "read back", "insert")
 FILE = "SPANHOUSE_STEPS"
@@ -65,7 +65,7 @@ class _Sums:
 
 
 def _watch(sums: _Sums) -> None:
-    for owner, name, step in ((service, "check", "check"), (SpoolLog, "append", "spool"), (Writer, "_insert", "insert")):
+    for owner, name, step in ((service, "check", "check"), (SpoolAppender, "append", "spool"), (Writer, "_insert", "insert")):
         setattr(owner, name, sums.timed(step, getattr(owner, name)))
     setattr(Segment, "open", staticmethod(sums.timed("read back", Segment.open)))  # noqa: B010 mypy takes no method for it
 

@@ -22,12 +22,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.support.otlp import trace
 
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.settling import executing
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.writer import Batch, Writer
-from spanhouse.schema import migrations
-from spanhouse.schema.settle import settle_all
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.settle_thread import executing
+from spanhouse.exporter.store.writer import Batch, Writer
+from spanhouse.schema.settle.settle import settle_all
+from spanhouse.schema.tables import migrations
 
 CLICKHOUSE = Path(__file__).parents[2] / "deploy/clickhouse"
 VARIABLES = {
@@ -83,8 +83,8 @@ def run(client: Client, statement: str) -> Any:
         case "INSERT":
             request = CheckedRequest(trace().SerializeToString(), 3)
             batch = Batch.of([request])
-            outcomes = Writer(client, StoredRequests(None)).insert(batch)
-            again = Writer(client, StoredRequests(None)).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
+            outcomes = Writer(client, SeenRequests(None)).insert(batch)
+            again = Writer(client, SeenRequests(None)).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
             settle_all(executing(client))
             return [str(outcome) for outcome in (*outcomes, *again)]
         case _:

@@ -23,7 +23,7 @@ from tests.support.kubernetes import DEPLOY
 from tests.support.otlp import request, span
 from tests.support.serve import Serve
 
-from spanhouse.schema import migrations
+from spanhouse.schema.tables import migrations
 
 EVERY_SECONDS = 15
 AWAY = range(2 * 60, 10 * 60)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spanhouse.schema import migrations
+from spanhouse.schema.tables import migrations
 
 CLICKHOUSE = Path(__file__).parents[2] / "deploy/clickhouse"
 REFUSED = "refused: 497"

@@ -18,10 +18,11 @@ from tests.support.kubernetes import DEPLOY, Rendered
 from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
-from spanhouse.cli.verbs import ALL_OPTIONS, SERVE
-from spanhouse.exporter.config import Address, ServeConfig
-from spanhouse.schema.embedded import Bounds
-from spanhouse.schema.store import parse_store
+from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE
+from spanhouse.exporter.address import Address
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.address.embedded import Bounds
 
 CHART = DEPLOY / "helm" / "spanhouse"
 OF_THE_CHART = {"grpc", "http", "clickhouse-http", "console", "store", "spool", "config", "ack", "token-file", "tls-cert", "tls-key", "tls-client-ca"}

@@ -220,9 +220,9 @@ def _free_ports(number: int) -> list[int]:
 
 def serve(http_port: str, clickhouse_port: str, directory: Path) -> None:
     """The whole server, with segments so small that the drain always has one in hand."""
-    from spanhouse.exporter.app import run
-    from spanhouse.exporter.config import ServeConfig
-    from spanhouse.schema.store import parse_store
+    from spanhouse.exporter.serve.app import run
+    from spanhouse.exporter.serve.config import ServeConfig
+    from spanhouse.schema.address.dsn import parse_store
 
     run(
         ServeConfig(

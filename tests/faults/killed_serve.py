@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from spanhouse.cli.command import main
-from spanhouse.exporter import engine, settling
-from spanhouse.exporter.spool.log import SpoolLog
-from spanhouse.schema import migrations, settle, settle_statements, turns
+from spanhouse.exporter.spool.appender import SpoolAppender
+from spanhouse.exporter.store import open_store, settle_thread
+from spanhouse.schema.settle import row_statements, settle, turns
+from spanhouse.schema.tables import migrations
 
 APPEND, SEAL, INSERT, REMOVE = "append", "seal", "insert", "remove"
 _FILES = (
@@ -37,9 +38,9 @@ _FILES = (
 
 def _texts() -> dict[str, str]:
     """Return the statements between a stored span and its row, by their texts."""
-    made = {"settle": settle_statements.settle(), "remade_parts": settle_statements.remade_parts(), "remade_rows": settle_statements.remade_rows()}
+    made = {"settle": row_statements.settle(), "remade_parts": row_statements.remade_parts(), "remade_rows": row_statements.remade_rows()}
     texts = {name: migrations.statement(name) for name in _FILES} | made
-    texts |= {"aged_rows": settle_statements.aged_rows(), "mark": settle._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
+    texts |= {"aged_rows": row_statements.aged_rows(), "mark": settle._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
     return {text: name for name, text in texts.items()}
 
 
@@ -94,7 +95,7 @@ class Client:
 
 
 def _as_points(killer: Killer) -> None:
-    connect, append, seal, unlink = engine._connect, SpoolLog._append, SpoolLog._seal, Path.unlink
+    connect, append, seal, unlink = open_store._connect, SpoolAppender._append, SpoolAppender._seal, Path.unlink
 
     def removing(path: Path, missing_ok: bool = False) -> None:
         if path.suffix == ".sealed":
@@ -102,8 +103,8 @@ def _as_points(killer: Killer) -> None:
         else:
             unlink(path, missing_ok)
 
-    vars(engine)["_connect"] = lambda *arguments: Client(connect(*arguments), killer)
-    replaced: Any = SpoolLog
+    vars(open_store)["_connect"] = lambda *arguments: Client(connect(*arguments), killer)
+    replaced: Any = SpoolAppender
     replaced._append = lambda log, requests: killer.run(APPEND, lambda: append(log, requests))
     replaced._seal = lambda log, segment: killer.run(SEAL, lambda: seal(log, segment))
     path: Any = Path
@@ -112,7 +113,7 @@ def _as_points(killer: Killer) -> None:
 
 if __name__ == "__main__":
     vars(settle)["age"] = partial(settle.age, quiet_seconds=1)
-    vars(settling).update(_EVERY_SECONDS=0.2, _REMAKE_SECONDS=0.2, _FEED_SECONDS=0.2, _SWEEP_SECONDS=0.5, _BACK_OFF_SECONDS=0.5)
+    vars(settle_thread).update(_EVERY_SECONDS=0.2, _REMAKE_SECONDS=0.2, _FEED_SECONDS=0.2, _SWEEP_SECONDS=0.5, _BACK_OFF_SECONDS=0.5)
     vars(turns).update(LEASE_SECONDS=6, _STATEMENT_SECONDS=4)
     if point := os.environ.get("KILL_AT", ""):
         _as_points(Killer(point))

@@ -26,14 +26,14 @@ from tests.support.reference_merge import Edit, merge
 from tests.support.reference_span import Copy
 from tests.support.spool import append
 
-from spanhouse.exporter.engine import OpenStore
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool.drain import Drain
-from spanhouse.exporter.spool.root import SpoolRoot
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.writer import Writer
-from spanhouse.schema.settle import Settler
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.directory import SpoolDirectory
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.exporter.store.writer import Writer
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.settle.settle import Settler
 
 ROWS = "rows:"
 
@@ -133,8 +133,8 @@ def run(directory: Path, *, before: int | None, after: int | None) -> None:
     with OpenStore(parse_store(f"chdb://{directory}")) as store:
         client: Any = Killing(store.client, before=before, after=after)
         spool = directory.with_name(f"{directory.name}-spool")
-        root = SpoolRoot(spool, "test")
-        drain = Drain(root, Writer(client, StoredRequests(spool), root.identity), batch_bytes=2**20)
+        root = SpoolDirectory(spool, "test")
+        drain = Drain(root, Writer(client, SeenRequests(spool), root.identity), batch_bytes=2**20)
         deadline = time.monotonic() + 60
         while root.sealed():
             assert time.monotonic() < deadline, drain.trouble

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from spanhouse.cli.command import main
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 WINDOW_SECONDS = int(os.environ.get("TEST_WINDOW_SECONDS", "60"))
 QUIET_SECONDS = min(10, WINDOW_SECONDS)

@@ -18,7 +18,7 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
 
 SECRET = "open sesame"
 

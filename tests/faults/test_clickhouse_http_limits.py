@@ -14,7 +14,7 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Answer, Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
 
 ENDLESS = "SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))"
 

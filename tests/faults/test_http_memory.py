@@ -23,9 +23,9 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore
 from tests.support.tokens import token_file
 
-from spanhouse.exporter import http_protocol
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
 from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.tls import Certificates, TlsFiles
+from spanhouse.exporter.transport import http_protocol
 
 MEMORY_BAR = 600 * 2**20
 SMALL = 64 * 2**20

@@ -15,7 +15,7 @@ from tests.support.serve import Serve
 from tests.support.spans import JSON, PROTOBUF, body_of, stored
 from tests.support.store import TestStore
 
-from spanhouse.exporter.tls import Certificates, TlsFiles
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
 
 OFFERS = {
     "h2c": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n",

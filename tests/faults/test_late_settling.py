@@ -9,7 +9,7 @@ import pytest
 from tests.support.arrivals import Arrivals, put_back
 from tests.support.store import TestStore, connect
 
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 HOUR = 3600
 

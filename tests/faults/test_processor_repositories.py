@@ -13,8 +13,8 @@ import pytest
 from tests.support.application import finish, start
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.capture import Capture
-from spanhouse.processor.source import EntryPoint
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint
 
 TWO_GIGABYTES = 2 << 30
 APP = """

@@ -25,14 +25,14 @@ from tests.support.receiver import EXPORT, Receiver
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
-from spanhouse.exporter import http_protocol
-from spanhouse.exporter.reception import Reception
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.status import InvalidRequestError, UnavailableError
-from spanhouse.exporter.tls import Certificates, TlsFiles
-from spanhouse.exporter.tokens import Tokens
-from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
+from spanhouse.exporter.access.tokens import Tokens
+from spanhouse.exporter.errors import InvalidRequestError, UnavailableError
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.writer import Batch, Writer
+from spanhouse.exporter.transport import http_protocol
+from spanhouse.exporter.transport.grpc_intake import GrpcIntake
 
 
 @pytest.fixture
@@ -116,10 +116,10 @@ def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others
 
     batch = Batch.of([CheckedRequest(request([span(name)]).SerializeToString(), 1) for name in ("a", "poison", "b", "c")])
     client = Refusing()
-    outcomes = Writer(client, StoredRequests(None)).insert(batch)  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests(None)).insert(batch)  # type: ignore[arg-type]
     assert [type(outcome) for outcome in outcomes] == [type(None), InvalidRequestError, type(None), type(None)]
     client.everything = True
-    outcomes = Writer(client, StoredRequests(None)).insert(batch)  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests(None)).insert(batch)  # type: ignore[arg-type]
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
 
 
@@ -310,7 +310,7 @@ class Stalled:
 
 
 def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants_it(receiver: Receiver, store: TestStore) -> None:
-    receiver._grpc._reception = Reception(2**30, at_once=2, seconds_when_others_wait=0.05)
+    receiver._grpc._intake = GrpcIntake(2**30, at_once=2, seconds_when_others_wait=0.05)
     strangers = [Stalled(receiver.grpc) for _ in range(4)]
     for number in range(3):
         receiver.export(request([span(f"honest {number}")]).SerializeToString())
@@ -323,7 +323,7 @@ def test_grpc_messages_that_do_not_come_hold_their_place_only_while_nobody_wants
 
 
 def test_a_grpc_message_that_does_not_come_ends_with_its_time(shared: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared._grpc, "_reception", Reception(2**30, at_once=2, seconds=0.1))
+    monkeypatch.setattr(shared._grpc, "_intake", GrpcIntake(2**30, at_once=2, seconds=0.1))
     stranger = Stalled(shared.grpc)
     assert stranger.code() is grpc.StatusCode.UNAVAILABLE
     stranger.close()

@@ -14,9 +14,9 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore, connect
 
-from spanhouse.exporter import settling
-from spanhouse.schema.settle import Settled, Settler
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.store import settle_thread
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.settle.settle import Settled, Settler
 
 
 class LateStore:
@@ -60,10 +60,10 @@ class Poisoned:
 
 
 def test_a_store_that_is_away_at_the_start_is_settled_when_it_is_back(store: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "_BACK_OFF_SECONDS", 0.01)
+    monkeypatch.setattr(settle_thread, "_BACK_OFF_SECONDS", 0.01)
     store.insert(trace(name="waits"))
     late: Any = LateStore(store.database)
-    with settling.settling(late):
+    with settle_thread.settling(late):
         deadline = time.monotonic() + 60
         while not store.rows("SELECT Name FROM traces"):
             assert time.monotonic() < deadline
@@ -74,7 +74,7 @@ def test_a_store_that_is_away_at_the_start_is_settled_when_it_is_back(store: Tes
 
 def test_a_trace_that_cannot_be_made_anew_keeps_no_other_work_from_being_done() -> None:
     poisoned: Any = Poisoned()
-    settling._Rounds(poisoned, threading.Lock()).run()
+    settle_thread._Rounds(poisoned, threading.Lock()).run()
     assert poisoned.done == ["everything", "feed", "sweep"]
 
 

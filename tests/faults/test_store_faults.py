@@ -17,17 +17,17 @@ from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.otlp import trace
 from tests.support.spool import limits
 
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.settling import executing
-from spanhouse.exporter.spool import drain as drain_module
-from spanhouse.exporter.spool.drain import Drain
-from spanhouse.exporter.spool.log import SpoolLog
+from spanhouse.exporter.ingest import drain as drain_module
+from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.appender import SpoolAppender
+from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.replay import replay
-from spanhouse.exporter.spool.root import SpoolRoot
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.writer import Batch, Writer
-from spanhouse.schema import migrations
-from spanhouse.schema.settle import settle_all
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.settle_thread import executing
+from spanhouse.exporter.store.writer import Batch, Writer
+from spanhouse.schema.settle.settle import settle_all
+from spanhouse.schema.tables import migrations
 
 _numbers = itertools.count(1)
 
@@ -86,10 +86,10 @@ class Spool:
         self.start()
 
     def start(self) -> None:
-        self.root = SpoolRoot(self.directory, "store")
+        self.root = SpoolDirectory(self.directory, "store")
         self.client = Store.connect(self._dsn)
-        self.drain = Drain(self.root, Writer(self.client, StoredRequests(self.directory), self.root.identity), batch_bytes=2**20)
-        self.log = SpoolLog(self.directory, 0, limits())
+        self.drain = Drain(self.root, Writer(self.client, SeenRequests(self.directory), self.root.identity), batch_bytes=2**20)
+        self.log = SpoolAppender(self.directory, 0, limits())
 
     def stop(self) -> None:
         self.log.close()
@@ -269,7 +269,7 @@ def test_answers_that_are_lost_double_nothing_without_a_spool_either(store: Stor
     with ExitStack() as stack:
         client = Store.connect(proxy.dsn)
         stack.callback(client.close)
-        writer = Writer(client, StoredRequests(None))
+        writer = Writer(client, SeenRequests(None))
         proxy.fault = lambda _: Fault.ANSWER_LOST
         assert all(error and error.retry_seconds for error in writer.insert(Batch.of(requests[:2])))
         assert all(error and error.retry_seconds for error in writer.insert(Batch.of(requests[2:3])))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.store import TestStore
 
-from spanhouse.schema import migrations
-from spanhouse.schema.cluster import on_cluster
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.cluster import on_cluster
 
 FILE = Path(__file__).parent / "cluster.sql"
 

@@ -16,10 +16,10 @@ from tests.support import otlp, parity
 from tests.support.store import TestStore
 
 from spanhouse.query import FilterError, TraceClient
-from spanhouse.query.compile_ import conditions
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.selects import conditions
+from spanhouse.query.sql.statement import Parameters
 
 Answer = str | list[int]
 RECORDED: Mapping[str, Any] = json.loads(ANSWERS.read_text(encoding="utf-8"))

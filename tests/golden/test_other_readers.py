@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import key_values, request, span
 from tests.support.store import TestStore
 
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 FILES = Path(__file__).parent / "readers"
 START = 1_700_000_000

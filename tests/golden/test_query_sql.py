@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import Statement, compile_filter
-from spanhouse.query.arguments import read_arguments
-from spanhouse.query.compile_ import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
-from spanhouse.query.keys import compile_keys, compile_values
-from spanhouse.query.names import GIT_COMMIT
-from spanhouse.query.order import read_order
-from spanhouse.query.predicate import AttributeField
-from spanhouse.query.read import compile_spans
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
+from spanhouse.query.language.names import GIT_COMMIT
+from spanhouse.query.language.order_by import read_order
+from spanhouse.query.language.predicate import AttributeField
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.search.arguments import read_arguments
+from spanhouse.query.sql.metadata_keys import compile_keys, compile_values
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.rows import compile_spans
+from spanhouse.query.sql.selects import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 FILES = Path(__file__).parent / "query"

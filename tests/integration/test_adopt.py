@@ -10,8 +10,8 @@ from tests.support.otlp import trace
 from tests.support.store import TestStore
 
 from spanhouse.cli import main
-from spanhouse.schema.adopt import Adopted, adopt
-from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.maintenance.adopt import Adopted, adopt
+from spanhouse.schema.tables.driver import MigrationError
 
 FILES = Path(__file__).parents[1] / "golden" / "collector"
 COLLECTORS = (

@@ -17,7 +17,7 @@ import pytest
 from tests.support.otlp import trace
 from tests.support.serve import Serve
 
-from spanhouse.schema import migrations
+from spanhouse.schema.tables import migrations
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.cli import main
-from spanhouse.schema import migrations
-from spanhouse.schema.migrations import Migration
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.migrations import Migration
 
 PRODUCTION = {"mlflow.traceMetadata.mlflow.source.type": "production"}
 START = 1_790_000_000_000_000_000

@@ -12,7 +12,7 @@ import pytest
 from tests.support import otlp
 from tests.support.store import TestStore, engine_directory
 
-from spanhouse.exporter.clickhouse_http import Reader
+from spanhouse.exporter.clickhouse_http.reader import Reader
 
 STATEMENTS = [
     "SELECT 1 + 1 AS x, -1, 1.5, 1e-7, 0x10, 'it''s', NULL, true, inf, 18446744073709551615, -9223372036854775808, 1.10::Decimal(10, 2), 0.1, 1e300",

@@ -12,8 +12,8 @@ import pytest
 from tests.support.clickhouse_http import listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import Logged, QueryLog, query_log
-from spanhouse.exporter.clickhouse_http.query_log import Entry
+from spanhouse.exporter.clickhouse_http import query_log
+from spanhouse.exporter.clickhouse_http.query_log import Entry, Logged, QueryLog
 
 
 def lines(path: Path) -> list[Mapping[str, Any]]:

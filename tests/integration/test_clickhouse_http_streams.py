@@ -20,7 +20,7 @@ from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
 
 LARGE = "SELECT number, toString(number) AS text FROM numbers(300000)"
 FAILING = "SELECT number, toString(number) AS text FROM numbers(3000000) WHERE throwIf(number = 2900000) = 0"

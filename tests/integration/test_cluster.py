@@ -22,11 +22,12 @@ from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
 from spanhouse.query import TraceClient
-from spanhouse.schema import migrations, settle
-from spanhouse.schema.check import problems
-from spanhouse.schema.cluster import SHARDING_KEY
-from spanhouse.schema.execute import Execute, MigrationError
-from spanhouse.schema.remaking import remake_all
+from spanhouse.schema.maintenance.integrity import problems
+from spanhouse.schema.maintenance.rebuild import remake_all
+from spanhouse.schema.settle import settle
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.cluster import SHARDING_KEY
+from spanhouse.schema.tables.driver import Execute, MigrationError
 
 CONFIG = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><one><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></one>
 </remote_servers></clickhouse>"""

@@ -12,9 +12,10 @@ import clickhouse_connect
 import pytest
 from tests.support.serve import Serve
 
-from spanhouse.exporter.config import ConfigError, ServeConfig
-from spanhouse.schema.embedded import Bounds
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.address import ConfigError
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.address.embedded import Bounds
 
 # In a process of its own, since one has one engine.
 _PROGRAM = """
@@ -24,7 +25,7 @@ from pathlib import Path
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from spanhouse.schema.embedded import Bounds, client_arguments
+from spanhouse.schema.address.embedded import Bounds, client_arguments
 
 client = clickhouse_connect.get_client(**client_arguments(Path(sys.argv[1]), "default", bounds=Bounds(memory_bytes=300 << 20, cache_bytes=64 << 20)))
 try:
@@ -57,7 +58,7 @@ def test_what_would_take_more_memory_than_the_engine_may_fails_alone_and_its_cac
 
 
 def test_a_receive_process_does_not_load_the_engine() -> None:
-    program = "import sys, spanhouse.exporter.receiver; sys.exit('chdb' in sys.modules)"
+    program = "import sys, spanhouse.exporter.serve.receive_worker; sys.exit('chdb' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

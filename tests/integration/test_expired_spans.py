@@ -10,8 +10,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
-from spanhouse.schema import settle
-from spanhouse.schema.remaking import remake_all
+from spanhouse.schema.maintenance.rebuild import remake_all
+from spanhouse.schema.settle import settle
 
 START = 1_700_000_000_000_000_000
 RESOURCE = {"service.name": "chat", "service.version": "1", "mlflow.source.git.commit": "abc"}

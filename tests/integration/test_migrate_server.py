@@ -17,11 +17,12 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
-from spanhouse.exporter.engine import OpenStore
-from spanhouse.schema import migrations, settle
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.remaking import remake_all
-from spanhouse.schema.store import StoreError, parse_store
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.schema.address.dsn import StoreError, parse_store
+from spanhouse.schema.maintenance.rebuild import remake_all
+from spanhouse.schema.settle import settle
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import MigrationError
 
 COMMAND = [sys.executable, "-m", "spanhouse.cli"]
 TRACES = "SELECT count(), sum(cityHash64(tuple(*))) FROM traces"

@@ -13,10 +13,10 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.otlp import trace
 from tests.support.store import TestStore
 
-from spanhouse.schema import migrations
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.migrations import Tables
-from spanhouse.schema.verify import differences
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import MigrationError
+from spanhouse.schema.tables.migrations import Tables
+from spanhouse.schema.tables.verify import differences
 
 SQL = Path(migrations.__file__).parent / "sql"
 

@@ -30,8 +30,8 @@ from tests.support.otlp_json import as_json
 from tests.support.receiver import EXPORT, Receiver
 from tests.support.store import TestStore
 
-from spanhouse.exporter import http_server
-from spanhouse.exporter.status import UnavailableError
+from spanhouse.exporter.errors import UnavailableError
+from spanhouse.exporter.transport import otlp_http
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 LIMIT = 2**20
@@ -295,7 +295,7 @@ def test_throttling__overload_is_unavailable_with_a_delay_and_the_request_may_co
 def test_failures__a_failure_of_the_server_is_retryable_and_logged_whole(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(http_server, "to_protobuf", lambda *_: 1 / 0)
+    monkeypatch.setattr(otlp_http, "to_protobuf", lambda *_: 1 / 0)
     outcome = over_http(receiver, b"{}", JSON)
     assert (outcome.code, outcome.http_status, outcome.retry_seconds) == ("UNAVAILABLE", 503, 5)
     assert "ZeroDivisionError" in caplog.text

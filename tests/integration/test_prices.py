@@ -26,12 +26,16 @@ from tests.support.store import TestStore
 from tests.support.tokens import token_file
 
 from spanhouse.cli import main
-from spanhouse.schema import migrations, prices, remaking, upkeep
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.prices import MOST_PRICES, Price, PriceTable, shipped_on
+from spanhouse.schema.maintenance import actions, rebuild
+from spanhouse.schema.prices import price_store, price_table
+from spanhouse.schema.prices.price import Price, midnight_ns
+from spanhouse.schema.prices.price_store import MOST_PRICES
+from spanhouse.schema.prices.price_table import PriceTable, shipped_on
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import MigrationError
 
 DAY = date(2026, 6, 1)
-DAY_NS = prices.midnight_ns(DAY)
+DAY_NS = midnight_ns(DAY)
 ODD = 'it\'s \\ a "model", 漢字 🙂 {p:String}'
 
 
@@ -72,32 +76,32 @@ def command(store: TestStore, capsys: pytest.CaptureFixture[str]) -> Command:
 
 def test_each_write_has_the_next_version_and_reads_as_it_was_written(store: TestStore) -> None:
     first = [price("b", 0.1, cached=1e-7, reasoning=3, source=ODD), price(ODD.lower(), valid_from=DAY)]
-    assert prices.write(store.execute, first) == 1
-    assert prices.write(store.execute, [price("b", deleted=True)]) == 2
-    rows = prices.read(store.execute)
+    assert price_store.write(store.execute, first) == 1
+    assert price_store.write(store.execute, [price("b", deleted=True)]) == 2
+    rows = price_store.read(store.execute)
     assert rows == (*(replace(one, version=1) for one in first), price("b", version=2, deleted=True))
-    assert prices.newest(store.execute) == 2
-    assert prices.current_version(rows) == f"{shipped_on()}+2"
+    assert price_store.newest(store.execute) == 2
+    assert price_table.current_version(rows) == f"{shipped_on()}+2"
 
 
 def test_a_version_is_given_once_however_many_write_at_a_time(store: TestStore) -> None:
     def write(number: int) -> int:
         with closing(clickhouse_connect.get_client(dsn=store.dsn)) as client:
-            return prices.write(
+            return price_store.write(
                 lambda sql, parameters=None, /: client.query(sql, parameters=dict(parameters or {})).result_rows, [price(f"m{number}", number)]
             )
 
     with ThreadPoolExecutor(4) as pool:
         versions = list(pool.map(write, range(12)))
     assert sorted(versions) == list(range(1, 13))
-    assert {row.model: row.version for row in prices.read(store.execute)} == {f"m{number}": version for number, version in enumerate(versions)}
+    assert {row.model: row.version for row in price_store.read(store.execute)} == {f"m{number}": version for number, version in enumerate(versions)}
 
 
 def test_a_version_that_others_have_taken_is_not_written(store: TestStore) -> None:
-    prices.write(store.execute, [price("m")])
-    assert not prices.write_as(store.execute, 1, [price("m", 2)])
-    assert prices.write_as(store.execute, 1, [price("m")])
-    assert [row.input for row in prices.read(store.execute)] == [1]
+    price_store.write(store.execute, [price("m")])
+    assert not price_store.write_as(store.execute, 1, [price("m", 2)])
+    assert price_store.write_as(store.execute, 1, [price("m")])
+    assert [row.input for row in price_store.read(store.execute)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +118,12 @@ def test_a_version_that_others_have_taken_is_not_written(store: TestStore) -> No
 )
 def test_what_can_not_be_written_is_not_written(store: TestStore, rows: Sequence[Price], said: str) -> None:
     if not said:
-        assert prices.write(store.execute, rows) == 1
+        assert price_store.write(store.execute, rows) == 1
         return
     with pytest.raises(MigrationError, match=r".") as refused:
-        prices.write(store.execute, rows)
+        price_store.write(store.execute, rows)
     assert said in str(refused.value)
-    assert prices.read(store.execute) == ()
+    assert price_store.read(store.execute) == ()
 
 
 def test_every_column_of_the_table_and_the_table_itself_say_what_they_are(store: TestStore) -> None:
@@ -181,14 +185,14 @@ def test_what_a_list_prints_can_be_imported_into_another_store(
         assert "new prices: 1, as version 1" in there("import", str(tmp_path / name)).out
         assert there("list", ODD, "--format", "json").rows == command("list", ODD, "--format", "json").rows
         assert "the store has these prices already" in there("import", str(tmp_path / name)).out
-        assert prices.newest(other.execute) == 1
+        assert price_store.newest(other.execute) == 1
 
 
 def test_an_import_of_more_than_one_write_takes_comes_as_several_versions(command: Command, store: TestStore, tmp_path: Path) -> None:
     lines = [f"m{number},1,2" for number in range(MOST_PRICES + 1)]
     (tmp_path / "many.csv").write_text("\n".join(["model,input,output", *lines]))
     assert "new prices: 501, as versions 1 to 2" in command("import", str(tmp_path / "many.csv")).out
-    rows = prices.read(store.execute)
+    rows = price_store.read(store.execute)
     assert len(rows) == MOST_PRICES + 1
     assert {row.source for row in rows} == {"many.csv"}
 
@@ -196,7 +200,7 @@ def test_an_import_of_more_than_one_write_takes_comes_as_several_versions(comman
 def test_the_list_of_the_package_is_imported_as_it_is_installed(command: Command, store: TestStore) -> None:
     done = command("import", "--from", "genai-prices")
     assert (done.code, done.err) == (0, "")
-    table = PriceTable(prices.read(store.execute))
+    table = PriceTable(price_store.read(store.execute))
     assert {one.model for one in table.find("gpt-4o-mini")} == {"gpt-4o-mini"}
     assert all(one.version for one in table.find("openai/gpt-4o-mini-2024-07-18"))
     assert "the store has these prices already" in command("import", "--from", "genai-prices").out
@@ -225,7 +229,7 @@ def test_a_file_that_holds_no_prices_is_refused_as_a_whole(command: Command, sto
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert done.err.count("\n") == 1
-    assert prices.newest(store.execute) == 0
+    assert price_store.newest(store.execute) == 0
 
 
 @pytest.mark.parametrize(
@@ -251,7 +255,7 @@ def test_a_mistake_is_told_in_one_line_and_changes_nothing(command: Command, sto
     done = command(*words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
-    assert prices.newest(store.execute) == 0
+    assert price_store.newest(store.execute) == 0
 
 
 # Prices and traces
@@ -282,7 +286,7 @@ def cost(store: TestStore) -> tuple[object, ...]:
 
 
 def test_a_cost_that_was_not_sent_is_computed_from_tokens_and_prices(store: TestStore) -> None:
-    prices.write(store.execute, [price("m", 2.0, cached=0.5, reasoning=20.0)])
+    price_store.write(store.execute, [price("m", 2.0, cached=0.5, reasoning=20.0)])
     said = {
         "gen_ai.request.model": "openai/m-2026-01-01",
         "gen_ai.usage.input_tokens": 1000,
@@ -296,7 +300,7 @@ def test_a_cost_that_was_not_sent_is_computed_from_tokens_and_prices(store: Test
 
 
 def test_a_cost_that_was_sent_is_taken_and_an_agent_that_repeats_its_calls_adds_nothing(store: TestStore) -> None:
-    prices.write(store.execute, [price("m", 2.0)])
+    price_store.write(store.execute, [price("m", 2.0)])
     chat = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}
     agent = chat | {"gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 20}
     ids = [bytes([number] * 8) for number in (1, 2, 3)]
@@ -312,29 +316,29 @@ def test_a_cost_that_was_sent_is_taken_and_an_agent_that_repeats_its_calls_adds_
 
 def test_a_row_keeps_the_prices_that_it_used_until_others_are_applied(store: TestStore) -> None:
     said = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1000}
-    prices.write(store.execute, [price("m", 1.0)])
+    price_store.write(store.execute, [price("m", 1.0)])
     store.ingest(request([span("first", trace_id=b"t" * 16, span_id=b"12345678", start_ns=DAY_NS, attributes=said)]))
     assert cost(store) == (0.001, "computed", f"{shipped_on()}+1")
-    prices.write(store.execute, [price("m", 5.0)])
+    price_store.write(store.execute, [price("m", 5.0)])
     store.ingest(request([span("late", trace_id=b"t" * 16, span_id=b"late-one", parent=b"12345678", start_ns=DAY_NS + 1, attributes=said)]))
     assert cost(store) == (0.001, "computed", f"{shipped_on()}+1"), "the parent's tokens are its child's"
-    *_, outcome = upkeep.remake(store.execute)
+    *_, outcome = actions.remake(store.execute)
     assert (outcome, cost(store)) == ({"remade": 1}, (0.001, "computed", f"{shipped_on()}+1"))
-    *_, outcome = upkeep.reprice(store.execute, DAY_NS)
+    *_, outcome = actions.reprice(store.execute, DAY_NS)
     assert (outcome, cost(store)) == ({"remade": 1, "prices": f"{shipped_on()}+2"}, (0.005, "computed", f"{shipped_on()}+2"))
 
 
 def test_prices_that_were_applied_in_part_go_on_where_they_ended(store: TestStore) -> None:
     for hours in range(3):
         store.ingest(request([span(f"t{hours}", start_ns=DAY_NS + hours * 3600 * 10**9)]))
-    steps = remaking.reprice(store.execute, DAY_NS, "2026-12-01+1")
+    steps = rebuild.reprice(store.execute, DAY_NS, "2026-12-01+1")
     assert next(steps).done == 1
     steps.close()  # type: ignore[attr-defined]
     mark(store)
-    assert [step.done for step in remaking.reprice(store.execute, DAY_NS, "2026-12-01+1")] == [1, 2, 3]
+    assert [step.done for step in rebuild.reprice(store.execute, DAY_NS, "2026-12-01+1")] == [1, 2, 3]
     assert len(remade(store)) == 2
     mark(store)
-    assert [step.done for step in remaking.reprice(store.execute, DAY_NS, "2026-12-01+2")] == [1, 2, 3]
+    assert [step.done for step in rebuild.reprice(store.execute, DAY_NS, "2026-12-01+2")] == [1, 2, 3]
     assert len(remade(store)) == 3
 
 
@@ -343,22 +347,22 @@ def test_prices_that_were_applied_in_part_go_on_where_they_ended(store: TestStor
 
 def test_a_copy_of_a_store_has_its_prices_under_their_versions(store: TestStore) -> None:
     for usd in (1, 2):
-        prices.write(store.execute, [price("m", usd), price("n", usd, valid_from=DAY)])
+        price_store.write(store.execute, [price("m", usd), price("n", usd, valid_from=DAY)])
     with closing(TestStore()) as other:
-        prices.write(other.execute, [price("m", 1), price("n", 1, valid_from=DAY)])
-        assert prices.push(store.execute, other.execute) == 4
-        assert prices.read(other.execute) == prices.read(store.execute)
-        assert prices.push(store.execute, other.execute) == 4
-        assert prices.write(other.execute, [price("own")]) == 3
-        assert prices.push(store.execute, other.execute) == -1
-        assert prices.newest(other.execute) == 3
+        price_store.write(other.execute, [price("m", 1), price("n", 1, valid_from=DAY)])
+        assert price_store.push(store.execute, other.execute) == 4
+        assert price_store.read(other.execute) == price_store.read(store.execute)
+        assert price_store.push(store.execute, other.execute) == 4
+        assert price_store.write(other.execute, [price("own")]) == 3
+        assert price_store.push(store.execute, other.execute) == -1
+        assert price_store.newest(other.execute) == 3
 
 
 def test_a_store_without_such_a_table_has_no_prices_to_copy(store: TestStore) -> None:
     with closing(
         TestStore(migrations.Tables(migrations.Migration(0, "baseline", "old", ("CREATE TABLE otel_traces (a UInt8) ENGINE = Memory",)), ()))
     ) as old:
-        assert prices.push(old.execute, store.execute) == 0
+        assert price_store.push(old.execute, store.execute) == 0
 
 
 # A server that has the store open, and a ClickHouse server

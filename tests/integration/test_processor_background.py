@@ -15,10 +15,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tests.support.application import App, finish, start
 from tests.support.checkout import Checkout
 
-from spanhouse.processor import configure, dirty, process
-from spanhouse.processor.capture import Capture
+from spanhouse.processor import configure, process
+from spanhouse.processor.git import dirty
 from spanhouse.processor.process import Process
-from spanhouse.processor.source import EntryPoint
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint
 from spanhouse.schema import vocabulary
 
 DIRTY = vocabulary.GIT_DIRTY.mlflow

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.dirty import DirtyUnknownError, OutOfTimeError, is_dirty
-from spanhouse.processor.git import find_repository, read_head
+from spanhouse.processor.git.dirty import DirtyUnknownError, OutOfTimeError, is_dirty
+from spanhouse.processor.git.repository import find_repository, read_head
 
 PLENTY = 60.0
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.application import finish, start
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.distribution import from_distribution
+from spanhouse.processor.sources.distribution import from_distribution
 
 COMMIT, URL = "mlflow.source.git.commit", "mlflow.source.git.repoURL"
 OTHER = "f" * 40

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.git import Head, find_repository, read_head, remote_url
-from spanhouse.processor.git_command import ask_head
+from spanhouse.processor.git.executable import ask_head
+from spanhouse.processor.git.repository import Head, find_repository, read_head, remote_url
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from tests.support.application import finish, start
 from tests.support.checkout import GIT_ENVIRONMENT, Checkout
 
-from spanhouse.processor.git import find_repository, read_head
+from spanhouse.processor.git.repository import find_repository, read_head
 
 URL = "https://github.com/acme/shop.git"
 APP = """

@@ -11,7 +11,11 @@ import pytest
 import spanhouse.processor
 
 SDK = "import opentelemetry.baggage, opentelemetry.sdk.resources, opentelemetry.sdk.trace.export"
-ALWAYS = ("capture", "environment", "files", "git", "gitconfig", "process", "remotes", "resolve", "source", "values")
+ALWAYS = (
+    *("git", "git.config", "git.remotes", "git.repository"),
+    *("process", "safe_read", "values"),
+    *("sources", "sources.capture", "sources.entry_point", "sources.environment", "sources.rank"),
+)
 EVERYWHERE = {
     *("spanhouse", "spanhouse.processor", "spanhouse.schema", "spanhouse.schema.vocabulary"),
     *(f"spanhouse.processor.{name}" for name in ALWAYS),
@@ -21,7 +25,7 @@ WAYS_IN = {
     "MetadataResourceDetector": {"detector"},
     "MetadataSpanExporter": {"span_exporter"},
     "MetadataSpanProcessor": {"span_processor"},
-    "set_active_model": {"model"},
+    "set_active_model": {"active_model"},
     "trace_context": {"span_processor", "trace_metadata"},
     "update_current_trace": {"span_processor", "trace_metadata"},
 }

@@ -19,9 +19,9 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore, connect, engine_directory
 
 from spanhouse.query import FilterError, StoreUnavailableError, TraceClient, compile_filter, search_traces
-from spanhouse.query.statement import Statement
-from spanhouse.schema.serving import FILE_NAME, Serving
-from spanhouse.schema.store import StoreError
+from spanhouse.query.sql.statement import Statement
+from spanhouse.schema.address.dsn import StoreError
+from spanhouse.schema.address.serving import FILE_NAME, Serving
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -407,8 +407,9 @@ def test_a_server_with_a_token_file_lets_in_who_names_a_token(tmp_path: Path) ->
 def test_a_client_that_was_told_nothing_opens_the_default_store(tmp_path: Path) -> None:
     code = (
         "import clickhouse_connect, sys\n"
-        "from spanhouse.schema import migrations, store\n"
-        "client = clickhouse_connect.get_client(dsn=store.default_store().dsn)\n"
+        "from spanhouse.schema.address import dsn\n"
+        "from spanhouse.schema.tables import migrations\n"
+        "client = clickhouse_connect.get_client(dsn=dsn.default_store().dsn)\n"
         "migrations.apply(lambda sql, parameters=None, /: client.query(sql, parameters=dict(parameters or {})).result_rows)\n"
         "client.close()\n"
         "from spanhouse.query import TraceClient\n"

@@ -13,7 +13,7 @@ from tests.support.store import TestStore
 
 from spanhouse.query import AsyncTraceClient, FilterError, Page, StoreUnavailableError, TraceClient
 from spanhouse.query.async_client import AsyncMatches
-from spanhouse.query.statement import Statement
+from spanhouse.query.sql.statement import Statement
 
 # Two ranges, each number of one beside each of the other: hours of work, of which every block can be ended.
 ENDLESS = Statement(

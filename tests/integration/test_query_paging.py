@@ -10,7 +10,7 @@ from tests.support import otlp
 from tests.support.store import TestStore
 
 from spanhouse.query import FilterError, TraceClient
-from spanhouse.query.results import Matches, Page
+from spanhouse.query.search.results import Matches, Page
 
 START_NS = 1_760_000_000_000_000_000
 

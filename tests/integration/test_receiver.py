@@ -22,9 +22,9 @@ from tests.support.otlp import request, span, trace
 from tests.support.receiver import Receiver
 from tests.support.store import TestStore
 
-from spanhouse.exporter.status import UnavailableError
-from spanhouse.exporter.tokens import Right, Tokens
-from spanhouse.schema.settle import settle_all
+from spanhouse.exporter.access.tokens import Right, Tokens
+from spanhouse.exporter.errors import UnavailableError
+from spanhouse.schema.settle.settle import settle_all
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tests.support.receiver import Receiver
 from tests.support.store import TestStore
 from tests.support.tokens import digest
 
-from spanhouse.exporter.config import ConfigError
-from spanhouse.exporter.cors import parse_origins
-from spanhouse.exporter.tokens import Right, Tokens
+from spanhouse.exporter.access.tokens import Right, Tokens
+from spanhouse.exporter.address import ConfigError
+from spanhouse.exporter.transport.cors import parse_origins
 
 PAGE = "https://app.example.com"
 

@@ -22,8 +22,8 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore
 from tests.support.tokens import digest, token_file
 
+from spanhouse.exporter.access.tokens import Right, Tokens
 from spanhouse.exporter.readiness import STOPPING, Readiness
-from spanhouse.exporter.tokens import Right, Tokens
 
 TRACES = "opentelemetry.proto.collector.trace.v1.TraceService"
 BODY = request([span("one"), span("two")]).SerializeToString()

@@ -27,7 +27,7 @@ from tests.support.serve import Serve
 from tests.support.store import TestStore
 from tests.support.tokens import token_file
 
-from spanhouse.exporter.tls import Certificates, TlsFiles
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
 from spanhouse.query import TraceClient
 
 

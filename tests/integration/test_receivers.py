@@ -59,7 +59,7 @@ def stored(serve: Serve) -> list[str]:
 def receive_processes(serve: Serve) -> set[int]:
     children = Path(f"/proc/{serve.process.pid}/task").glob("*/children")
     pids = {int(pid) for file in children for pid in file.read_text().split()}
-    return {pid for pid in pids if b"spanhouse.exporter.receiver" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {pid for pid in pids if b"spanhouse.exporter.serve.receive_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def metric(serve: Serve, name: str) -> float:

@@ -9,14 +9,14 @@ from pathlib import Path
 from tests.support.otlp import request, span
 from tests.support.store import TestStore
 
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool.drain import Drain
-from spanhouse.exporter.spool.log import SpoolLimits, SpoolLog
+from spanhouse.exporter.errors import ExportError, InvalidRequestError
+from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.appender import SpoolAppender, SpoolLimits
+from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.replay import replay
-from spanhouse.exporter.spool.root import SpoolRoot
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.status import ExportError, InvalidRequestError
-from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.writer import Batch, Writer
 
 LIMITS = SpoolLimits(spool_bytes=2**30, free_bytes=0, segment_spans=100, segment_bytes=2**20, linger_seconds=0, pause_seconds=0)
 
@@ -32,12 +32,12 @@ class OldWriter(Writer):
 
 
 def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: bytes) -> None:
-    root = SpoolRoot(directory, "test")
-    log = SpoolLog(directory, 0, LIMITS)
+    root = SpoolDirectory(directory, "test")
+    log = SpoolAppender(directory, 0, LIMITS)
     if requests:
         assert not any(log.append([CheckedRequest(body, 1) for body in requests]))
     log.close()
-    Drain(root, writer(store.client, StoredRequests(directory)), batch_bytes=2**20).stop(60)
+    Drain(root, writer(store.client, SeenRequests(directory)), batch_bytes=2**20).stop(60)
     root.close()
 
 

@@ -9,9 +9,9 @@ from tests.support.otlp import request, span, trace
 from tests.support.store import TestStore
 
 from spanhouse.cli import main
-from spanhouse.schema import retention
-from spanhouse.schema.check import problems
-from spanhouse.schema.execute import MigrationError
+from spanhouse.schema.maintenance import retention
+from spanhouse.schema.maintenance.integrity import problems
+from spanhouse.schema.tables.driver import MigrationError
 
 DAY_NS = 24 * 3600 * 10**9
 

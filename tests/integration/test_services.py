@@ -16,7 +16,7 @@ from tests.support.store import TestStore
 
 from spanhouse.cli import main
 from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 START_NS = 1_760_000_000_000_000_000
 HOUR_NS = 3600 * 10**9

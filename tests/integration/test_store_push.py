@@ -24,12 +24,12 @@ from tests.support.store import TestStore
 
 from spanhouse.cli.errors import CommandError
 from spanhouse.cli.second_engine import second_engine
-from spanhouse.schema import prices
-from spanhouse.schema.check import problems
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.prices import Price
-from spanhouse.schema.push import Pushed, push
-from spanhouse.schema.store import parse_store
+from spanhouse.schema.address.dsn import parse_store
+from spanhouse.schema.maintenance.integrity import problems
+from spanhouse.schema.maintenance.push import Pushed, push
+from spanhouse.schema.prices import price_store
+from spanhouse.schema.prices.price import Price
+from spanhouse.schema.tables.driver import MigrationError
 
 HOUR_NS = 3600 * 10**9
 NOW = 1_790_000_000 * 10**9 // HOUR_NS * HOUR_NS
@@ -138,12 +138,12 @@ def test_edits_of_tags_are_copied_deletions_too_and_a_later_edit_there_stays(sto
 
 
 def test_prices_are_copied_unless_the_target_has_others(store: TestStore, other: TestStore) -> None:
-    prices.write(store.execute, [Price(model="m", input=1, output=2)])
+    price_store.write(store.execute, [Price(model="m", input=1, output=2)])
     assert Copy(store, other)().prices == 1
-    assert prices.read(other.execute) == prices.read(store.execute)
-    prices.write(other.execute, [Price(model="own", input=1, output=2)])
+    assert price_store.read(other.execute) == price_store.read(store.execute)
+    price_store.write(other.execute, [Price(model="own", input=1, output=2)])
     assert Copy(store, other)().prices == -1
-    assert prices.newest(other.execute) == 2
+    assert price_store.newest(other.execute) == 2
 
 
 def test_rows_in_the_target_say_what_copied_edits_do_and_deleted_traces_stay_away(store: TestStore, other: TestStore) -> None:

@@ -14,12 +14,12 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from tests.support.otlp import any_value, key_values, request, span
 from tests.support.store import TestStore
 
-from spanhouse.exporter.anyvalue import to_json
-from spanhouse.exporter.request import check
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.status import ExportError
-from spanhouse.exporter.writer import Batch, Writer
-from spanhouse.schema import settle
+from spanhouse.exporter.errors import ExportError
+from spanhouse.exporter.otlp.any_value import to_json
+from spanhouse.exporter.otlp.check import check
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.writer import Batch, Writer
+from spanhouse.schema.settle import settle
 
 GOLDEN: list[tuple[Any, str]] = [
     (None, ""),
@@ -61,7 +61,7 @@ GOLDEN: list[tuple[Any, str]] = [
 
 
 def insert(store: TestStore, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
-    return Writer(store.client, StoredRequests(None)).insert(Batch.of([check(body) for body in bodies]))
+    return Writer(store.client, SeenRequests(None)).insert(Batch.of([check(body) for body in bodies]))
 
 
 def store_all(store: TestStore, *requests: Any) -> None:

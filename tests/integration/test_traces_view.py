@@ -8,7 +8,7 @@ import pytest
 from tests.support.otlp import REMOTE, new_trace_id, request, span, trace
 from tests.support.store import TestStore
 
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 START = 1_700_000_000_000_000_000
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 from tests.support.store import TestStore, connect
 
-from spanhouse.schema import turns
-from spanhouse.schema.turns import TurnLostError, Turns
+from spanhouse.schema.settle import turns
+from spanhouse.schema.settle.turns import TurnLostError, Turns
 
 
 def test_one_has_the_turn_until_it_gives_it_back(store: TestStore) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.support import otlp
 from tests.support.store import TestStore, engine_directory
 
-from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Reader
+from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.reader import Reader
 
 READS = ("SELECT ", "WITH ", "(", "EXPLAIN ", "SHOW ", "DESCRIBE TABLE ", "EXISTS ", "USE ")
 """How the engine's formatter begins a statement that only reads."""

@@ -8,7 +8,7 @@ import pytest
 from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 
 def test_a_row_that_is_made_without_a_list_of_spans_is_the_merge_of_its_spans(store: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import pytest
 from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
-from spanhouse.schema import conventions, migrations
-from spanhouse.schema.execute import Execute
+from spanhouse.schema import conventions
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import Execute
 
 SEEDS: Final = (*range(45), 76, 279, 146, 149)
 """The last ones are circles of parents, and previews of messages of several roles."""

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.checkout import Checkout
 
-from spanhouse.processor.capture import Capture
-from spanhouse.processor.dirty import DirtyUnknownError, is_dirty
-from spanhouse.processor.git import find_repository, read_head
-from spanhouse.processor.gitconfig import GitConfig
-from spanhouse.processor.remotes import browser_url, scrub
-from spanhouse.processor.source import EntryPoint
+from spanhouse.processor.git.config import GitConfig
+from spanhouse.processor.git.dirty import DirtyUnknownError, is_dirty
+from spanhouse.processor.git.remotes import browser_url, scrub
+from spanhouse.processor.git.repository import find_repository, read_head
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint
 from spanhouse.schema import vocabulary
 
 USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -11,27 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.query import FilterError, Statement, compile_filter
-from spanhouse.query.arguments import read_arguments, read_key
 from spanhouse.query.compare.aggregate import compile_samples
-from spanhouse.query.compare.metrics import metrics_of
+from spanhouse.query.compare.measures import metrics_of
 from spanhouse.query.compare.question import read_question
-from spanhouse.query.compile_ import (
-    compile_,
-    compile_count,
-    compile_earliest,
-    compile_first,
-    compile_groups,
-    compile_page,
-    compile_trace,
-)
-from spanhouse.query.keys import compile_values
-from spanhouse.query.order import read_order
-from spanhouse.query.page import read_token, write_token
-from spanhouse.query.read import compile_spans
-from spanhouse.query.resolve import bare_trace_id, read_filter
-from spanhouse.query.search import Search
-from spanhouse.query.tags import write_tag
-from spanhouse.schema.store import StoreError, parse_store
+from spanhouse.query.language.order_by import read_order
+from spanhouse.query.language.resolver import bare_trace_id, read_filter
+from spanhouse.query.search.arguments import read_arguments, read_key
+from spanhouse.query.search.page_token import read_token, write_token
+from spanhouse.query.sql.metadata_keys import compile_values
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.rows import compile_spans
+from spanhouse.query.sql.selects import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
+from spanhouse.query.sql.tag_edits import write_tag
+from spanhouse.schema.address.dsn import StoreError, parse_store
 
 # A mark that no statement of ours has: were it ever in the SQL, a user put it there.
 MARK = "ZQX"

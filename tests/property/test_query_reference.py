@@ -31,13 +31,14 @@ from tests.support.filters import (
 )
 from tests.support.store import TestStore
 
-from spanhouse.query import TraceClient, plan
-from spanhouse.query.compile_ import conditions
-from spanhouse.query.conditions import test as passes
-from spanhouse.query.predicate import Compare
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters
+from spanhouse.query import TraceClient
+from spanhouse.query.language.predicate import Compare
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.search import plan
+from spanhouse.query.sql.predicate_sql import test as passes
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.selects import conditions
+from spanhouse.query.sql.statement import Parameters
 
 _services = itertools.count(1)
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanhouse.exporter.limits import DEFAULT_LIMITS
-from spanhouse.exporter.repair import repair
-from spanhouse.exporter.request import check
-from spanhouse.exporter.wire import Loose
+from spanhouse.exporter.otlp.check import check
+from spanhouse.exporter.otlp.partial_schemas import Loose
+from spanhouse.exporter.otlp.repair_utf8 import repair
+from spanhouse.exporter.otlp.request_limits import DEFAULT_LIMITS
 
 _TEXTS = {"key", "string_value", "name", "message", "trace_state", "version", "schema_url", "type", "id_keys", "description_keys"}
 

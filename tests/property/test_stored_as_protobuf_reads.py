@@ -20,10 +20,10 @@ from tests.support import expected
 from tests.support.mutation import mutate_bytes, mutate_fields, whole_request
 from tests.support.store import TestStore
 
-from spanhouse.exporter.request import CheckedRequest, canonical, check
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.status import InvalidRequestError
-from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.exporter.errors import InvalidRequestError
+from spanhouse.exporter.otlp.check import CheckedRequest, canonical, check
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.writer import Batch, Writer
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def stored(engine: TestStore, requests: list[CheckedRequest]) -> tuple[list[tupl
     """The rows that requests give in one batch, all of which must be stored, and the inserts that took."""
     engine.client.command("TRUNCATE TABLE otel_traces")
     client = Counting(engine.client)
-    outcomes = Writer(client, StoredRequests(None)).insert(Batch.of(requests))  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests(None)).insert(Batch.of(requests))  # type: ignore[arg-type]
     assert set(outcomes) == {None}
     return sorted(tuple(row) for row in engine.execute(f"SELECT {expected.COLUMNS} FROM otel_traces")), client.inserts
 

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from spanhouse.processor import MetadataSpanExporter, MetadataSpanProcessor, process, span_processor
-from spanhouse.processor.capture import Capture
 from spanhouse.processor.process import Process
-from spanhouse.processor.source import EntryPoint
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint
 
 
 class App:

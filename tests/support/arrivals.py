@@ -15,8 +15,8 @@ from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy import Sent, untidy_trace
 
-from spanhouse.schema import settle
-from spanhouse.schema.execute import Execute
+from spanhouse.schema.settle import settle
+from spanhouse.schema.tables.driver import Execute
 
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
 _DOUBLES: Final = "SELECT count() - uniqExact(TraceId) FROM traces"

@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 import uvicorn
 from tests.support.store import engine_directory
 
-from spanhouse.exporter.clickhouse_http import ClickHouseHttp, Limits, Reader
+from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from spanhouse.exporter.anyvalue import to_json
-from spanhouse.exporter.ids import id_problem
+from spanhouse.exporter.otlp.any_value import to_json
+from spanhouse.exporter.otlp.span_ids import id_problem
 
 _LAST_NS = 2**63 - 1
 _KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")

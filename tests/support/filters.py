@@ -16,7 +16,7 @@ from typing import Any
 from tests.support import otlp
 from tests.support.store import TestStore
 
-from spanhouse.schema import settle
+from spanhouse.schema.settle import settle
 
 MISSING = None
 """A field without a value: no comparison with it holds."""

@@ -52,7 +52,7 @@ _NEEDS: Final[dict[str, tuple[Callable[[], bool], str]]] = {
     "integration/test_client_java.py": (partial(_has, "java"), "Java's HTTP client (needs a JDK of Java 11 or later)"),
     "integration/test_store_backup_elsewhere.py": (_mounts, "backups put on another file system (needs mounts in a namespace of one's own)"),
     "faults/test_sync_before_ack.py": (_traces_others, "the order of system calls before an acknowledgement (needs strace)"),
-    "unit/test_exporter_heaps.py": (_trims_heaps, "the return of free memory to the system (needs glibc)"),
+    "unit/test_exporter_malloc.py": (_trims_heaps, "the return of free memory to the system (needs glibc)"),
 }
 """File below tests/ -> whether this machine can run it, and what it tests."""
 

@@ -11,23 +11,23 @@ from typing import Any, Self
 import grpc
 from tests.support.store import TestStore
 
-from spanhouse.exporter.batch import Batcher
-from spanhouse.exporter.bodies import Budget
-from spanhouse.exporter.config import Address
-from spanhouse.exporter.cors import Cors
-from spanhouse.exporter.grpc_server import GrpcServer
-from spanhouse.exporter.health import Health
-from spanhouse.exporter.http_server import OtlpHttp
-from spanhouse.exporter.listener import HttpListener
-from spanhouse.exporter.operations import Operations
+from spanhouse.exporter.access.tls import Certificates
+from spanhouse.exporter.access.tokens import Tokens
+from spanhouse.exporter.address import Address
+from spanhouse.exporter.errors import ExportError
+from spanhouse.exporter.ingest.batcher import Batcher
+from spanhouse.exporter.ingest.service import ExportService
+from spanhouse.exporter.otlp.check import CheckedRequest
 from spanhouse.exporter.readiness import Readiness
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.service import ExportService
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.status import ExportError
-from spanhouse.exporter.tls import Certificates
-from spanhouse.exporter.tokens import Tokens
-from spanhouse.exporter.writer import Batch, Writer
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.writer import Batch, Writer
+from spanhouse.exporter.transport.cors import Cors
+from spanhouse.exporter.transport.grpc_health import Health
+from spanhouse.exporter.transport.grpc_server import GrpcServer
+from spanhouse.exporter.transport.http_intake import Budget
+from spanhouse.exporter.transport.http_listener import HttpListener
+from spanhouse.exporter.transport.operations import Operations
+from spanhouse.exporter.transport.otlp_http import OtlpHttp
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -56,7 +56,7 @@ class Receiver:
         self.inserts: list[list[bytes]] = []
         self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
         self.readiness = Readiness()
-        self._writer = Writer(store.client, StoredRequests(None))
+        self._writer = Writer(store.client, SeenRequests(None))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()

@@ -17,10 +17,11 @@ from typing import Final
 from genai_prices.data import providers
 from genai_prices.types import Provider
 
-from spanhouse.cli.price_lists import GENAI_PRICES, prices_of
-from spanhouse.schema.prices import ALWAYS, UNKNOWN, Price, read_shipped
+from spanhouse.cli.price_files import GENAI_PRICES, prices_of
+from spanhouse.schema.prices.price import ALWAYS, UNKNOWN, Price
+from spanhouse.schema.prices.price_table import read_shipped
 
-FILE: Final = Path(__file__).parents[2] / "schema/spanhouse/schema/prices.csv"
+FILE: Final = Path(__file__).parents[2] / "schema/spanhouse/schema/prices/prices.csv"
 HEAD: Final = """\
 # Prices of models in USD per million tokens. Figures: {source} (PyPI, MIT license), read on {day} by `make prices`.
 # Each row has the date on which it was added. Rows are only added: a row with the same model and valid_from takes the place of those above it.

@@ -8,13 +8,13 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 from tests.support.otlp import request, span
 
-from spanhouse.exporter.request import CheckedRequest
-from spanhouse.exporter.spool.drain import Drain
-from spanhouse.exporter.spool.log import SpoolLimits, SpoolLog
-from spanhouse.exporter.spool.root import SpoolRoot
+from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.spool.appender import SpoolAppender, SpoolLimits
+from spanhouse.exporter.spool.directory import SpoolDirectory
+from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.spool.segment import Segment
-from spanhouse.exporter.spool.stored import StoredRequests
-from spanhouse.exporter.writer import Writer
+from spanhouse.exporter.store.writer import Writer
 
 
 def limits(
@@ -37,7 +37,7 @@ def checked(*names: str) -> CheckedRequest:
 
 def segments(root: Path) -> list[Segment]:
     """All sealed segments, in the order in which they are drained."""
-    with closing(SpoolRoot(root, "test")) as opened:
+    with closing(SpoolDirectory(root, "test")) as opened:
         return [Segment.open(path) for path in opened.sealed()]
 
 
@@ -48,14 +48,14 @@ def bodies(root: Path) -> list[bytes]:
 
 def append(root: Path, *requests: CheckedRequest) -> None:
     """Put requests into a segment of their own."""
-    log = SpoolLog(root, 0, limits())
+    log = SpoolAppender(root, 0, limits())
     assert not any(log.append(requests))
     log.close()
 
 
 def drain(root: Path, client: Client, seconds: float = 60) -> Drain:
     """Store what the spool holds, as a server does that is started and stopped."""
-    with closing(SpoolRoot(root, "test")) as opened:
-        drained = Drain(opened, Writer(client, StoredRequests(root)), batch_bytes=2**20)
+    with closing(SpoolDirectory(root, "test")) as opened:
+        drained = Drain(opened, Writer(client, SeenRequests(root)), batch_bytes=2**20)
         drained.stop(seconds)
     return drained

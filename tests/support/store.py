@@ -16,8 +16,9 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from google.protobuf.message import Message
 
-from spanhouse.schema import migrations, settle
-from spanhouse.schema.migrations import Tables
+from spanhouse.schema.settle import settle
+from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.migrations import Tables
 
 _numbers = itertools.count(1)
 

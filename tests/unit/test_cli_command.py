@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spanhouse.cli import main
-from spanhouse.cli.verbs import VERBS
+from spanhouse.cli.verb_table import VERBS
 
 NAMES = [verb.name for verb in VERBS]
 
@@ -61,7 +61,7 @@ def one_line_of(text: str) -> str:
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.name != "metadata"], ids=lambda verb: verb.name)
 def test_every_verb_has_help_that_names_all_its_options(verb: object, capsys: pytest.CaptureFixture[str]) -> None:
-    from spanhouse.cli.verbs import Verb
+    from spanhouse.cli.verb_table import Verb
 
     assert isinstance(verb, Verb)
     assert main([verb.name, "--help"]) == 0

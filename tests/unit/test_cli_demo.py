@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanhouse.cli.demo import NEW, OLD
-from spanhouse.cli.demo.report import Version
-from spanhouse.cli.demo.repository import URL, Repository
+from spanhouse.cli.demo.sample_repository import URL, Repository
+from spanhouse.cli.demo.summary import Version
+from spanhouse.cli.verbs.demo import NEW, OLD
 from spanhouse.query import Trace, TraceData, TraceInfo
 from spanhouse.schema.trace_attributes import TraceState
 
@@ -85,7 +85,7 @@ def test_what_differs_between_releases_is_in_the_code_that_is_committed(tmp_path
 
 
 def test_the_application_is_python_that_compiles() -> None:
-    templates = [file for file in (resources.files("spanhouse.cli") / "demo_app").iterdir() if file.name.endswith(".py.txt")]
+    templates = [file for file in (resources.files("spanhouse.cli.demo") / "app_files").iterdir() if file.name.endswith(".py.txt")]
     assert {file.name for file in templates} == {"main.py.txt", "answer.py.txt"}
     for file in templates:
         ast.parse(file.read_text(encoding="utf-8"), file.name)

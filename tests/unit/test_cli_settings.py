@@ -8,7 +8,7 @@ import pytest
 
 from spanhouse.cli.errors import CommandError
 from spanhouse.cli.settings import CONFIG, Option, resolve
-from spanhouse.cli.verbs import ALL_OPTIONS, SERVE, VERBS
+from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE, VERBS
 
 NAME = Option(name="clickhouse-http", help="", default="of the code")
 COUNT = Option(name="limit", help="", kind=int, default=20)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import EngineError, blocks
+from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.body import too_large
+from spanhouse.exporter.clickhouse_http.errors import EngineError
 
 LIMIT = 1 << 22
 

@@ -12,9 +12,10 @@ import lz4.frame
 import pytest
 import zstandard
 
-from spanhouse.exporter.bodies import Budget
-from spanhouse.exporter.clickhouse_http import EngineError, blocks
+from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.body import MAX_BODY_BYTES, read_body
+from spanhouse.exporter.clickhouse_http.errors import EngineError
+from spanhouse.exporter.transport.http_intake import Budget
 
 LONGEST = 1000
 PIECE = 65_536

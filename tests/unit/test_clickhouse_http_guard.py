@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from spanhouse.exporter.clickhouse_http import allowed, settings
+from spanhouse.exporter.clickhouse_http import allowed, query_settings
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.errors import QueryRefusedError
 from spanhouse.exporter.clickhouse_http.formats import format_named
 from spanhouse.exporter.clickhouse_http.guard import check
-from spanhouse.exporter.clickhouse_http.parse import Statement
+from spanhouse.exporter.clickhouse_http.syntax_tree import Statement
 
 CATALOGUE = Catalogue(
     database="store",
@@ -209,6 +209,6 @@ def test_formats_are_known_in_any_case_and_those_that_read_files_are_not() -> No
 
 
 def test_no_setting_that_a_client_may_set_names_a_file_or_lifts_a_limit() -> None:
-    for name in settings.APPLIED:
+    for name in query_settings.APPLIED:
         assert not any(word in name for word in ("path", "file", "schema", "template", "url", "readonly", "allow", "max_execution", "memory")), name
-    assert not settings.APPLIED & settings.LOWERED
+    assert not query_settings.APPLIED & query_settings.LOWERED

@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from spanhouse.exporter.clickhouse_http import EngineError, Limits, Result
+from spanhouse.exporter.access.browser_origin import is_cross_origin, is_local_name
+from spanhouse.exporter.clickhouse_http.engine_connection import Result
+from spanhouse.exporter.clickhouse_http.errors import EngineError
+from spanhouse.exporter.clickhouse_http.query_settings import Limits
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
 from spanhouse.exporter.clickhouse_http.response import Packer, of_error, of_result
-from spanhouse.exporter.origin import is_from_elsewhere, is_own_name
 
 
 def test_fields_of_the_url_are_decoded_and_the_last_of_two_counts() -> None:
@@ -79,7 +81,7 @@ def test_the_body_is_part_of_the_statement_unless_it_is_a_form() -> None:
     ],
 )
 def test_a_host_is_ours_if_no_one_else_can_make_it_point_here(host: str, own: bool) -> None:
-    assert is_own_name(host, "listening.example") is own
+    assert is_local_name(host, "listening.example") is own
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_a_host_is_ours_if_no_one_else_can_make_it_point_here(host: str, own: bo
     ],
 )
 def test_a_request_of_another_origins_page_is_recognised(headers: dict[str, str], elsewhere: bool) -> None:
-    assert is_from_elsewhere(headers) is elsewhere
+    assert is_cross_origin(headers) is elsewhere
 
 
 def test_an_error_of_the_engine_gives_its_number_and_its_own_words() -> None:

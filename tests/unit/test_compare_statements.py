@@ -6,12 +6,12 @@ import pytest
 
 from spanhouse.query import FilterError
 from spanhouse.query.compare.aggregate import Thresholds, compile_counts, compile_extent, compile_newest, compile_samples
-from spanhouse.query.compare.metrics import metrics_of, timing
+from spanhouse.query.compare.measures import metrics_of, timing
 from spanhouse.query.compare.question import clause, name_of, read_field, read_question
 from spanhouse.query.compare.series import compile_bins, compile_periods
-from spanhouse.query.compare.spans import compile_first_token
-from spanhouse.query.predicate import MapField
-from spanhouse.query.resolve import read_filter
+from spanhouse.query.compare.span_measures import compile_first_token
+from spanhouse.query.language.predicate import MapField
+from spanhouse.query.language.resolver import read_filter
 
 HOSTILE = "x' OR 1=1 --`\"\\"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.exporter import app
-from spanhouse.exporter.config import ServeConfig
-from spanhouse.exporter.tokens import TokenFile
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.access.tokens import TokenFile
+from spanhouse.exporter.serve import app
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import parse_store
 
 
 class EndedError(Exception):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.exporter.config import Address, ConfigError, ServeConfig
-from spanhouse.exporter.status import PermissionDeniedError, UnauthenticatedError
-from spanhouse.exporter.tokens import Right, TokenFile, Tokens
-from spanhouse.schema.store import StoreError, parse_store, scrub
+from spanhouse.exporter.access.tokens import Right, TokenFile, Tokens
+from spanhouse.exporter.address import Address, ConfigError
+from spanhouse.exporter.errors import PermissionDeniedError, UnauthenticatedError
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import StoreError, parse_store, scrub
 
 STORE = parse_store("chdb:///somewhere/store")
 

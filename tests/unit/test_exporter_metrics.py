@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from spanhouse.exporter import metrics
-from spanhouse.exporter.status import TooLargeError, UnavailableError
+from spanhouse.exporter.errors import TooLargeError, UnavailableError
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
 ROW = re.compile(r"^\| `(spanhouse_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|$", re.MULTILINE)

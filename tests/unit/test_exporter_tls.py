@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from tests.support.certificates import Authority
 
-from spanhouse.exporter.config import ConfigError, ServeConfig
-from spanhouse.exporter.tls import Certificates, TlsFiles
-from spanhouse.schema.store import parse_store
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
+from spanhouse.exporter.address import ConfigError
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import parse_store
 
 STORE = parse_store("chdb:///somewhere/store")
 

@@ -10,11 +10,11 @@ import pytest
 
 import spanhouse.processor
 from spanhouse.processor import update_current_trace
-from spanhouse.processor.providers import PROVIDERS, Provider
+from spanhouse.processor.sources.ci_providers import PROVIDERS, Provider
 from spanhouse.schema import vocabulary
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stamping.md").read_text(encoding="utf-8")
-SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in Path(spanhouse.processor.__file__ or "").parent.glob("*.py"))
+SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in Path(spanhouse.processor.__file__ or "").parent.rglob("*.py"))
 
 
 def test_every_variable_of_ours_is_documented_and_no_other() -> None:

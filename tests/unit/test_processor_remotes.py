@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spanhouse.processor.remotes import browser_url, scrub
+from spanhouse.processor.git.remotes import browser_url, scrub
 
 SECRET = "s3cr3t"
 

@@ -15,15 +15,10 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags
 from tests.support.application import App, made_up_process
 
-from spanhouse.processor import (
-    MetadataResourceDetector,
-    MetadataSpanExporter,
-    process,
-    set_active_model,
-)
-from spanhouse.processor.capture import Capture
+from spanhouse.processor import MetadataResourceDetector, MetadataSpanExporter, process, set_active_model
 from spanhouse.processor.process import Process
-from spanhouse.processor.source import EntryPoint
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint
 from spanhouse.processor.values import Value
 from spanhouse.schema import vocabulary
 

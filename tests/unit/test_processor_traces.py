@@ -15,12 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from tests.support.application import App, made_up_process
 
-from spanhouse.processor import (
-    MetadataSpanProcessor,
-    span_processor,
-    trace_context,
-    update_current_trace,
-)
+from spanhouse.processor import MetadataSpanProcessor, span_processor, trace_context, update_current_trace
 from spanhouse.processor.process import Process
 from spanhouse.schema import vocabulary
 from spanhouse.schema.trace_attributes import TraceState

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from spanhouse.query import FilterError, compile_filter
-from spanhouse.query import parse as parse_module
-from spanhouse.query.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
-from spanhouse.query.ordered import version_key
-from spanhouse.query.parse import MAX_COMPARISONS, MAX_DEPTH, parse
-from spanhouse.query.predicate import (
+from spanhouse.query.language import parser as parser_module
+from spanhouse.query.language.ast import Comparison, Identifier, Membership, NullTest, Number, Operator, leaves
+from spanhouse.query.language.parser import MAX_COMPARISONS, MAX_DEPTH, parse
+from spanhouse.query.language.predicate import (
     All,
     AttributeField,
     Compare,
@@ -31,7 +30,8 @@ from spanhouse.query.predicate import (
     Value,
     Version,
 )
-from spanhouse.query.resolve import read_filter
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.language.versions_and_times import version_key
 from spanhouse.schema.trace_attributes import ATTRIBUTES, SPAN_ATTRIBUTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
@@ -341,8 +341,8 @@ def test_the_page_has_the_grammar_of_the_parser() -> None:
         (block,) = re.findall(r"^ *filter +:=.*?^ *name +:=[^\n]*", text, re.DOTALL | re.MULTILINE)
         return [line.strip() for line in block.splitlines()]
 
-    assert parse_module.__doc__ is not None
-    assert rules(PAGE.read_text(encoding="utf-8")) == rules(parse_module.__doc__)
+    assert parser_module.__doc__ is not None
+    assert rules(PAGE.read_text(encoding="utf-8")) == rules(parser_module.__doc__)
 
 
 def test_none_is_the_filter_that_everything_passes() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import spanhouse.query
 from spanhouse.query import Span, Trace, TraceData, TraceInfo
-from spanhouse.query.read import decode_attributes, read_info
+from spanhouse.query.sql.rows import decode_attributes, read_info
 from spanhouse.schema.trace_attributes import TraceState
 
 ROW = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from spanhouse.query.order import read_order
-from spanhouse.query.plan import MOST_LISTED, Found, Plan, plan
-from spanhouse.query.resolve import read_filter
-from spanhouse.query.search import Search
+from spanhouse.query.language.order_by import read_order
+from spanhouse.query.language.resolver import read_filter
+from spanhouse.query.search.plan import MOST_LISTED, Found, Plan, plan
+from spanhouse.query.sql.resolved_search import Search
 
 MS_NS = 1_000_000
 

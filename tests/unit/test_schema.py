@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from spanhouse.schema import conventions, migrations, serving, substitutions, trace_attributes, vocabulary
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.migrations import Migration, Tables, load
-from spanhouse.schema.serving import Serving
-from spanhouse.schema.store import data_dir, default_store
+from spanhouse.schema import conventions, trace_attributes, vocabulary
+from spanhouse.schema.address import serving
+from spanhouse.schema.address.dsn import data_dir, default_store
+from spanhouse.schema.address.serving import Serving
+from spanhouse.schema.tables import migrations, substitutions
+from spanhouse.schema.tables.driver import MigrationError
+from spanhouse.schema.tables.migrations import Migration, Tables, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,7 +105,7 @@ def test_the_package_holds_one_object_a_file_and_no_placeholder_is_left() -> Non
     assert found.newest.id == len(found.steps)
     assert not any(statement.endswith(";") or re.search(r"\{\w+[}(]", statement) for statement in found.baseline.statements)
     made = [re.search(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS (\w+)", statement) for statement in found.baseline.statements]
-    files = sorted(path.stem[3:] for path in (ROOT / "schema/spanhouse/schema/sql").glob("*.sql"))
+    files = sorted(path.stem[3:] for path in (ROOT / "schema/spanhouse/schema/tables/sql").glob("*.sql"))
     assert sorted(one[1] for one in made if one) == files
 
 

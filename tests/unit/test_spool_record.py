@@ -8,8 +8,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.support.otlp import request, span
 
+from spanhouse.exporter.otlp.digest import digest
 from spanhouse.exporter.spool import record as record_module
-from spanhouse.exporter.spool.record import HEADER_BYTES, Damage, Record, digest, header
+from spanhouse.exporter.spool.record import HEADER_BYTES, Damage, Record, header
 
 BODIES = [request([span(f"span {number}", attributes={"key": "value" * number})]).SerializeToString() for number in range(5)]
 

@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spanhouse.processor.active_model import set_active_model
     from spanhouse.processor.configuration import configure
     from spanhouse.processor.detector import MetadataResourceDetector
-    from spanhouse.processor.model import set_active_model
     from spanhouse.processor.span_exporter import MetadataSpanExporter
     from spanhouse.processor.span_processor import MetadataSpanProcessor
     from spanhouse.processor.trace_metadata import trace_context, update_current_trace
@@ -28,7 +28,7 @@ _MODULES = {
     "MetadataSpanExporter": "span_exporter",
     "MetadataSpanProcessor": "span_processor",
     "configure": "configuration",
-    "set_active_model": "model",
+    "set_active_model": "active_model",
     "trace_context": "trace_metadata",
     "update_current_trace": "trace_metadata",
 }

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry import context as otel_context
 
-from spanhouse.processor.capture import Capture
-from spanhouse.processor.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
-from spanhouse.processor.resolve import Resolved, resolve, texts
-from spanhouse.processor.source import EntryPoint, entry_point
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint, entry_point
+from spanhouse.processor.sources.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
+from spanhouse.processor.sources.rank import Resolved, resolve, texts
 from spanhouse.processor.values import Value, given, printable, to_text
 from spanhouse.schema import vocabulary
 
@@ -174,7 +174,7 @@ class Process:
         """Ask whether files are changed: at once where that is cheaper than a thread that does it, else in the background."""
         if captured.repository is None or captured.commit is None:
             return
-        from spanhouse.processor.dirty import OutOfTimeError, index_bytes  # start-up: often there is no repository
+        from spanhouse.processor.git.dirty import OutOfTimeError, index_bytes  # start-up: often there is no repository
 
         if index_bytes(captured.repository) <= _SMALL_INDEX_BYTES:
             try:
@@ -195,7 +195,7 @@ class Process:
             _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
 
     def _check_slowly(self, captured: Capture) -> None:
-        from spanhouse.processor.dirty import OutOfTimeError  # as above
+        from spanhouse.processor.git.dirty import OutOfTimeError  # as above
 
         dirty = None
         try:
@@ -214,7 +214,7 @@ def _are_files_changed(captured: Capture, seconds: float, *, at_start: bool = Fa
     Raises:
         OutOfTimeError: not within that time.
     """
-    from spanhouse.processor.dirty import DirtyUnknownError, OutOfTimeError, is_dirty  # as above
+    from spanhouse.processor.git.dirty import DirtyUnknownError, OutOfTimeError, is_dirty  # as above
 
     if captured.repository is None or captured.commit is None:
         return None

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from spanhouse.processor.capture import Capture
-from spanhouse.processor.dirty import DirtyUnknownError, is_dirty
-from spanhouse.processor.environment import STAMP_FILE_NAME
-from spanhouse.processor.resolve import Resolved, resolve
-from spanhouse.processor.source import EntryPoint, entry_point_of
-from spanhouse.processor.stamp import KEYS
+from spanhouse.processor.git.dirty import DirtyUnknownError, is_dirty
+from spanhouse.processor.sources.capture import Capture
+from spanhouse.processor.sources.entry_point import EntryPoint, entry_point_of
+from spanhouse.processor.sources.environment import STAMP_FILE_NAME
+from spanhouse.processor.sources.rank import Resolved, resolve
+from spanhouse.processor.sources.stamp import KEYS
 from spanhouse.processor.values import printable
 
 DONE, MISTAKE = 0, 2

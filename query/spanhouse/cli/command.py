@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from spanhouse.cli.errors import CommandError, Exit, explain_failure
 from spanhouse.cli.settings import Option, resolve
-from spanhouse.cli.verbs import ALL_OPTIONS, VERBS, Verb
+from spanhouse.cli.verb_table import ALL_OPTIONS, VERBS, Verb
 
 _PASSED_THROUGH: Final = "metadata"
 """The verb whose words belong to another program, its ``--help`` included."""
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, see ``spanhouse.cli.errors.Exit``.
     """
     if _COMPLETING in os.environ:
-        from spanhouse.cli.completion import complete
+        from spanhouse.cli.verbs.completion import complete
 
         complete(build_parser())
     words = sys.argv[1:] if argv is None else list(argv)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words[:1] == [_PASSED_THROUGH]:
-        from spanhouse.cli import metadata
+        from spanhouse.cli.verbs import metadata
 
         return metadata.run(words[1:])
     parser = build_parser()
@@ -94,7 +94,7 @@ def _run(words: list[str]) -> int:
         logging.getLogger("clickhouse_connect").propagate = False
     _reach_this_machine_directly()
     try:
-        return int(import_module(f"spanhouse.cli.{verb.module}").run(arguments))
+        return int(import_module(f"spanhouse.cli.verbs.{verb.module}").run(arguments))
     except ImportError as error:
         if (missing := _missing_extra(verb, error)) is None:
             raise

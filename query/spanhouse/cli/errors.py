@@ -6,8 +6,8 @@ import sys
 from enum import IntEnum
 
 from spanhouse.cli.text import escape_unsafe, one_line
-from spanhouse.schema.execute import MigrationError
-from spanhouse.schema.store import StoreError
+from spanhouse.schema.address.dsn import StoreError
+from spanhouse.schema.tables.driver import MigrationError
 
 
 class Exit(IntEnum):

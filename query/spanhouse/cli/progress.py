@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from spanhouse.schema.upkeep import Event
-from spanhouse.schema.windows import Step, Window
+from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.maintenance.windows import Step, Window
 
 _CLEAR: Final = "\r\x1b[K"
 """Back to the begin of the line, and nothing in it."""

@@ -12,8 +12,8 @@ from typing import Any, Final
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.stores import engine_message, opened
-from spanhouse.schema.store import Store, parse_store
+from spanhouse.cli.store_access import engine_message, opened
+from spanhouse.schema.address.dsn import Store, parse_store
 
 _STOP_SECONDS: Final = 10.0
 

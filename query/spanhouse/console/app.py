@@ -14,13 +14,14 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.statement import Statement
-from spanhouse.query.tags import write_tag
-from spanhouse.schema import prices, retention
-from spanhouse.schema.execute import Execute, MigrationError
-from spanhouse.schema.prices import Price
-from spanhouse.schema.settle import remake
-from spanhouse.schema.upkeep import Event
+from spanhouse.query.sql.statement import Statement
+from spanhouse.query.sql.tag_edits import write_tag
+from spanhouse.schema.maintenance import retention
+from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.prices import price_store
+from spanhouse.schema.prices.price import Price
+from spanhouse.schema.settle.settle import remake
+from spanhouse.schema.tables.driver import Execute, MigrationError
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Console:
         return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
 
     async def _write_prices(self, rows: Sequence[Price]) -> tuple[HTTPStatus, bytes]:
-        return HTTPStatus.OK, _json({"version": await self._in_turn(lambda: prices.write(self._execute, rows), "prices")})
+        return HTTPStatus.OK, _json({"version": await self._in_turn(lambda: price_store.write(self._execute, rows), "prices")})
 
     async def _in_turn(self, write: Callable[[], _Written], what: str) -> _Written:
         """Write after those who came before, and return what came of it."""

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from spanhouse.query.client import TraceClient
 from spanhouse.query.models import Trace
-from spanhouse.query.results import Matches, Page
+from spanhouse.query.search.results import Matches, Page
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

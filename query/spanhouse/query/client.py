@@ -7,26 +7,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from spanhouse.query.analyze import Step, analyze
-from spanhouse.query.arguments import read_arguments, read_key, text_of
+from spanhouse.query.compare.comparison import Bisection, Comparison, Table
 from spanhouse.query.compare.question import Question, read_question
-from spanhouse.query.compare.report import Bisection, Comparison, Table
-from spanhouse.query.compare.trees import TraceDiff, diff
-from spanhouse.query.compile_ import compile_groups
-from spanhouse.query.connection import connect
+from spanhouse.query.compare.trace_diff import TraceDiff, diff
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.executor import check_patterns, count, read_rows, read_trace, spans_of, to_traces
-from spanhouse.query.frame import check_format, to_frame
-from spanhouse.query.keys import MetadataKey, compile_keys, compile_values
-from spanhouse.query.limits import Limits
+from spanhouse.query.language.resolver import bare_trace_id
 from spanhouse.query.models import Trace
-from spanhouse.query.page import check_max_results, read_token, write_token
-from spanhouse.query.read import read_keys
-from spanhouse.query.resolve import bare_trace_id
-from spanhouse.query.results import Matches, Page
-from spanhouse.query.search import Search
-from spanhouse.query.services import Services
-from spanhouse.query.tree import SpanNode, to_tree
+from spanhouse.query.search.analyze import Step, analyze
+from spanhouse.query.search.arguments import read_arguments, read_key, text_of
+from spanhouse.query.search.executor import check_patterns, count, read_rows, read_trace, spans_of, to_traces
+from spanhouse.query.search.frame import check_format, to_frame
+from spanhouse.query.search.page_token import check_max_results, read_token, write_token
+from spanhouse.query.search.results import Matches, Page
+from spanhouse.query.search.service_names import Services
+from spanhouse.query.search.span_tree import SpanNode, to_tree
+from spanhouse.query.sql.metadata_keys import MetadataKey, compile_keys, compile_values
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.rows import read_keys
+from spanhouse.query.sql.selects import compile_groups
+from spanhouse.query.store.connection import connect
+from spanhouse.query.store.query_limits import Limits
 
 
 class TraceClient:

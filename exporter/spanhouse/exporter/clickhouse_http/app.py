@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
-from spanhouse.exporter import origin
-from spanhouse.exporter.bodies import Budget, Receive, Send
+from spanhouse.exporter.access import browser_origin
 from spanhouse.exporter.clickhouse_http import response
 from spanhouse.exporter.clickhouse_http.body import read_body
 from spanhouse.exporter.clickhouse_http.errors import (
@@ -28,8 +27,9 @@ from spanhouse.exporter.clickhouse_http.query_log import QueryLog
 from spanhouse.exporter.clickhouse_http.reader import DEFAULT_FORMAT, Reader
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
 from spanhouse.exporter.clickhouse_http.response import Packer, Response
-from spanhouse.exporter.clickhouse_http.running import Running
-from spanhouse.exporter.priority import engine_threads
+from spanhouse.exporter.clickhouse_http.running_query import Running
+from spanhouse.exporter.store.thread_priority import engine_threads
+from spanhouse.exporter.transport.http_intake import Budget, Receive, Send
 
 _log = logging.getLogger(__name__)
 
@@ -88,9 +88,9 @@ class ClickHouseHttp:
 
     async def _answer(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send) -> Response | None:
         listening = (scope.get("server") or ("", 0))[0]
-        if origin.is_from_elsewhere(headers):
+        if browser_origin.is_cross_origin(headers):
             return self._error(EngineError(ACCESS_DENIED, "Requests of web pages from elsewhere are not answered"))
-        if self._authorize is None and not origin.is_own_name(headers.get("host", ""), listening):
+        if self._authorize is None and not browser_origin.is_local_name(headers.get("host", ""), listening):
             return self._error(EngineError(ACCESS_DENIED, "The Host header must be an IP address or localhost"))
         if scope["method"] not in _METHODS:
             return Response(status=405, headers={"allow": ", ".join(_METHODS)}, body=_NO_METHOD)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from spanhouse.exporter.bodies import Receive
 from spanhouse.exporter.clickhouse_http import blocks
 from spanhouse.exporter.clickhouse_http.errors import (
     CANNOT_DECOMPRESS,
@@ -16,8 +15,9 @@ from spanhouse.exporter.clickhouse_http.errors import (
     EngineError,
 )
 from spanhouse.exporter.clickhouse_http.request import is_form, is_on
-from spanhouse.exporter.encodings import QUERY_CODINGS, Unpacker
-from spanhouse.exporter.status import InvalidRequestError, UnavailableError, UnsupportedMediaTypeError
+from spanhouse.exporter.errors import InvalidRequestError, UnavailableError, UnsupportedMediaTypeError
+from spanhouse.exporter.transport.content_encoding import QUERY_CODINGS, Unpacker
+from spanhouse.exporter.transport.http_intake import Receive
 
 MAX_BODY_BYTES: Final = 8 << 20
 """Of any body, as it comes and unpacked. A statement alone may have less; this leaves room for the fields of a form."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from spanhouse.exporter.clickhouse_http import allowed
-from spanhouse.exporter.clickhouse_http.connection import Connection, escape
+from spanhouse.exporter.clickhouse_http.engine_connection import Connection, escape
 from spanhouse.exporter.clickhouse_http.errors import UNKNOWN_DATABASE, QueryRefusedError
 
 _TABLES: Final = f"""SELECT name FROM system.tables

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from spanhouse.exporter.clickhouse_http.connection import Result
+from spanhouse.exporter.clickhouse_http.engine_connection import Result
 from spanhouse.exporter.clickhouse_http.errors import EngineError
 from spanhouse.exporter.clickhouse_http.reader import joined
 from spanhouse.exporter.clickhouse_http.response import Packer, Response
-from spanhouse.exporter.clickhouse_http.running import Running
+from spanhouse.exporter.clickhouse_http.running_query import Running
 
 _SMALL_BYTES: Final = 1 << 20
 """A result up to this size is sent as a whole, with its length, and its errors with their status."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from spanhouse.exporter.clickhouse_http.connection import Connection, Result
+from spanhouse.exporter.clickhouse_http.engine_connection import Connection, Result
 from spanhouse.exporter.clickhouse_http.formats import is_by_row
-from spanhouse.exporter.clickhouse_http.parse import Statement
-from spanhouse.exporter.clickhouse_http.running import Running
+from spanhouse.exporter.clickhouse_http.running_query import Running
+from spanhouse.exporter.clickhouse_http.syntax_tree import Statement
 
 _TOTALS = "WITH TOTALS"
 _AFTER_ROWS = frozenset({"extremes"})

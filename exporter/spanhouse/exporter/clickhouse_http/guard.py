@@ -22,7 +22,7 @@ from spanhouse.exporter.clickhouse_http.errors import (
     QueryRefusedError,
 )
 from spanhouse.exporter.clickhouse_http.formats import format_named
-from spanhouse.exporter.clickhouse_http.parse import TOO_DEEP, Node, Statement
+from spanhouse.exporter.clickhouse_http.syntax_tree import TOO_DEEP, Node, Statement
 
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 

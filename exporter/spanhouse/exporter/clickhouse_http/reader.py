@@ -17,7 +17,7 @@ from typing import Final
 
 from spanhouse.exporter.clickhouse_http import guard
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
-from spanhouse.exporter.clickhouse_http.connection import Connection, Result, connect, connect_freely
+from spanhouse.exporter.clickhouse_http.engine_connection import Connection, Result, connect, connect_freely
 from spanhouse.exporter.clickhouse_http.errors import (
     BAD_ARGUMENTS,
     MEMORY_LIMIT_EXCEEDED,
@@ -31,10 +31,10 @@ from spanhouse.exporter.clickhouse_http.errors import (
 )
 from spanhouse.exporter.clickhouse_http.execution import Query, way_of
 from spanhouse.exporter.clickhouse_http.formats import format_named
-from spanhouse.exporter.clickhouse_http.parse import Statement, hoist_settings, parse, without_format
 from spanhouse.exporter.clickhouse_http.places import Places, Turn
-from spanhouse.exporter.clickhouse_http.running import Running
-from spanhouse.exporter.clickhouse_http.settings import Limits, is_requestable
+from spanhouse.exporter.clickhouse_http.query_settings import Limits, is_requestable
+from spanhouse.exporter.clickhouse_http.running_query import Running
+from spanhouse.exporter.clickhouse_http.syntax_tree import Statement, hoist_settings, parse, without_format
 
 DEFAULT_FORMAT: Final = "TabSeparated"
 

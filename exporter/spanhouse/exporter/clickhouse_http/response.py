@@ -11,7 +11,7 @@ from typing import Final
 import lz4.frame
 
 from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.clickhouse_http.connection import Result
+from spanhouse.exporter.clickhouse_http.engine_connection import Result
 from spanhouse.exporter.clickhouse_http.errors import AUTHENTICATION_FAILED, TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 
 _SERVER_NAME: Final = "spanhouse"

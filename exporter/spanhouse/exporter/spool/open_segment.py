@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from spanhouse.exporter.directory import sync
+from spanhouse.exporter.owned_directory import sync
 
 _VECTORS: Final = 512
 """Records in one system call, which takes up to 1024 buffers (IOV_MAX)."""

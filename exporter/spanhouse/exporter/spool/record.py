@@ -6,7 +6,6 @@ one another is merged, and unknown fields are skipped (protobuf encoding, "Last 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import zlib
@@ -14,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from spanhouse.exporter.directory import Buffer
+from spanhouse.exporter.otlp.digest import digest
+from spanhouse.exporter.owned_directory import Buffer
 
 _HEADER: Final = struct.Struct("<2s4sIIQ16sI")
 """Tag and length of field 15; magic with the format's version; bytes and spans of the body; when it was received (Unix time, ns);
@@ -62,11 +62,6 @@ class Damage:
     begin: int
     end: int
     torn: bool
-
-
-def digest(body: Buffer) -> bytes:
-    """Identity of a request: half of the SHA-256 of its bytes. It is also the record's checksum."""
-    return hashlib.sha256(body).digest()[:16]
 
 
 def header(body: Buffer, spans: int, received_ns: int, begin: int) -> bytes:

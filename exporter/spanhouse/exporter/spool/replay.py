@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from spanhouse.exporter.directory import sync
+from spanhouse.exporter.owned_directory import sync
 from spanhouse.exporter.spool import record
-from spanhouse.exporter.spool.layout import DEAD_LETTERS, REASON, SEALED, dead_letters
+from spanhouse.exporter.spool.file_names import DEAD_LETTERS, REASON, SEALED, dead_letters
 
 _MOVING: Final = ".moving"
 

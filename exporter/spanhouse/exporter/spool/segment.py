@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, overload
 
-from spanhouse.exporter.spool.record import Damage, Record, digest, read
+from spanhouse.exporter.otlp.digest import digest
+from spanhouse.exporter.spool.record import Damage, Record, read
 
 _BUFFER_BYTES: Final = 2**18
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
-from spanhouse.query.compare.metrics import SLICED, Metric
+from spanhouse.query.compare.measures import SLICED, Metric
 from spanhouse.query.compare.question import Question
-from spanhouse.query.compare.spans import NEWEST, compile_different, join_spans, join_versions
+from spanhouse.query.compare.span_measures import NEWEST, compile_different, join_spans, join_versions
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.compile_ import FIRST_SPAN_NS, LAST_SPAN_NS, source
-from spanhouse.query.conditions import exact, hot_column, is_many, own_map, value_of
-from spanhouse.query.predicate import Field, MapColumn, MapField, OneOf, SomeSpan, SpanField, Took, TraceField, every
-from spanhouse.query.search import Search
-from spanhouse.query.statement import Parameters, Statement
-from spanhouse.query.took import OWN_COLUMNS, OWN_STATE, of_service, own_field, own_keys
+from spanhouse.query.language.predicate import Field, MapColumn, MapField, OneOf, SomeSpan, SpanField, Took, TraceField, every
+from spanhouse.query.sql.predicate_sql import exact, hot_column, is_many, own_map, value_of
+from spanhouse.query.sql.resolved_search import Search
+from spanhouse.query.sql.selects import FIRST_SPAN_NS, LAST_SPAN_NS, source
+from spanhouse.query.sql.service_part import OWN_COLUMNS, OWN_STATE, of_service, own_field, own_keys
+from spanhouse.query.sql.statement import Parameters, Statement
 from spanhouse.schema.trace_attributes import ATTRIBUTES, UNFINISHED
 from spanhouse.schema.vocabulary import GIT_DIRTY
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from spanhouse.query.compare import text
+from spanhouse.query.compare import number_format
 from spanhouse.query.compare.question import Question, name_of
 from spanhouse.query.compare.verdict import Measured
 
@@ -30,7 +30,7 @@ def _processes(base: Measured, new: Measured) -> Iterator[str]:
         if side.hosts == 1 and other.hosts and (other.hosts, other.host) != (1, side.host):
             yield f"{value} ran on one host alone, {side.host}: the host may be what differs"
         if side.dirty:
-            part = text.number(side.dirty / side.traces, text.SHARE)
+            part = number_format.number(side.dirty / side.traces, number_format.SHARE)
             yield f"{part} of the traces of {value} ran code with uncommitted changes (mlflow.source.git.dirty): the commit does not say what ran"
 
 
@@ -39,7 +39,7 @@ def _mix(name: str, base: Measured, new: Measured) -> Iterator[str]:
     moved = {key: shares[1].get(key, 0) - shares[0].get(key, 0) for key in (*shares[0], *shares[1])}
     if moved and sum(map(abs, moved.values())) / 2 >= _MIX:
         key = max(moved, key=lambda key: abs(moved[key]))
-        before, after = (text.number(side.get(key, 0), text.SHARE) for side in shares)
+        before, after = (number_format.number(side.get(key, 0), number_format.SHARE) for side in shares)
         said = f"{key} has {before} of the traces of {base.value} and {after} of {new.value}"
         yield f"the mix of {name} differs: {said}; the tests compare like with like"
 

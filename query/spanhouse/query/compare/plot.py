@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spanhouse.query.compare.report import Comparison, Interval, Period, Series, Side, Table
+from spanhouse.query.compare.comparison import Comparison, Interval, Period, Series, Side, Table
 from spanhouse.query.errors import FilterError, StoreUnavailableError
 
 if TYPE_CHECKING:

@@ -9,13 +9,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from spanhouse.query.arguments import text_of
 from spanhouse.query.errors import FilterError
-from spanhouse.query.names import field_type, resolve_name
-from spanhouse.query.order import EXPERIMENT
-from spanhouse.query.parse import parse_name
-from spanhouse.query.predicate import All, AttributeField, Compare, Field, MapColumn, MapField, Missing, OneOf, Predicate, SpanField, TraceField
-from spanhouse.query.resolve import NO_FILTER, Filter, read
+from spanhouse.query.language.names import field_type, resolve_name
+from spanhouse.query.language.order_by import EXPERIMENT
+from spanhouse.query.language.parser import parse_name
+from spanhouse.query.language.predicate import (
+    All,
+    AttributeField,
+    Compare,
+    Field,
+    MapColumn,
+    MapField,
+    Missing,
+    OneOf,
+    Predicate,
+    SpanField,
+    TraceField,
+)
+from spanhouse.query.language.resolver import NO_FILTER, Filter, read
+from spanhouse.query.search.arguments import text_of
 from spanhouse.schema.trace_attributes import ATTRIBUTES, FIRST_TOKEN, Type
 from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL_ID, SERVICE_NAME, SOURCE_NAME, SOURCE_TYPE, TRACE_USER
 

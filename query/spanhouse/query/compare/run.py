@@ -21,19 +21,19 @@ from spanhouse.query.compare.aggregate import (
     read_samples,
 )
 from spanhouse.query.compare.bisect import changes
+from spanhouse.query.compare.comparison import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.confounds import confounds
 from spanhouse.query.compare.history import history, in_order
-from spanhouse.query.compare.metrics import Metric, metrics_of, timing
+from spanhouse.query.compare.measures import Metric, metrics_of, timing
 from spanhouse.query.compare.question import COMMIT, FIRST_TOKEN_FIELD, Question, name_of
-from spanhouse.query.compare.report import Bisection, Comparison, Finding, Series, Table
 from spanhouse.query.compare.series import MOST_DRAWN, compile_bins, compile_periods, read_series, width_of
-from spanhouse.query.compare.spans import compile_first_token, read_first_token
+from spanhouse.query.compare.span_measures import compile_first_token, read_first_token
 from spanhouse.query.compare.statistics import threshold
 from spanhouse.query.compare.verdict import Measured, findings, overall, slice_findings
-from spanhouse.query.connection import Connection
 from spanhouse.query.errors import FilterError
-from spanhouse.query.predicate import MapField, SpanField, TraceField
-from spanhouse.query.statement import Statement
+from spanhouse.query.language.predicate import MapField, SpanField, TraceField
+from spanhouse.query.sql.statement import Statement
+from spanhouse.query.store.connection import Connection
 from spanhouse.schema.vocabulary import GIT_COMMIT
 
 _BEGINNING: Final = "SELECT DISTINCT Commit FROM ({commits}) WHERE startsWith(Commit, {{given:String}}) ORDER BY 1 LIMIT 2"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from spanhouse.query.compare.aggregate import trace_values
-from spanhouse.query.compare.metrics import timing
+from spanhouse.query.compare.comparison import Bin, Period, Series
+from spanhouse.query.compare.measures import timing
 from spanhouse.query.compare.question import Question
-from spanhouse.query.compare.report import Bin, Period, Series
-from spanhouse.query.statement import Parameters, Statement
+from spanhouse.query.sql.statement import Parameters, Statement
 
 _BINS_A_DECADE: Final = 20
 MOST_DRAWN: Final = 20

@@ -18,7 +18,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportion_effectsize, proportions_ztest
 
-from spanhouse.query.compare.report import Interval
+from spanhouse.query.compare.comparison import Interval
 
 ALPHA: Final = 0.05
 """The chance that anything at all is called worse or better while nothing changed; intervals hold the true value with 95 %."""

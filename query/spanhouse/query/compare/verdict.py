@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spanhouse.query.compare import statistics, text
+from spanhouse.query.compare import number_format, statistics
 from spanhouse.query.compare.aggregate import Counts, Sample, Thresholds
-from spanhouse.query.compare.metrics import SLICED, Metric
+from spanhouse.query.compare.comparison import Finding, Interval, Side, Verdict
+from spanhouse.query.compare.measures import SLICED, Metric
 from spanhouse.query.compare.question import Question, clause, filter_of, version_clause, where_of
-from spanhouse.query.compare.report import Finding, Interval, Side, Verdict
 from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
 
 LEAST: Final = 30
@@ -120,7 +120,7 @@ def _of_whole_traces(base: Measured, new: Measured) -> Finding:
 def _share(name: str, base: Sums, new: Sums, examples: str = "") -> Finding:
     return Finding(
         metric=name,
-        unit=text.SHARE,
+        unit=number_format.SHARE,
         base=statistics.proportion(base),
         new=statistics.proportion(new),
         change=statistics.difference(base, new),
@@ -150,7 +150,7 @@ def _beyond(metric: Metric, limit: float) -> str:
     """The filter of traces on the wrong side of a metric's threshold; '' where filters can't tell them."""
     if not metric.filter_key:
         return ""
-    return f"{metric.filter_key} {'<=' if metric.higher_is_better else '>'} {text.plain(limit * metric.scale)}"
+    return f"{metric.filter_key} {'<=' if metric.higher_is_better else '>'} {number_format.plain(limit * metric.scale)}"
 
 
 def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Sums, Sums]]) -> Finding:
@@ -170,9 +170,9 @@ def _judge(finding: Finding, corrected: float | None, *, better_up: bool) -> Fin
         return finding
     before, now, change = finding.base, finding.new, finding.change
     assert before is not None and now is not None and change is not None  # noqa: S101, PT018 (a finding that is tested has all three)
-    moved = f"{text.number(before.value, finding.unit)} before, {text.number(now.value, finding.unit)} now"
-    spread = f"{text.change(change.value, finding.unit)}, 95 % interval {text.interval(change, finding.unit)}"
-    chance = f"{text.p_text(corrected)} after correction"
+    moved = f"{number_format.number(before.value, finding.unit)} before, {number_format.number(now.value, finding.unit)} now"
+    spread = f"{number_format.change(change.value, finding.unit)}, 95 % interval {number_format.interval(change, finding.unit)}"
+    chance = f"{number_format.p_text(corrected)} after correction"
     if corrected >= ALPHA or not change.value:
         return replace(finding, corrected_p=corrected, verdict=Verdict.NO_EVIDENCE, reason=f"{moved}: {spread}; {chance}, which chance alone gives")
     worse = (change.value > 0) is not better_up

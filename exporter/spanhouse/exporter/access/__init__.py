@@ -1,0 +1,1 @@
+"""Credentials control: tokens, TLS certificates, protection against CSRF and DNS rebinding."""

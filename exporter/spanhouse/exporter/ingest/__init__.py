@@ -1,0 +1,1 @@
+"""Admission control, batching, and the drain from the spool into the store."""

@@ -1,0 +1,1 @@
+"""OTLP requests: validation, truncation, UTF-8 repair, JSON encoding."""

@@ -1,0 +1,44 @@
+"""Who may come in, as files and options say: read at the start, and again on SIGHUP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from spanhouse.exporter.access.tls import Certificates, TlsFiles
+from spanhouse.exporter.access.tokens import TokenFile
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.exporter.transport.cors import parse_origins
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What every listener asks before it takes a request.
+
+    Attributes:
+        tokens: those that hold now.
+        certificates: for TLS; None speaks without.
+        origins: web pages that may send OTLP over HTTP.
+    """
+
+    tokens: TokenFile
+    certificates: Certificates | None
+    origins: frozenset[str]
+
+    @classmethod
+    def read(cls, config: ServeConfig) -> Self:
+        """Read the files that the options name.
+
+        Raises:
+            ConfigError: one can't be read or used.
+        """
+        certificates = None
+        if config.tls_cert is not None and config.tls_key is not None:
+            certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
+        return cls(TokenFile(config.token_file), certificates, parse_origins(config.cors_origins))
+
+    def reload(self) -> None:
+        """Read the files again; one with a mistake in it changes nothing."""
+        self.tokens.reload()
+        if self.certificates is not None:
+            self.certificates.reload()

@@ -1,0 +1,97 @@
+"""What acknowledges requests: the spool, with the drain behind it, or the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Final
+
+from spanhouse.exporter.ingest.batcher import Batcher
+from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.readiness import Readiness
+from spanhouse.exporter.serve.config import Ack, ServeConfig
+from spanhouse.exporter.spool.appender import SpoolAppender
+from spanhouse.exporter.spool.directory import SpoolDirectory
+from spanhouse.exporter.spool.seen_requests import SeenRequests
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.exporter.store.settle_thread import settling
+from spanhouse.exporter.store.writer import Batch, Writer
+
+_NO_LIMIT: Final = 2**62
+_SEAL_SECONDS: Final = 0.05
+"""How often it is seen to whether the open segment is due."""
+
+
+@asynccontextmanager
+async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readiness) -> AsyncIterator[Batcher]:
+    """The sink of a server that is one process."""
+    if config.ack is Ack.STORE:
+        async with _into_store(config, store) as sink:
+            yield sink
+        return
+    async with draining(config, store), spooling(config, 0, readiness) as sink:
+        yield sink
+
+
+@asynccontextmanager
+async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
+    """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
+    with _root(config) as root, settling(store) as settler:
+        writer = Writer(store.client, SeenRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
+        drain = Drain(root, writer, batch_bytes=config.batch_bytes)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(drain.stop, config.stop_seconds)
+
+
+@contextmanager
+def _root(config: ServeConfig) -> Iterator[SpoolDirectory]:
+    with closing(SpoolDirectory(config.spool_directory, str(config.store))) as root:
+        yield root
+
+
+@asynccontextmanager
+async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[Batcher]:
+    """The spool's writing end. Requests that wait share one fsync."""
+    log = SpoolAppender(config.spool_directory, receiver, config.spool_limits)
+    batcher = Batcher(
+        log.append,
+        linger_seconds=0,
+        max_spans=_NO_LIMIT,
+        max_bytes=config.batch_bytes,
+        waiting_bytes=config.waiting_bytes,
+        admit=log.admit,
+    )
+    sealing = asyncio.create_task(_seal(log, readiness))
+    try:
+        yield batcher
+    finally:
+        sealing.cancel()
+        await batcher.close()
+        await asyncio.to_thread(log.close)
+
+
+async def _seal(log: SpoolAppender, readiness: Readiness) -> None:
+    while True:
+        await asyncio.to_thread(log.seal)
+        readiness.set("spool", log.unwritable or log.full or None)
+        await asyncio.sleep(_SEAL_SECONDS)
+
+
+@asynccontextmanager
+async def _into_store(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+    with settling(store) as settler:
+        writer = Writer(store.client, SeenRequests(None), turn=store.writing, stored_some=settler.notify)
+        batcher = Batcher(
+            lambda requests: writer.insert(Batch.of(requests)),
+            linger_seconds=config.batch_linger_seconds,
+            max_spans=config.batch_spans,
+            max_bytes=config.batch_bytes,
+            waiting_bytes=config.waiting_bytes,
+        )
+        try:
+            yield batcher
+        finally:
+            await batcher.close()

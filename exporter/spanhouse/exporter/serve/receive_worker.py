@@ -1,0 +1,76 @@
+"""A receive process: one of several that share the ports and write the same spool, which another process empties.
+
+The process that starts it writes the configuration to its standard input and keeps that open: its end is the end of this process, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import uvloop
+
+from spanhouse.exporter import logs
+from spanhouse.exporter.ingest.service import ExportService
+from spanhouse.exporter.readiness import STOPPING, Readiness
+from spanhouse.exporter.serve.config import Ack, ServeConfig
+from spanhouse.exporter.serve.credentials import Credentials
+from spanhouse.exporter.serve.listeners import listening
+from spanhouse.exporter.serve.pipeline import acknowledging, spooling
+from spanhouse.exporter.store.open_store import OpenStore
+from spanhouse.exporter.transport.malloc import limit_arenas
+
+READY = b"ready\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a receive process is told.
+
+    Attributes:
+        config: the server's, with the ports that were chosen.
+        number: of this process, from 0 on.
+    """
+
+    config: ServeConfig
+    number: int
+
+
+async def _receive(orders: Orders) -> None:
+    config = orders.config
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    credentials, readiness = Credentials.read(config), Readiness()
+    loop.add_signal_handler(signal.SIGHUP, credentials.reload)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C reaches all processes of a terminal; who empties the spool says when this one ends.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_reader(sys.stdin.fileno(), stop.set)
+    async with AsyncExitStack() as stack:
+        if config.ack is Ack.STORE:
+            store = stack.enter_context(OpenStore(config.store))
+            sink = await stack.enter_async_context(acknowledging(config, store, readiness))
+        else:
+            sink = await stack.enter_async_context(spooling(config, orders.number, readiness))
+        service = ExportService(sink, config.max_request_bytes, config.limits)
+        await stack.enter_async_context(listening(config, service, None, None, credentials=credentials, readiness=readiness, share_ports=True))
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        await stop.wait()
+        readiness.set(STOPPING, "the server is about to end")
+
+
+def main() -> None:
+    """Run as ``python -m spanhouse.exporter.serve.receive_worker``."""
+    orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 from the process that started this one
+    logs.configure(orders.config.log_format, orders.config.log_level)
+    limit_arenas()
+    uvloop.run(_receive(orders))
+
+
+if __name__ == "__main__":
+    main()

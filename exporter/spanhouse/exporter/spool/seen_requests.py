@@ -1,0 +1,70 @@
+"""Which requests were stored lately, so that one that a client sends again is not stored twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+_DIGEST_BYTES: Final = 16
+_CURRENT: Final = "stored-requests"
+_PREVIOUS: Final = "stored-requests.previous"
+
+
+class SeenRequests:
+    """The digests of the last ``window`` to ``2 * window`` requests stored. For one thread.
+
+    They are kept in two files, of which the older one goes when the newer one is full: 16 bytes for each request.
+
+    Args:
+        directory: where the files are; None keeps the digests in memory alone.
+        window: how many requests a file holds.
+    """
+
+    def __init__(self, directory: Path | None, window: int = 100_000) -> None:
+        self._directory = directory
+        self._window = window
+        self._current: set[bytes] = set()
+        self._previous: set[bytes] = set()
+        if directory is not None:
+            self._current = _load(directory / _CURRENT)
+            self._previous = _load(directory / _PREVIOUS)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._current or digest in self._previous
+
+    def add(self, digests: Collection[bytes]) -> None:
+        """Remember requests; returns when the disk has them.
+
+        Raises:
+            OSError: the disk can't take them. They are remembered in memory.
+        """
+        if len(self._current) >= self._window:
+            self._current, self._previous = set(), self._current
+            if self._directory is not None and (self._directory / _CURRENT).exists():
+                (self._directory / _CURRENT).replace(self._directory / _PREVIOUS)
+        self._current.update(digests)
+        if self._directory is not None:
+            with (self._directory / _CURRENT).open("ab") as file:
+                file.write(b"".join(digests))
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def forget(directory: Path) -> None:
+    """Forget what was stored: it was stored elsewhere."""
+    for name in (_CURRENT, _PREVIOUS):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _load(path: Path) -> set[bytes]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return set()
+    if torn := len(data) % _DIGEST_BYTES:
+        # What is appended next has to begin where a digest does.
+        data = data[:-torn]
+        os.truncate(path, len(data))
+    return {data[at : at + _DIGEST_BYTES] for at in range(0, len(data), _DIGEST_BYTES)}

@@ -1,0 +1,1 @@
+"""The open ClickHouse store: inserts, retries, settling, backups and maintenance."""

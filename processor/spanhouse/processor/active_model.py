@@ -1,0 +1,89 @@
+"""The active model of the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+from spanhouse.processor.process import this_process
+from spanhouse.processor.sources.environment import from_mlflow
+from spanhouse.processor.values import to_text
+from spanhouse.schema import vocabulary
+
+_PARAMETER_PREFIX = "mlflow.model.params."
+_PARAMETERS_KEPT = 32
+_CHARACTERS = 250
+_SECRETS = ("key", "secret", "token", "password", "pwd", "credential", "email")
+_COUNTS = "tokens"
+
+_logger = logging.getLogger("spanhouse.processor")
+
+
+def set_active_model(*, name: str | None = None, model_id: str | None = None, params: Mapping[str, object] | None = None) -> str:
+    """Stamp a model on all spans that start from now on, in all threads.
+
+    The id is ``model_id``; else that of the model that ``mlflow.set_active_model`` made the active one, if the application uses MLflow (it
+    is looked up in memory: MLflow is neither imported nor asked over the network); else it is derived from ``name``, the commit and
+    ``params``, so that equal ones meet again. Name and parameters travel too, as ``mlflow.model.name`` and ``mlflow.model.params.<k>``: 32
+    parameters, each value cut to 250 characters. Parameters whose names look like secrets (key, secret, token, password, pwd,
+    credential, email) are left out of everything; ``max_tokens`` and the like stay where their value is a number.
+
+    Args:
+        name: name of the application or model.
+        model_id: id of a LoggedModel, used as it is.
+        params: parameters that make one model another.
+
+    Returns:
+        The model's id; a derived one is ``m-`` and 32 hexadecimal digits. Empty if neither a name nor an id was given, which is logged and
+        changes nothing.
+    """
+    try:
+        label = (to_text(name) or "").strip()
+        told = _without_secrets(params or {})
+        chosen = (to_text(model_id) or "").strip() or (label and (_id_in_mlflow() or _derived_id(label, told)))
+        if not chosen:
+            _logger.warning("set_active_model has no effect: give it a name or a model_id")
+            return ""
+        attributes = {vocabulary.MODEL_ID.mlflow: chosen}
+        if label:
+            attributes[vocabulary.MODEL_NAME] = label[:_CHARACTERS]
+        attributes |= {f"{_PARAMETER_PREFIX}{key}": text[:_CHARACTERS] for key, text in list(told.items())[:_PARAMETERS_KEPT]}
+        this_process().set_model(attributes)
+    except Exception:
+        _logger.exception("set_active_model failed; the active model stays")
+        return ""
+    return chosen
+
+
+def _without_secrets(params: Mapping[str, object]) -> dict[str, str]:
+    told: dict[str, str] = {}
+    for key, value in params.items():
+        name, text = to_text(key), to_text(value)
+        if name and text is not None and len(name) <= _CHARACTERS and not _is_secret(name.lower(), value):
+            told[name] = text
+    return told
+
+
+def _is_secret(name: str, value: object) -> bool:
+    if isinstance(value, int | float):
+        # A number of tokens is no secret.
+        name = name.replace(_COUNTS, "")
+    return any(word in name for word in _SECRETS)
+
+
+def _id_in_mlflow() -> str | None:
+    """The id of MLflow's active model, if code chose that model: the one of the variable is stamped anyway, and names another."""
+    ask = getattr(sys.modules.get("mlflow"), "get_active_model_id", None)
+    active = ask() if callable(ask) else None
+    named = from_mlflow(os.environ).get(vocabulary.MODEL_ID.mlflow)
+    return active if isinstance(active, str) and active and not (named and named.text == active) else None
+
+
+def _derived_id(name: str, params: Mapping[str, str]) -> str:
+    import hashlib  # start-up: few applications come here
+
+    commit = this_process().values().get(vocabulary.GIT_COMMIT.mlflow)
+    parts = {"name": name, "commit": commit.value.text if commit else None, "params": dict(sorted(params.items()))}
+    return f"m-{hashlib.sha256((to_text(parts) or name).encode()).hexdigest()[:32]}"

@@ -1,0 +1,1 @@
+"""Sources of metadata: environment, CI systems, entry point, distribution, build stamp."""

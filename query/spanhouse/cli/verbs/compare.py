@@ -1,0 +1,86 @@
+"""``spanhouse compare``: versions side by side, and whether the new one is worse."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from spanhouse.cli.comparison_view import print_comparison, print_table
+from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.store_access import reader
+from spanhouse.query import Comparison, Finding, Table, Verdict
+from spanhouse.query.compare import number_format
+from spanhouse.query.compare.plot import check_plot_path, plot_comparison
+from spanhouse.query.compare.question import read_question
+from spanhouse.query.compare.verdict import ERROR_RATE
+
+_ALLOWING: Final = {
+    "max-error-increase": (ERROR_RATE,),
+    "max-p50-increase": ("latency p50", "self time p50"),
+    "max-p95-increase": ("latency p95", "self time p95"),
+    "max-first-token-increase": ("time to first token p50", "time to first token p95"),
+    "max-tokens-increase": ("input tokens p50", "output tokens p50"),
+    "max-cost-increase": ("cost p50",),
+}
+"""Option -> the numbers that it lets rise."""
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
+
+
+def run(arguments: Namespace) -> int:
+    """Print the table or the comparison; with ``--fail-on-regression`` exit with 1 if the new version is worse."""
+    allowed = {metric: _percent(getattr(arguments, option.replace("-", "_")), option) for option, metrics in _ALLOWING.items() for metric in metrics}
+    if arguments.fail_on_regression and not arguments.new:
+        raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
+    words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
+    picture = arguments.plot and check_plot_path(arguments.plot)
+    options: dict[str, Any] = {
+        "since": arguments.since or None,
+        "per": arguments.per or None,
+        "metrics": _names(arguments.metric),
+        "stratify": arguments.stratify,
+        "series": picture is not None,
+        "service": arguments.service or None,
+    }
+    read_question(*words, **options)  # a mistake is told before anything is connected to
+    with reader(arguments.store) as client:
+        found = client.compare(*words, **options)
+    if picture is not None and found.series is not None:
+        _draw(found, picture)
+    if isinstance(found, Table):
+        if not found.complete:
+            print(f"spanhouse: {len(found.sides)} values are shown, those with the most traces", file=sys.stderr)
+        print_table(found, arguments.format)
+        return Exit.DONE
+    print_comparison(found, arguments.format)
+    return Exit.NOTHING if arguments.fail_on_regression and any(_regressed(finding, allowed) for finding in found.findings) else Exit.DONE
+
+
+def _draw(found: Table | Comparison, picture: Path) -> None:
+    try:
+        plot_comparison(found, picture)
+    except OSError as error:
+        raise CommandError(f"--plot {picture}: {error.strerror or error}") from None
+    print(f"spanhouse: the picture is in {picture}", file=sys.stderr)
+
+
+def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
+    """Whether a number got worse by more than is allowed."""
+    if finding.verdict is not Verdict.WORSE or finding.change is None:
+        return False
+    rise = finding.change.value if finding.unit == number_format.SHARE else finding.relative
+    return finding.metric not in allowed or rise is None or rise > allowed[finding.metric]
+
+
+def _percent(given: str, option: str) -> float:
+    found = _PART.fullmatch(given)
+    if found is None:
+        raise CommandError(f"--{option} {given!r}: a number of percent, such as 10%")
+    return float(found[1]) / 100
+
+
+def _names(given: str) -> Sequence[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]

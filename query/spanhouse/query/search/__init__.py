@@ -1,0 +1,1 @@
+"""Search: arguments, query plan, executor, results and pages."""

@@ -1,0 +1,1 @@
+"""Addresses: store DSNs, the embedded engine's options, running servers."""

@@ -1,0 +1,1 @@
+"""Store maintenance: adoption, push, backup, integrity checks, retention, rows made anew."""

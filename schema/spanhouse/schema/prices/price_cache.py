@@ -1,0 +1,66 @@
+"""Prices at hand for a statement that merges parts: those of the models that the parts name, as parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from spanhouse.schema.prices import price_store
+from spanhouse.schema.prices.price_table import PriceTable, ResolvedPrice
+from spanhouse.schema.tables.driver import Execute
+
+_MOST_MODELS: Final = 1_000
+"""Models that are kept: a sender can make up any number of names that have a price."""
+
+
+@dataclass(slots=True)
+class PriceCache:
+    """Prices of a store, for one thread at a time.
+
+    Attributes:
+        execute: runs a statement on the store.
+    """
+
+    execute: Execute
+    _table: PriceTable | None = None
+    _newest: int = 0
+    _known: dict[str, list[ResolvedPrice]] = field(default_factory=dict)
+
+    def renew(self) -> PriceTable:
+        """Look whether prices were written since, and return those that hold now."""
+        newest = price_store.newest(self.execute)
+        if self._table is not None and newest == self._newest:
+            return self._table
+        self._newest, self._table = newest, PriceTable(price_store.read(self.execute))
+        self._known = {model: self._table.resolve([model]) for model in self._known}
+        return self._table
+
+    def parameters(self, models: Iterable[str]) -> Mapping[str, object]:
+        """Return the parameters of a statement for all models that were named so far, and these.
+
+        Args:
+            models: names as spans have them.
+        """
+        table = self._table or self.renew()
+        if len(self._known) > _MOST_MODELS:
+            self._known.clear()
+        for model in models:
+            if model not in self._known and (found := table.resolve([model])):
+                self._known[model] = found
+        return parameters(table.version, [price for found in self._known.values() for price in found])
+
+    def as_of(self, version: str, models: Iterable[str]) -> Mapping[str, object]:
+        """Return the parameters of a statement by the prices of a version.
+
+        Args:
+            version: text of a version; '' for the current one.
+            models: names as spans have them.
+        """
+        table = PriceTable(price_store.read(self.execute), version)
+        return parameters(table.version, table.resolve(models))
+
+
+def parameters(version: str = "", found: Iterable[ResolvedPrice] = ()) -> Mapping[str, object]:
+    """Return parameters of a statement that merges parts; without arguments, those by which no cost is computed."""
+    return {"price_version": version, "prices": [tuple(price) for price in found]}

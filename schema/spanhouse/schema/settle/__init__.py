@@ -1,0 +1,1 @@
+"""Settling: parts of traces merged into one row per trace."""

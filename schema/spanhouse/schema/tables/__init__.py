@@ -1,0 +1,1 @@
+"""The tables: SQL files, migrations, cluster DDL, verification."""
