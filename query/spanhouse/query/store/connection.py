@@ -24,7 +24,7 @@ from spanhouse.schema.address.dsn import Store, StoreError, default_store, parse
 from spanhouse.schema.address.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.settle.turns import Turns
 
 _UNKNOWN_TABLE: Final = 60
@@ -222,7 +222,7 @@ class Connection:
                 turns = Turns(self._execute)
                 with turns.taken(_TURN_SECONDS) as mine:
                     if mine:
-                        settle.remake(turns.execute, [str(statement.parameters["trace_id"])])
+                        remake_traces(turns.execute, [str(statement.parameters["trace_id"])])
 
     def read_prices(self) -> tuple[Price, ...]:
         """Return all rows of the store's prices, of all versions.
