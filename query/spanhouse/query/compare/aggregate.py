@@ -15,7 +15,7 @@ from spanhouse.query.compare.measures import SLICED, Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.span_measures import NEWEST, compile_different, join_spans, join_versions
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.language.predicate import Field, MapColumn, MapField, OneOf, SomeSpan, SpanField, Took, TraceField, every
+from spanhouse.query.language.predicate import Field, MapColumn, MapField, OneOf, SomeServicePart, SomeSpan, SpanField, TraceField, every
 from spanhouse.query.sql.predicate_sql import exact, hot_column, is_many, own_map, value_of
 from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.selects import FIRST_SPAN_NS, LAST_SPAN_NS, source
@@ -245,7 +245,7 @@ def trace_values(question: Question, metrics: Sequence[Metric], parameters: Para
         rows, wanted = f"SELECT *, '' AS Value{', 0 AS OwnErrors' if question.service else ''}\nFROM ({rows})", []
     elif told_by_spans:
         rows = join_versions(rows, question, parameters, _narrowed(search, parameters))
-    wanted += [exact(one.operand, parameters) for one in search.clauses if isinstance(one, Took)]
+    wanted += [exact(one.operand, parameters) for one in search.clauses if isinstance(one, SomeServicePart)]
     columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "TraceState", "SessionId", "Timestamp", "Duration", "Before", "After"]
     columns += [
         "State" if question.service is None else f"{OWN_STATE} AS State",
@@ -288,7 +288,7 @@ def _rows(question: Question, search: Search, values: Mapping[str, Field], param
     if question.service is None:
         added |= {name: _value(field, parameters) for name, field in values.items()}
         return _select(added, search, parameters)
-    asked = sorted({key for one in search.clauses if isinstance(one, Took) for key in own_keys(one.operand)})
+    asked = sorted({key for one in search.clauses if isinstance(one, SomeServicePart) for key in own_keys(one.operand)})
     keys = sorted({field.key for field in values.values() if _is_own(field)}.union(asked))
     places = {key: f"Part.{place}" for place, key in enumerate(keys, 2)}
     name = parameters.text(question.service)
