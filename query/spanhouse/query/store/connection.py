@@ -197,7 +197,7 @@ class Connection:
                 self._cancelled.clear()
 
     def _read(self) -> list[int]:
-        """Return the rows and bytes that the embedded engine has read, for this connection alone; empty for a server."""
+        """Return the rows and bytes that the embedded engine, used by this connection alone, has read; empty for a server."""
         if not self.store.embedded:
             return []
         rows = self._client.query("SELECT event, value FROM system.events WHERE event IN ('SelectedRows', 'SelectedBytes')").result_rows
