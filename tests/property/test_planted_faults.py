@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -116,13 +116,6 @@ class FaultyStore:
         return self._store.execute(sql.replace(self._right, self._wrong), parameters)
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
 def differences(store: TestStore, execute: Execute, actions: Sequence[str]) -> list[str]:
     """Let the same traces arrive at a store, and return what differs from the reference."""
     arrivals = Arrivals(store, SEEDS, random.Random(3), pieces=4 if actions else 1, execute=execute)
@@ -133,22 +126,22 @@ def differences(store: TestStore, execute: Execute, actions: Sequence[str]) -> l
 
 
 @pytest.mark.parametrize("actions", [(), (*PIECES, "edit", "delete", "hours_pass")])
-def test_without_a_mistake_nothing_differs(engine: TestStore, actions: Sequence[str]) -> None:
-    assert not differences(engine, engine.execute, actions)
+def test_without_a_mistake_nothing_differs(module_store: TestStore, actions: Sequence[str]) -> None:
+    assert not differences(module_store, module_store.execute, actions)
 
 
 @pytest.mark.parametrize("fault", TAKEN)
-def test_a_mistake_in_the_sql_is_found(engine: TestStore, fault: str) -> None:
+def test_a_mistake_in_the_sql_is_found(module_store: TestStore, fault: str) -> None:
     right, wrong, actions = FAULTS[fault]
     (view,) = (text for text in migrations.load().baseline.statements if f"MATERIALIZED VIEW IF NOT EXISTS {_VIEW}" in text)
-    faulty = FaultyStore(engine, right, wrong)
+    faulty = FaultyStore(module_store, right, wrong)
     if right in view:
-        engine.execute(f"DROP VIEW {_VIEW}")
+        module_store.execute(f"DROP VIEW {_VIEW}")
         faulty.execute(view)
     try:
-        assert differences(engine, faulty.execute, actions)
+        assert differences(module_store, faulty.execute, actions)
     finally:
         if right in view:
-            engine.execute(f"DROP VIEW {_VIEW}")
-            engine.execute(view)
+            module_store.execute(f"DROP VIEW {_VIEW}")
+            module_store.execute(view)
     assert faulty.met, "no statement has the text that was to be replaced"
