@@ -10,7 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md", "tests/README.md")
-ROOMS = [ROOT, *ROOT.glob("*/spanhouse/*"), *ROOT.glob("*/spanhouse/*/*/"), ROOT / "schema/spanhouse/schema/tables/sql", ROOT / "tests/support"]
+ROOMS = [
+    ROOT,
+    *ROOT.glob("*/spanhouse"),
+    *ROOT.glob("*/spanhouse/*"),
+    *ROOT.glob("*/spanhouse/*/*/"),
+    ROOT / "schema/spanhouse/schema/tables/sql",
+    ROOT / "tests/support",
+]
 """Folders that a path may start from: boxes of pictures name files in short."""
 PATH = re.compile(r"(?<![\w/.*-])[\w*][\w*./-]*\.(?:py|sql|csv|md|toml|proto)(?![\w/])|(?<![\w/.*-])[a-z][\w./-]*/(?= ─|`)")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
