@@ -39,7 +39,7 @@ def test_each_trace_has_one_row_that_is_the_merge_of_its_spans(
     for action in actions:
         arrivals.act(action)
     arrivals.finish()
-    differences = arrivals.differences()
+    differences = list(arrivals.differences())
     assert not differences, "\n".join(differences)
 
 
