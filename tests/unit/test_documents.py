@@ -20,7 +20,7 @@ ROOMS = [
 ]
 """Folders that a path may start from: boxes of pictures name files in short."""
 PATH = re.compile(r"(?<![\w/.*-])[\w*][\w*./-]*\.(?:py|sql|csv|md|toml|proto)(?![\w/])|(?<![\w/.*-])[a-z][\w./-]*/(?= ─|`)")
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def paths(text: str) -> Iterator[str]:
@@ -38,10 +38,19 @@ def test_every_path_that_is_named_exists(document: str) -> None:
     assert [path for path in paths(text) if not exists(path)] == []
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
-def test_every_linked_file_exists(document: str) -> None:
-    folder = (ROOT / document).parent
-    assert [link for link in LINK.findall((ROOT / document).read_text(encoding="utf-8")) if not (folder / link).exists()] == []
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a page's headings get where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", sorted({"README.md", *DOCUMENTS, *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))}))
+def test_every_linked_file_and_heading_exists(document: str) -> None:
+    page = ROOT / document
+    for link, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        linked = page.parent / link if link else page
+        assert linked.exists(), link
+        assert not anchor or anchor in anchors(linked), f"{link}#{anchor}"
 
 
 def test_a_path_that_does_not_exist_is_found() -> None:
