@@ -13,7 +13,7 @@ demo: $(STAMP)
 
 # Most of a test's time is waiting for servers, so more of them run at once than there are cores; a file's tests stay together, since
 # they share servers. The slow kinds come first in the alphabet, so none is left to run alone at the end. ARGS goes to pytest: make test ARGS="tests/unit -k spool", make test ARGS="-m 'not engine'".
-WORKERS ?= 4
+WORKERS ?= 3
 ARGS ?=
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -93,7 +93,7 @@ FAULTS: Final = {
     "spans that come late stand for their whole trace": ("trace.Older = 0, 'late',", "", (*PIECES, "hours_pass")),
     # What is done to traces.
     "edits of tags are lost when a row is made anew": ("if(empty(edits.Edits), Tags, mapUpdate(", "if(1, Tags, mapUpdate(", (*PIECES, "edit")),
-    "a deleted trace keeps its row": ("bitNot(toUInt128(0)), 1, Key", "bitNot(toUInt128(0)), 0, Key", ("insert", "settle_all", "delete")),
+    "a deleted trace keeps its row": ("bitNot(toUInt128(0)), 1, TraceHash", "bitNot(toUInt128(0)), 0, TraceHash", ("insert", "settle_all", "delete")),
 }
 TAKEN: Final = list(FAULTS)[:: 1 if os.environ.get("SPANHOUSE_TEST_EXAMPLES") else 3]
 """Each costs seconds: `make settled` takes all, the tests every third one."""
