@@ -35,7 +35,7 @@ unnoticed."""
 _RECENT_SECONDS: Final = 120
 _EVER_SECONDS: Final = 2**30
 _MOST_ARRIVALS: Final = 500
-_MOST_PARTS: Final = 60_000
+_MOST_PARTS: Final = 20_000
 """Parts that one statement settles, about; bounds its memory."""
 _MOST_SPANS: Final = 20_000
 """A trace with more spans at hand is remade, and rarely."""
