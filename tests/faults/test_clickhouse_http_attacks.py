@@ -18,7 +18,7 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 
 SECRET = "open sesame"
 
@@ -260,7 +260,7 @@ def test_a_broken_request_does_not_stop_the_listener(target: Target) -> None:
 
 
 def test_a_client_that_stops_midway_frees_its_place(store: TestStore) -> None:
-    with listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1)) as endpoint:
+    with listening(store.database, limits=QueryLimits(concurrent_queries=1, waiting_queries=1)) as endpoint:
         for _ in range(5):
             connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
             connection.putrequest("POST", "/")

@@ -390,7 +390,7 @@ def test_a_refused_grpc_message_is_let_go_without_the_help_of_the_garbage_collec
 
 def test_handshakes_that_stall_are_counted_and_cut_off(any_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    with Receiver(any_store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
+    with Receiver(any_store, certificates=Certificates.read(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
         strangers = [connected(receiver.http) for _ in range(2)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)

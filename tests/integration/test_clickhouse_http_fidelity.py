@@ -68,7 +68,7 @@ def store() -> Iterator[TestStore]:
 
 @pytest.fixture(scope="module")
 def reader(store: TestStore) -> Iterator[Reader]:
-    made = Reader(engine_directory(), store.database)
+    made = Reader.open(engine_directory(), store.database)
     yield made
     made.close()
 
@@ -102,7 +102,7 @@ def test_taking_settings_out_of_the_text_changes_nothing_else(reader: Reader, en
 def test_the_store_may_be_named_by_a_link(store: TestStore, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(engine_directory())
-    reader = Reader(link, store.database)
+    reader = Reader.open(link, store.database)
     try:
         assert reader.query(b"SELECT count() FROM traces").body == b"1\n"
     finally:

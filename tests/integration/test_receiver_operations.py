@@ -207,7 +207,7 @@ def test_a_token_that_is_taken_out_of_the_file_is_refused_on_connections_that_ar
         sockets = otlp.sock, queries.sock
         token_file(tokens, "new")
         serve.process.send_signal(signal.SIGHUP)
-        serve.logged("token file read again: 1 tokens")
+        serve.logged("token file reloaded: 1 tokens")
         assert answers("old") == ("UNAUTHENTICATED", 401, 401)
         assert answers("new") == ("OK", 200, 200)
         assert (otlp.sock, queries.sock) == sockets

@@ -58,7 +58,7 @@ def store(only_store: TestStore) -> TestStore:
 
 @pytest.fixture
 def certificates(authority: Authority) -> Certificates:
-    return Certificates(TlsFiles(*authority.issue("server")))
+    return Certificates.read(TlsFiles(*authority.issue("server")))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def receiver(store: TestStore, certificates: Certificates) -> Iterator[Receiver]
 @pytest.fixture
 def mutual(store: TestStore, authority: Authority) -> Iterator[Receiver]:
     """Takes clients with a certificate of the authority only."""
-    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server"), authority.file))) as running:
+    with Receiver(store, certificates=Certificates.read(TlsFiles(*authority.issue("server"), authority.file))) as running:
         yield running
 
 
@@ -225,7 +225,7 @@ def test_serve_takes_certificates_by_its_options_and_reads_them_again_on_sighup(
         assert len(found) == 1
         authority.issue("serve")
         serve.process.send_signal(signal.SIGHUP)
-        serve.logged("certificates read again")
+        serve.logged("certificates reloaded")
         assert shown() != former
         assert post("after") == 200
 
