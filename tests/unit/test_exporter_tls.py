@@ -103,7 +103,7 @@ def test_a_ca_of_clients_that_has_expired_is_refused(authority: Authority, tmp_p
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     clients = tmp_path / "clients.pem"
     clients.write_bytes(made.sign(key, SHA256()).public_bytes(Encoding.PEM))
-    said = f"--tls-client-ca {clients}: the certificate has expired; no client could be taken"
+    said = f"--tls-client-ca {clients}: the certificate has expired; every client would be refused"
     assert refused(TlsFiles(*authority.issue("with clients"), clients)) == said
 
 
