@@ -20,11 +20,7 @@ from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
 from spanhouse.exporter.clickhouse_http.checked_query import CheckedQuery, result_mode
 from spanhouse.exporter.clickhouse_http.engine_connection import Connection, Result, connect, connect_unrestricted, merge_results
 from spanhouse.exporter.clickhouse_http.engine_errors import (
-    BAD_ARGUMENTS,
     MEMORY_LIMIT_EXCEEDED,
-    QUERY_IS_TOO_LARGE,
-    READONLY,
-    SYNTAX_ERROR,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     UNKNOWN_TABLE,
     EngineError,
@@ -34,7 +30,8 @@ from spanhouse.exporter.clickhouse_http.output_formats import format_named
 from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits, is_requestable
 from spanhouse.exporter.clickhouse_http.query_slots import QuerySlots, SlotRequest
 from spanhouse.exporter.clickhouse_http.running_query import RunningQuery
-from spanhouse.exporter.clickhouse_http.syntax_tree import Statement, hoist_settings, parse, without_format
+from spanhouse.exporter.clickhouse_http.statement_reader import read_statement
+from spanhouse.exporter.clickhouse_http.syntax_tree import Statement, without_format
 
 DEFAULT_FORMAT: Final = "TabSeparated"
 
@@ -163,7 +160,7 @@ class Reader:
         with ExitStack() as opened:
             self._wait_for_slots(running)
             connection = opened.enter_context(self._connection())
-            parsed, own = self._parse(connection, statement)
+            parsed, own = read_statement(connection, statement, self.limits.statement_bytes)
             running.entry.shape = parsed.shape
             text, named_format = self._check(connection, parsed, current, bound)
             chosen = named_format or default_format
@@ -239,22 +236,6 @@ class Reader:
             raise
         self._idle.append(connection)
 
-    def _parse(self, connection: Connection, statement: bytes) -> tuple[Statement, dict[str, str]]:
-        text, flaw = _decode(statement, self.limits.statement_bytes)
-        try:
-            parsed, own = hoist_settings(connection, parse(connection, text))
-        except QueryRefusedError:
-            raise
-        except EngineError as error:
-            raise flaw or error from None
-        if flaw is not None:
-            guard.check_kind(parsed)
-            raise flaw
-        for name in own:
-            if not is_requestable(name):
-                raise QueryRefusedError(READONLY, f"Cannot modify setting {name[:64]!r}: queries may not set it")
-        return parsed, own
-
     def _check(self, connection: Connection, parsed: Statement, database: str, parameters: Mapping[str, str]) -> tuple[str, str | None]:
         """Return the text to run, and the output format that it names."""
         try:
@@ -282,23 +263,3 @@ class Reader:
         if not has_slots:
             text = f"Too many simultaneous queries: no slot became free in {self.limits.wait_seconds:g} s, try again"
             raise EngineError(TOO_MANY_SIMULTANEOUS_QUERIES, text)
-
-
-def _decode(statement: bytes, limit_bytes: int) -> tuple[str, EngineError | None]:
-    """Return a statement's text, and the error that keeps it from running; None if it can.
-
-    An overlong or binary statement is usually an INSERT with its data. Its head is enough to refuse it as one.
-    """
-    if len(statement) > limit_bytes:
-        flaw = EngineError(QUERY_IS_TOO_LARGE, f"The statement is longer than {limit_bytes} bytes")
-        return _head(statement[:limit_bytes]), flaw
-    if b"\0" in statement:
-        return _head(statement), EngineError(SYNTAX_ERROR, "Syntax error: the statement has a NUL byte")
-    try:
-        return statement.decode(), None
-    except UnicodeDecodeError as error:
-        return _head(statement), EngineError(BAD_ARGUMENTS, f"The statement is not UTF-8: byte {error.start}")
-
-
-def _head(statement: bytes) -> str:
-    return statement.split(b"\0", 1)[0].decode(errors="replace")
