@@ -1,4 +1,4 @@
-"""What strangers send costs them, and neither their neighbours nor the server."""
+"""Hostile and broken clients harm neither other clients nor the server."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ class Stalled:
         check(b"", timeout=30)
 
     def code(self) -> grpc.StatusCode:
-        """How the server ended the call."""
+        """Status with which the server ended the call."""
         code: grpc.StatusCode = self.call.code()
         return code
 

@@ -1,4 +1,4 @@
-"""What runs is the engine's own form of a statement: it must mean what the client wrote, to the column names."""
+"""The engine's formatted statement runs in place of the client's: both must mean the same, to the column names."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def opened(store: TestStore) -> Iterator[Receiver]:
 
 @pytest.fixture
 def stored(store: TestStore) -> Callable[[], int]:
-    """How many spans were stored since the test began."""
+    """Number of spans stored since the test began."""
 
     def count() -> int:
         return int(store.rows("SELECT count() AS spans FROM otel_traces")[0]["spans"])

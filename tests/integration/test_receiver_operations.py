@@ -1,4 +1,4 @@
-"""What operators and their tools ask: is it alive, is it ready, what has it counted."""
+"""Health checks, readiness and metrics, as operators and their tools read them."""
 
 from __future__ import annotations
 

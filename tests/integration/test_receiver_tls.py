@@ -115,7 +115,7 @@ def sent(exporter: SpanExporter, name: str) -> SpanExportResult:
 
 
 def without_tls(address: str) -> bytes:
-    """What a client hears that speaks plain HTTP."""
+    """Response to a client that speaks plain HTTP."""
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -18,7 +18,7 @@ from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
 from spanhouse.exporter.clickhouse_http.reader import Reader
 
 READS = ("SELECT ", "WITH ", "(", "EXPLAIN ", "SHOW ", "DESCRIBE TABLE ", "EXISTS ", "USE ")
-"""How the engine's formatter begins a statement that only reads."""
+"""First words of statements that only read, as the engine's formatter writes them."""
 
 VOCABULARY = """
 SELECT FROM WHERE WITH AS UNION ALL EXCEPT INTERSECT GROUP BY ORDER LIMIT FORMAT SETTINGS INTO OUTFILE VALUES INSERT TABLE FUNCTION CREATE

@@ -1,4 +1,4 @@
-"""Answers to bodies that are late or cut short."""
+"""Responses to late and truncated bodies."""
 
 from __future__ import annotations
 
