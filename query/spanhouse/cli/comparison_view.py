@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.text import Text
 
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.errors import CommandError
 from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
 from spanhouse.cli.text import local_time, one_line
 from spanhouse.cli.trace_list import SHORT_COMMIT
@@ -65,7 +65,7 @@ def print_table(found: Table, form: str) -> None:
 def nothing_of(found: Table | Bisection) -> CommandError:
     """The error that nothing has a value of the key."""
     who = f"no trace in which {found.service} took part" if found.service else "no trace"
-    return CommandError(f"{who} has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+    return CommandError(f"{who} has a value of {found.by}; `spanhouse keys` lists what there is")
 
 
 def _sides(found: Table) -> Iterator[tuple[str, ...]]:

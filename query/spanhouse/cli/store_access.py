@@ -31,6 +31,7 @@ _WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for u
 """What engine and driver put around the message itself."""
 _SHOWN: Final = 300
 """Characters of an engine's message that are shown."""
+_CLUSTER: Final = re.compile(r"[A-Za-z_{][A-Za-z0-9_.{}-]*\Z")
 
 
 def given_store(dsn: str | None) -> Store:
@@ -43,6 +44,17 @@ def given_store(dsn: str | None) -> Store:
         return parse_store(dsn) if dsn else default_store()
     except StoreError as error:
         raise CommandError(str(error)) from None
+
+
+def given_cluster(name: str) -> str | None:
+    """Return the cluster that ``--cluster`` names; None for one server.
+
+    Raises:
+        CommandError: the text is no name of a cluster.
+    """
+    if name and not _CLUSTER.match(name):
+        raise CommandError(f"--cluster {name!r}: no name of a cluster")
+    return name or None
 
 
 @contextmanager

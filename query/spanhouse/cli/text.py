@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Final
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters (C0, DEL, C1), line and paragraph separators, marks of writing direction, and halves of surrogate pairs."""
 _SPACE: Final = re.compile(r"\s+")
+_BYTE_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_BYTE_STEP: Final = 1024
 
 
 def escape_unsafe(text: str) -> str:
@@ -29,6 +33,20 @@ def _escape(character: str) -> str:
 def one_line(text: str) -> str:
     """The text with its line breaks and runs of spaces as one space each, and nothing unsafe in it."""
     return escape_unsafe(_SPACE.sub(" ", text).strip())
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like an unknown one."""
+    return get_close_matches(name, sorted(known), n=1, cutoff=0)[0]
+
+
+def binary_size(count: float) -> str:
+    """Return a number of bytes in a unit that suits it."""
+    for unit in _BYTE_UNITS[:-1]:
+        if count < _BYTE_STEP:
+            return f"{count:.0f} {unit}" if unit == _BYTE_UNITS[0] else f"{count:.1f} {unit}"
+        count /= _BYTE_STEP
+    return f"{count:.1f} {_BYTE_UNITS[-1]}"
 
 
 def duration(nanoseconds: int) -> str:

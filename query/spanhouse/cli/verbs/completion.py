@@ -10,7 +10,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.shell_integration import shellcode
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.verb_table import SHELLS
+from spanhouse.cli.verb_table.tools import SHELLS
 
 PROGRAM: Final = "spanhouse"
 

@@ -18,7 +18,7 @@ from spanhouse.cli.demo import summary
 from spanhouse.cli.demo.processes import application, environment, serving
 from spanhouse.cli.demo.sample_repository import Release, Repository
 from spanhouse.cli.demo.traffic import send
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.errors import Exit
 from spanhouse.query import TraceClient
 
 OLD = Release(version="1.0.0", subject="Answer from three documents", documents=3, rerank=False, failure_rate=0.02)
@@ -30,10 +30,6 @@ _APPLICATION_NEEDS: Final = ("chdb", "grpc", "uvicorn", "fastapi", "opentelemetr
 
 def run(arguments: Namespace) -> int:
     """Release the application twice, send it requests, and print what a search of the store then says."""
-    if arguments.requests < 1:
-        raise CommandError(f"--requests {arguments.requests}: at least 1")
-    if arguments.failure_rate is not None and not 0 <= arguments.failure_rate <= 1:
-        raise CommandError(f"--failure-rate {arguments.failure_rate}: between 0 and 1")
     for module in _APPLICATION_NEEDS:
         if find_spec(module) is None:
             raise ModuleNotFoundError(name=module)

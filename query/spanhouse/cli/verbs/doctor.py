@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.errors import CommandError, Exit, explain_failure
 from spanhouse.cli.text import one_line
-from spanhouse.cli.verb_table import SERVE
+from spanhouse.cli.verb_table.serve import SERVE
 from spanhouse.exporter.spool import file_names
 from spanhouse.schema.address import serving
 from spanhouse.schema.address.dsn import Store, StoreError, default_spool, default_store, parse_store
@@ -79,11 +79,11 @@ def _findings(store: Store, spool: Path, *, given: bool) -> Iterator[Finding]:
     yield _running(server)
     if server is None:
         yield from _ports()
-        yield from _tables(store, store)
+        yield from _tables(store, store, store)
     elif server.clickhouse_http == OFF:
         yield Finding(Level.WARN, "store", f"{server.store}: not looked at, the server that owns it answers no queries (clickhouse-http is off)")
     else:
-        yield from _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
+        yield from _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store, parse_store(server.store))
     yield from _spool(spool, running=server is not None)
 
 
@@ -156,7 +156,7 @@ def _spool(spool: Path, *, running: bool) -> Iterator[Finding]:
     else:
         yield Finding(Level.OK, "spool", f"{spool}: {size} bytes wait for the store")
     if letters:
-        aside = f"{len(letters)} requests that the store could not read are in {letters[0].parent}: `spanhouse replay` after an upgrade"
+        aside = f"{len(letters)} requests that the store could not read are in {letters[0].parent}: `spanhouse store replay` after an upgrade"
         yield Finding(Level.WARN, "spool", aside)
     if damaged:
         yield Finding(Level.WARN, "spool", f"{len(damaged)} pieces that were damaged on disk are in {damaged[0].parent}: look at the disk")
@@ -174,8 +174,14 @@ def _ports() -> Iterator[Finding]:
                 yield Finding(Level.OK, "ports", f"{address} is free for --{option.name}")
 
 
-def _tables(reached: Store, store: Store) -> Iterator[Finding]:
-    """Tell what state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
+def _tables(reached: Store, store: Store, owned: Store) -> Iterator[Finding]:
+    """Tell the state of the tables, the keys that a scrubber took, and the problems in the data.
+
+    Args:
+        reached: address at which to ask.
+        store: store of which the findings tell.
+        owned: the same store at the address of its owner.
+    """
     try:
         from spanhouse.cli.store_access import tables
     except ImportError as error:
@@ -192,6 +198,26 @@ def _tables(reached: Store, store: Store) -> Iterator[Finding]:
     else:
         yield _state(pending, store)
         yield from scrubbed
+        if pending == ():
+            yield from _integrity(owned)
+
+
+def _integrity(store: Store) -> Iterator[Finding]:
+    """Tell what `spanhouse store check` finds: a server checks the store that it has open."""
+    from spanhouse.cli.store_access import run_maintenance
+    from spanhouse.schema.maintenance import actions
+
+    try:
+        with run_maintenance(store.dsn, "check", actions.check) as events:
+            for event in events:
+                if "problem" in event:
+                    yield Finding(Level.FAIL, "check", f"{store}: {event['problem']}")
+                elif not event["problems"]:
+                    yield Finding(Level.OK, "check", f"{store}: every part is whole, and each trace says what its spans do")
+    except Exception as error:
+        if (failure := explain_failure(error)) is None:
+            raise
+        yield Finding(Level.WARN, "check", f"{store}: not checked: {failure[1]}")
 
 
 def _scrubbed(execute: Execute) -> list[Finding]:

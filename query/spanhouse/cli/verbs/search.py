@@ -40,4 +40,4 @@ def run(arguments: Namespace) -> int:
             )
     else:
         print("no trace matches", file=sys.stderr)
-    return Exit.NOTHING if arguments.fail_if_empty and not found else Exit.DONE
+    return Exit.GATE if arguments.fail_if_empty and not found else Exit.DONE
