@@ -18,7 +18,7 @@ from tests.support.kubernetes import DEPLOY, Rendered
 from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
-from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE
+from spanhouse.cli.verb_table import SERVE, all_options
 from spanhouse.exporter.address import Address
 from spanhouse.exporter.serve.config import STOP_SECONDS, ServeConfig
 from spanhouse.schema.address.dsn import parse_store
@@ -111,7 +111,7 @@ def test_serve_takes_the_options_that_the_chart_writes(rendered: Mapping[str, Re
     _, container = pod(found)
     environ = {"SPANHOUSE_STORE": "http://u:p@clickhouse:8123/spanhouse"} if any("valueFrom" in each for each in container["env"]) else {}
     environ |= {each["name"]: each["value"] for each in container["env"] if "value" in each}
-    options = resolve(SERVE.options, {"config": str(config)}, known=ALL_OPTIONS, environ=environ)
+    options = resolve(SERVE.options, {"config": str(config)}, known=all_options(), environ=environ)
     validated(options)
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     for listener, port in ports.items():

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from spanhouse.cli.errors import CommandError
-from spanhouse.cli.settings import CONFIG, Option, resolve
-from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE, VERBS
+from spanhouse.cli.option import Option
+from spanhouse.cli.settings import CONFIG, resolve
+from spanhouse.cli.verb_table import SERVE, VERBS, all_options
 
 NAME = Option(name="clickhouse-http", help="", default="of the code")
 COUNT = Option(name="limit", help="", kind=int, default=20)
@@ -66,7 +67,7 @@ def test_an_unknown_key_of_the_file_is_an_error_that_names_it_and_the_nearest_kn
 
 def test_one_file_serves_all_verbs_so_a_key_of_another_verb_is_no_error(tmp_path: Path) -> None:
     path = file(tmp_path, "limit = 5\ngrpc = '127.0.0.1:0'")["SPANHOUSE_CONFIG"]
-    assert resolve(SERVE.options, {"config": path}, known=ALL_OPTIONS, environ={}).grpc == "127.0.0.1:0"
+    assert resolve(SERVE.options, {"config": path}, known=all_options(), environ={}).grpc == "127.0.0.1:0"
 
 
 @pytest.mark.parametrize(

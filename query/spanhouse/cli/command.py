@@ -17,7 +17,7 @@ from spanhouse.cli.errors import CommandError, Exit, explain_failure
 from spanhouse.cli.option import Option
 from spanhouse.cli.settings import resolve
 from spanhouse.cli.text import nearest
-from spanhouse.cli.verb_table import ALL_OPTIONS, GROUPS, VERBS
+from spanhouse.cli.verb_table import GROUPS, VERBS, all_options
 from spanhouse.cli.verb_table.verb import Verb
 
 _PASSED_THROUGH: Final = "metadata"
@@ -76,7 +76,7 @@ def _run(words: list[str]) -> int:
         from spanhouse.cli.verbs import metadata
 
         return metadata.run(words[1:])
-    parser = build_parser()
+    parser = build_parser(words[0] if words else "")
     if not words:
         parser.print_help()
         return Exit.DONE
@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
     verb = next(verb for verb in VERBS if verb.name == " ".join(filter(None, (parsed["verb"], parsed.get("action")))))
     if unknown:
         raise CommandError(_unknown(verb, unknown[0]))
-    arguments = resolve(verb.options, parsed, known=ALL_OPTIONS)
+    arguments = resolve(verb.options, parsed, known=all_options())
     arguments.action = verb.action
     for argument in verb.arguments:
         setattr(arguments, argument.name.replace("-", "_"), parsed[argument.name])
@@ -146,8 +146,12 @@ def _missing_extra(verb: Verb, error: ImportError) -> CommandError | None:
     return CommandError(f"{verb.name} needs the module {cause.name}: pip install 'spanhouse[{extra}]'")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the whole command. Values stay text: ``resolve`` gives them their types, wherever they come from."""
+def build_parser(verb_in_use: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of the whole command. Values stay text: ``resolve`` gives them their types, wherever they come from.
+
+    Args:
+        verb_in_use: the only verb or group that gets its options; None for all.
+    """
     parser = _Parser(
         prog="spanhouse",
         description="Which commit, branch, entry point, environment and model produced this trace? And did the new one make it worse?",
@@ -160,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in VERBS:
         if verb.group and verb.group not in actions:
             actions[verb.group] = _add_group(verbs, verb.group)
-        _add_verb(actions.get(verb.group, verbs), verb)
+        _add_verb(actions.get(verb.group, verbs), verb, complete=verb_in_use in {None, verb.group or verb.name})
     return parser
 
 
@@ -170,7 +174,7 @@ def _add_group(verbs: Any, name: str) -> Any:
     return added.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions", parser_class=_Parser)
 
 
-def _add_verb(verbs: Any, verb: Verb) -> None:
+def _add_verb(verbs: Any, verb: Verb, *, complete: bool) -> None:
     added = verbs.add_parser(
         verb.action or verb.name,
         help=verb.summary,
@@ -185,7 +189,7 @@ def _add_verb(verbs: Any, verb: Verb) -> None:
             argument.name, metavar=argument.placeholder or argument.name.upper(), help=argument.help, nargs=how_many, default=""
         )
         _complete(word, argument.choices)
-    for option in verb.options:
+    for option in verb.options if complete else ():
         _add_option(added, option)
 
 

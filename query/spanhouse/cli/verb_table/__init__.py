@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from spanhouse.cli.option import Option
 from spanhouse.cli.verb_table.comparing import BISECT, COMPARE
 from spanhouse.cli.verb_table.prices import PRICES_ACTIONS, PRICES_GROUP
 from spanhouse.cli.verb_table.reading import DIFF, EXPLAIN, KEYS, SEARCH, SQL, TRACE, VALUES
@@ -32,5 +33,8 @@ VERBS: Final = (
 )
 """All verbs and actions, in the order in which help lists them."""
 GROUPS: Final = (STORE_GROUP, PRICES_GROUP)
-ALL_OPTIONS: Final = tuple({option.name: option for verb in VERBS for option in verb.options}.values())
-"""One option of each name: the keys that the TOML file may hold, and the environment variables that set something."""
+
+
+def all_options() -> tuple[Option, ...]:
+    """Return one option of each name: the keys that the TOML file may hold, and the environment variables that set something."""
+    return tuple({option.name: option for verb in VERBS for option in verb.options}.values())

@@ -18,7 +18,7 @@ COMPARE: Final = Verb(
         Argument(name="base", help="version to compare against (default: list all versions)", optional=True),
         Argument(name="new", help="version to judge", optional=True),
     ),
-    options=(
+    fixed_options=(
         BY,
         SERVICE,
         WHERE,
@@ -69,7 +69,7 @@ BISECT: Final = Verb(
     summary="find the version at which the error rate or the latency changed",
     module="bisect",
     extra="compare",
-    options=(
+    fixed_options=(
         BY,
         SERVICE,
         WHERE,

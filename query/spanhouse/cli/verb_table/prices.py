@@ -18,7 +18,7 @@ PRICES_ACTIONS: Final = (
         summary="print the prices in use and where they come from",
         module="prices",
         arguments=(Argument(name="model", help="model, as spans name it (default: all models)", optional=True),),
-        options=(FORMAT, *_REACHED),
+        fixed_options=(FORMAT, *_REACHED),
         examples=("spanhouse prices list", "spanhouse prices list gpt-4o-2024-08-06"),
     ),
     Verb(
@@ -26,7 +26,7 @@ PRICES_ACTIONS: Final = (
         summary="set the prices of one model",
         module="prices",
         arguments=(Argument(name="model", help="model, as spans name it"),),
-        options=(
+        fixed_options=(
             Option(name="input", kind=float, metavar="USD", shown_default=_REQUIRED, help="price in USD of a million input tokens"),
             Option(name="output", kind=float, metavar="USD", shown_default=_REQUIRED, help="price in USD of a million output tokens"),
             Option(name="cached", kind=float, metavar="USD", shown_default="unknown", help="price in USD of a million input tokens from a cache"),
@@ -42,7 +42,7 @@ PRICES_ACTIONS: Final = (
         summary="set the prices in a file or in the package genai-prices",
         module="prices",
         arguments=(Argument(name="file", help="CSV or JSON file, as `prices list --format csv` prints it", optional=True),),
-        options=(
+        fixed_options=(
             Option(
                 name="from",
                 metavar="genai-prices",
@@ -58,7 +58,7 @@ PRICES_ACTIONS: Final = (
         name="prices apply",
         summary="give the traces since a day the cost of the current prices",
         module="prices",
-        options=(
+        fixed_options=(
             Option(
                 name="since",
                 metavar="DATE",

@@ -14,7 +14,7 @@ SEARCH: Final = Verb(
     summary="find traces by a filter",
     module="search",
     arguments=(FILTER,),
-    options=(
+    fixed_options=(
         SERVICE,
         ORDER_BY,
         LIMIT,
@@ -32,7 +32,7 @@ TRACE: Final = Verb(
     summary="show one trace: its spans as a tree, with times and metadata",
     module="trace",
     arguments=(Argument(name="trace-id", help="id of the trace: 32 hex digits, with or without tr- before them"),),
-    options=READ,
+    fixed_options=READ,
     examples=("spanhouse trace tr-4bf92f3577b34da6a3ce929d0e0e4736",),
 )
 DIFF: Final = Verb(
@@ -43,16 +43,16 @@ DIFF: Final = Verb(
         Argument(name="base", help="id of the trace to compare against"),
         Argument(name="new", help="id of the trace to compare"),
     ),
-    options=READ,
+    fixed_options=READ,
     examples=("spanhouse diff 4bf92f3577b34da6a3ce929d0e0e4736 0af7651916cd43dd8448eb211c80319c",),
 )
-KEYS: Final = Verb(name="keys", summary="list the metadata keys that traces have", module="keys", options=READ, examples=("spanhouse keys",))
+KEYS: Final = Verb(name="keys", summary="list the metadata keys that traces have", module="keys", fixed_options=READ, examples=("spanhouse keys",))
 VALUES: Final = Verb(
     name="values",
     summary="list the values of one metadata key, and how many traces have each",
     module="values",
     arguments=(Argument(name="key", help="metadata key, as `spanhouse keys` prints it"),),
-    options=READ,
+    fixed_options=READ,
     examples=("spanhouse values app_version",),
 )
 SQL: Final = Verb(
@@ -60,7 +60,7 @@ SQL: Final = Verb(
     summary="run a read-only SQL statement",
     module="sql",
     arguments=(Argument(name="statement", help="one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN"),),
-    options=READ,
+    fixed_options=READ,
     examples=('spanhouse sql "SELECT ServiceName, count() FROM traces GROUP BY ServiceName"',),
 )
 EXPLAIN: Final = Verb(
@@ -68,7 +68,7 @@ EXPLAIN: Final = Verb(
     summary="print the SQL of a search and its parameters without running it",
     module="explain",
     arguments=(FILTER,),
-    options=(
+    fixed_options=(
         Option(
             name="analyze", kind=bool, default=False, help="run the search, and print the time of each statement and the rows and bytes that it read"
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from spanhouse.cli.option import Option
-from spanhouse.cli.verb_table.serve import SPOOL
+from spanhouse.cli.verb_table.serve import spool_option
 from spanhouse.cli.verb_table.shared_options import CHANGE, CLUSTER, FORMAT
 from spanhouse.cli.verb_table.verb import Argument, Group, Verb
 
@@ -13,7 +13,7 @@ MIGRATE: Final = Verb(
     name="migrate",
     summary="make or update the tables of a store",
     module="migrate",
-    options=(
+    fixed_options=(
         Option(name="plan", kind=bool, default=False, help="print the migrations that are missing; change nothing"),
         Option(name="resume", kind=bool, default=False, help="apply a migration again that was begun and not finished; wait for no other migrate"),
         CLUSTER,
@@ -32,21 +32,21 @@ STORE_ACTIONS: Final = (
         name="store size",
         summary="print the space that each table and partition takes on disk",
         module="store.size",
-        options=(FORMAT, *CHANGE),
+        fixed_options=(FORMAT, *CHANGE),
         examples=("spanhouse store size",),
     ),
     Verb(
         name="store check",
         summary="find damaged parts, and rows of traces that differ from their spans",
         module="store.check",
-        options=CHANGE,
+        fixed_options=CHANGE,
         examples=("spanhouse store check",),
     ),
     Verb(
         name="store compact",
         summary="merge the parts of each partition into one",
         module="store.compact",
-        options=CHANGE,
+        fixed_options=CHANGE,
         examples=("spanhouse store compact",),
     ),
     Verb(
@@ -54,7 +54,7 @@ STORE_ACTIONS: Final = (
         summary="copy an embedded store into a new directory",
         module="store.backup",
         arguments=(Argument(name="directory", help="directory to write, new or empty"),),
-        options=CHANGE,
+        fixed_options=CHANGE,
         examples=("spanhouse store backup /backups/monday",),
     ),
     Verb(
@@ -62,7 +62,7 @@ STORE_ACTIONS: Final = (
         summary="make an embedded store from a backup",
         module="store.restore",
         arguments=(Argument(name="directory", help="directory that `store backup` wrote"),),
-        options=CHANGE,
+        fixed_options=CHANGE,
         examples=("spanhouse store restore /backups/monday --store chdb:///var/lib/spanhouse/restored",),
     ),
     Verb(
@@ -70,7 +70,7 @@ STORE_ACTIONS: Final = (
         summary="copy all spans into another store; run again, it copies what is missing",
         module="store.push",
         arguments=(Argument(name="target", help="DSN to copy to: http(s)://user:password@host:8123/database, or chdb:///new/directory"),),
-        options=(CLUSTER, *CHANGE),
+        fixed_options=(CLUSTER, *CHANGE),
         examples=(
             "spanhouse store push http://user:password@host:8123/spanhouse",
             "spanhouse store push chdb:///var/lib/spanhouse/new --store chdb:///var/lib/spanhouse/store",
@@ -87,7 +87,7 @@ STORE_ACTIONS: Final = (
                 help="days for otel_traces, traces, trace_tags, metadata, models; 0 keeps everything (default at first: everything)",
             ),
         ),
-        options=(CLUSTER, *CHANGE),
+        fixed_options=(CLUSTER, *CHANGE),
         examples=(
             "spanhouse store retention otel_traces=30,traces=90",
             "spanhouse store retention traces=0 --store http://user:password@host:8123/spanhouse",
@@ -98,7 +98,7 @@ STORE_ACTIONS: Final = (
         summary="copy the spans of a table that the Collector's ClickHouse exporter made",
         module="store.adopt",
         arguments=(Argument(name="table", help="table to copy"),),
-        options=(
+        fixed_options=(
             Option(name="from", metavar="DATABASE", default="", shown_default="the store's own", help="database of the table to copy"),
             CLUSTER,
             *CHANGE,
@@ -109,14 +109,14 @@ STORE_ACTIONS: Final = (
         name="store verify",
         summary="compare the definitions of the tables with those of this version",
         module="store.verify",
-        options=(CLUSTER, *CHANGE),
+        fixed_options=(CLUSTER, *CHANGE),
         examples=("spanhouse store verify",),
     ),
     Verb(
         name="store settle",
         summary="bring the rows of traces up to their spans",
         module="store.settle",
-        options=(
+        fixed_options=(
             Option(name="all", kind=bool, default=False, help="make the rows of all traces anew from their spans, not only of those that wait"),
             CLUSTER,
             *CHANGE,
@@ -128,7 +128,8 @@ STORE_ACTIONS: Final = (
         summary="try again to store dead letters: requests that could not be stored",
         module="store.replay",
         extra="server",
-        options=(SPOOL, *CHANGE),
+        derived_options=spool_option,
+        fixed_options=CHANGE,
         examples=("spanhouse store replay", "spanhouse store replay --spool /var/lib/spanhouse/store-spool"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from spanhouse.cli.option import Option
-from spanhouse.cli.verb_table.serve import SPOOL
+from spanhouse.cli.verb_table.serve import spool_option
 from spanhouse.cli.verb_table.shared_options import CONFIG, STORE
 from spanhouse.cli.verb_table.verb import Argument, Verb
 
@@ -17,7 +17,7 @@ DEMO: Final = Verb(
     summary="run a real app at two commits and ask which one is worse",
     module="demo",
     extra="demo",
-    options=(
+    fixed_options=(
         Option(name="keep", kind=bool, default=False, help="keep the demo's store and print where it is"),
         Option(name="requests", kind=int, metavar="N", default=300, least=1, help="number of requests to send to each version"),
         Option(
@@ -54,6 +54,7 @@ DOCTOR: Final = Verb(
     summary="check whether everything is fine: packages, server, ports, tables, spool, the store's data; say what to do",
     module="doctor",
     extra="",
-    options=(SPOOL, STORE, CONFIG),
+    derived_options=spool_option,
+    fixed_options=(STORE, CONFIG),
     examples=("spanhouse doctor",),
 )

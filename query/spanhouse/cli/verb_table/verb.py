@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from spanhouse.cli.option import Option
@@ -35,6 +36,9 @@ class Verb:
         summary: one line for the list of verbs.
         module: module of ``spanhouse.cli.verbs`` with a function ``run(arguments) -> int``.
         extra: the extra that has the packages it needs; '' if the core has them.
+        fixed_options: options that are defined in the table.
+        derived_options: makes the options that come first and are derived from another room's fields. Called when they are needed: that room's
+            modules take longer to load than ``spanhouse --help`` as a whole should.
         examples: command lines that its help shows.
     """
 
@@ -43,8 +47,14 @@ class Verb:
     module: str
     extra: str = "query"
     arguments: tuple[Argument, ...] = ()
-    options: tuple[Option, ...] = ()
+    fixed_options: tuple[Option, ...] = ()
+    derived_options: Callable[[], tuple[Option, ...]] = tuple
     examples: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """All options, in the order in which help lists them."""
+        return (*self.derived_options(), *self.fixed_options)
 
     @property
     def group(self) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.store_access import given_store
-from spanhouse.cli.verb_table.serve import CONFIGURED
+from spanhouse.cli.verb_table.serve import configured_options
 from spanhouse.exporter import logs
 from spanhouse.exporter.address import ConfigError
 from spanhouse.exporter.serve.config import ServeConfig
@@ -19,7 +19,7 @@ from spanhouse.exporter.serve.config import ServeConfig
 def run(arguments: Namespace) -> int:
     """Build the receiver's configuration and run it."""
     values = vars(arguments)
-    config = ServeConfig(store=given_store(arguments.store), **{option.key: values[option.key] for option in CONFIGURED})
+    config = ServeConfig(store=given_store(arguments.store), **{option.key: values[option.key] for option in configured_options()})
     logs.configure(config.log_format, config.log_level)
     # gRPC's core prints, past Python, problems that come as exceptions, too. It reads this variable when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
