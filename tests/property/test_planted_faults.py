@@ -95,7 +95,7 @@ FAULTS: Final = {
     "edits of tags are lost when a row is made anew": ("if(empty(edits.Edits), Tags, mapUpdate(", "if(1, Tags, mapUpdate(", (*PIECES, "edit")),
     "a deleted trace keeps its row": ("bitNot(toUInt128(0)), 1, Key", "bitNot(toUInt128(0)), 0, Key", ("insert", "settle_all", "delete")),
 }
-TAKEN: Final = list(FAULTS)[:: 1 if os.environ.get("SPANHOUSE_TEST_EXAMPLES") else 2]
+TAKEN: Final = list(FAULTS)[:: 1 if os.environ.get("TEST_EXAMPLES") else 2]
 """Each costs seconds: `make settled` takes all, the tests every other one."""
 _VIEW: Final = "spanhouse_spans_to_parts"
 

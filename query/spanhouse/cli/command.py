@@ -108,9 +108,9 @@ def _refuse_unknown_words(words: Sequence[str]) -> None:
     Raises:
         CommandError: names the nearest one.
     """
-    verbs = {verb.name.partition(" ")[0] for verb in VERBS}
-    if not words[0].startswith("-") and words[0] not in verbs:
-        raise CommandError(f"{words[0]!r} is no verb; the nearest one is `spanhouse {nearest(words[0], verbs)}`, `spanhouse --help` lists all")
+    verbs = {verb.action: verb.name for verb in VERBS if verb.group} | {name: name for name in (verb.group or verb.name for verb in VERBS)}
+    if not words[0].startswith("-") and words[0] not in {verb.group or verb.name for verb in VERBS}:
+        raise CommandError(f"{words[0]!r} is no verb; the nearest one is `spanhouse {verbs[nearest(words[0], verbs)]}`, `spanhouse --help` lists all")
     actions = {verb.action for verb in VERBS if verb.group == words[0]}
     if actions and len(words) > 1 and not words[1].startswith("-") and words[1] not in actions:
         raise CommandError(f"{words[0]}: {words[1]!r} is none of {', '.join(sorted(actions))}; the nearest one is {nearest(words[1], actions)}")

@@ -148,7 +148,7 @@ class ServeConfig:
     )
     engine_cache_bytes: int = field(
         default=DEFAULT_BOUNDS.cache_bytes,
-        metadata=_described("most memory that the caches of that engine take, part of --engine-memory-bytes", "BYTES", least=1),
+        metadata=_described("most memory that caches of an embedded store take, part of --engine-memory-bytes", "BYTES", least=1),
     )
     token_file: Path | None = field(
         default=None,
