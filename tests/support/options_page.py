@@ -71,8 +71,7 @@ def _head(titles: Iterable[str]) -> str:
 
 def _row(option: Option, *more: str) -> str:
     word = f"--{option.name} {option.placeholder}".strip()
-    bounds = " to ".join(str(bound) for bound in (option.least, option.most) if bound is not None)
-    meaning = option.help + (f" ({bounds if option.most is not None else f'at least {bounds}'})" if bounds else "")
+    meaning = f"{option.help} ({option.bounds})" if option.bounds else option.help
     cells = (f"`{_cell(word)}`", f"`{option.variable}`", _cell(option.described_default), _cell(meaning), *more)
     return f"| {' | '.join(cells)} |\n"
 

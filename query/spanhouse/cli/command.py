@@ -90,7 +90,7 @@ def _run(words: list[str]) -> int:
     arguments.action = verb.action
     for argument in verb.arguments:
         setattr(arguments, argument.name.replace("-", "_"), parsed[argument.name])
-    if verb.name != "serve":  # which logs; the other verbs say in one line of their own what a driver has to say
+    if verb.name != "serve":  # serve logs; the other verbs put a driver's message into one line of their own
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         logging.getLogger("clickhouse_connect").propagate = False
     _reach_this_machine_directly()
@@ -198,7 +198,7 @@ def _sentence(summary: str) -> str:
 
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
-    text = f"{option.help} (default: {option.described_default})".replace("%", "%%")
+    text = f"{option.help} ({option.bounds}{'; ' if option.bounds else ''}default: {option.described_default})".replace("%", "%%")
     if option.kind is bool:
         parser.add_argument(f"--{option.name}", dest=option.key, action="store_true", default=None, help=text)
     else:

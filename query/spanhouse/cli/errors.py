@@ -39,7 +39,7 @@ _MEANINGS = {
 
 
 class CommandError(Exception):
-    """Error that ends a verb. The message is one line that says what is wrong and what to do."""
+    """Error that ends a verb. The message is one line that names the problem and the remedy."""
 
     def __init__(self, message: str, exit_code: Exit = Exit.USER) -> None:
         super().__init__(message)

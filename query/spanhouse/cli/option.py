@@ -66,6 +66,13 @@ class Option:
             return f"{self.default} = {self.default // size} {unit}"
         return "" if self.default is None else str(self.default)
 
+    @property
+    def bounds(self) -> str:
+        """Bounds of a number in words; '' without any."""
+        if self.least is None:
+            return ""
+        return f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+
     def parse(self, text: str, where: str) -> object:
         """Return the value of a text from the command line or the environment.
 

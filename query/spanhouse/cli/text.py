@@ -1,4 +1,4 @@
-"""Data made fit for a terminal: nothing in it can move the cursor, change colours or reverse the reading direction."""
+"""Text for a terminal: no data can move the cursor, change colours or reverse the reading direction."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BYTE_STEP: Final = 1024
 
 
 def escape_unsafe(text: str) -> str:
-    r"""Each unsafe character as ``\xNN`` or ``\uNNNN``."""
+    r"""Escape each unsafe character as ``\xNN`` or ``\uNNNN``."""
     return _UNSAFE.sub(lambda found: _escape(found.group()), text)
 
 
 def escape_unsafe_json(text: str) -> str:
-    r"""As ``escape_unsafe``, for JSON text: ``\u00NN`` also for the first 256."""
+    r"""Escape as ``escape_unsafe`` does, for JSON text: ``\u00NN`` also for the first 256."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
@@ -31,7 +31,7 @@ def _escape(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with its line breaks and runs of spaces as one space each, and nothing unsafe in it."""
+    """Return the text with line breaks and runs of spaces as one space each, and unsafe characters escaped."""
     return escape_unsafe(_SPACE.sub(" ", text).strip())
 
 
@@ -50,7 +50,7 @@ def binary_size(count: float) -> str:
 
 
 def duration(nanoseconds: int) -> str:
-    """A length of time in a unit that suits it. What is less than the last digit is cut off, as in ``execution_time_ms``."""
+    """Return a length of time in a unit that suits it. Less than the last digit is cut off, as in ``execution_time_ms``."""
     if nanoseconds < 1_000_000:
         return f"{nanoseconds // 1000} µs"
     if nanoseconds < 10_000_000:
@@ -59,19 +59,19 @@ def duration(nanoseconds: int) -> str:
 
 
 def milliseconds(count: int | None) -> str:
-    """A length of time that is known to the millisecond; '-' for None."""
+    """Return a length of time that is known to the millisecond; '-' for None."""
     if count is None:
         return "-"
     return f"{count} ms" if count < 10_000 else f"{count / 1000:.1f} s"
 
 
 def local_time(milliseconds: int) -> str:
-    """A time, given in milliseconds since 1970, in the user's time zone."""
+    """Return a time, given in milliseconds since 1970, in the user's time zone."""
     return _local(milliseconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def brief_time(milliseconds: int) -> str:
-    """As ``local_time``, without the date if that is today's, without the year if it is this year's."""
+    """Return the time as ``local_time`` does, without the date if that is today's, without the year if it is this year's."""
     time, now = _local(milliseconds), datetime.now(UTC).astimezone()
     if time.date() == now.date():
         return time.strftime("%H:%M:%S")

@@ -27,7 +27,7 @@ LINGER_SECONDS: Final = 0.2
 WAITING_BYTES: Final = 128 * 2**20
 """Requests that wait for an insert beyond this are refused as retryable, and so are HTTP bodies that arrive."""
 MAX_REQUEST_BYTES: Final = 64 * 2**20
-"""Largest OTLP request, before and after decompression: what the OTLP specification recommends."""
+"""Largest OTLP request, before and after decompression; the OTLP specification recommends 64 MiB."""
 STOP_SECONDS: Final = 8.0
 """Wait of a stop for calls under way. Containers are given 10 seconds before they are killed."""
 
@@ -37,7 +37,7 @@ _ADDRESS: Final = "HOST:PORT"
 _LEAST_ENGINE_BYTES: Final = 2**30
 """The engine counts all of its process; the largest insert and the merges beside it take half of this."""
 _LEAST_QUERY_BYTES: Final = 2**26
-"""Two queries at once, each with what a search over many traces takes."""
+"""Two queries at once, each with the memory of a search over many traces."""
 
 
 class Ack(StrEnum):
@@ -129,11 +129,11 @@ class ServeConfig:
         ),
     )
     spool_bytes: int = field(
-        default=16 * 2**30, metadata=_described("refuse requests (retryable) when the spool holds more bytes than this", "BYTES", least=0)
+        default=16 * 2**30, metadata=_described("refuse requests (retryable) when the spool holds more bytes than this", "BYTES")
     )
     spool_free_bytes: int = field(
         default=2**30,
-        metadata=_described("refuse requests (retryable) when the spool's disk has fewer free bytes than this", "BYTES", least=0),
+        metadata=_described("refuse requests (retryable) when the spool's disk has fewer free bytes than this", "BYTES"),
     )
     processes: int = field(
         default=1, metadata=_described("number of processes that receive; they share the ports of --grpc and --http", "N", least=1, most=64)
@@ -159,7 +159,7 @@ class ServeConfig:
         ),
     )
     tls_cert: Path | None = field(
-        default=None, metadata=_described("PEM file of the server's certificate and its intermediates, for TLS", "FILE", shown_default="none, no TLS")
+        default=None, metadata=_described("PEM file of the server's certificate, followed by intermediate ones", "FILE", shown_default="none, no TLS")
     )
     tls_key: Path | None = field(
         default=None, metadata=_described("PEM file of the private key of --tls-cert, not encrypted", "FILE", shown_default="none, no TLS")

@@ -39,7 +39,7 @@ SERVICE: Final = Option(
     metavar="NAME",
     default="",
     shown_default="whole traces",
-    help="service to look at: version, commit, branch, environment, errors and time are those of its part in traces",
+    help="service to look at: version, commit, branch, environment, errors and time are those of that part of a trace",
 )
 ORDER_BY: Final = Option(name="order-by", metavar="'KEY DESC'", help="key to sort the traces by", shown_default="timestamp_ms DESC")
 LIMIT: Final = Option(name="limit", kind=int, metavar="N", default=20, help="most traces to find")

@@ -1,4 +1,4 @@
-"""``spanhouse compare``: versions side by side, and whether the new one is worse."""
+"""``spanhouse compare``: versions side by side, and a verdict on the new one."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _APPLICATION_NEEDS: Final = ("chdb", "grpc", "uvicorn", "fastapi", "opentelemetr
 
 
 def run(arguments: Namespace) -> int:
-    """Release the application twice, send it requests, and print what a search of the store then says."""
+    """Release the application twice, send it requests, and print what searches of the store find."""
     for module in _APPLICATION_NEEDS:
         if find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _variables(release: Release, commit: str, grpc: str) -> dict[str, str]:
-    """What a deployment tells the application."""
+    """Return the environment variables that a deployment sets for the application."""
     return {
         "OTEL_SERVICE_NAME": summary.SERVICE,
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{grpc}",
@@ -77,7 +77,7 @@ def _directory(*, keep: bool) -> Iterator[Path]:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Being told to stop ends the ``with`` blocks, so that processes are stopped and directories removed."""
+    """End the ``with`` blocks when a signal says so, which stops processes and removes directories."""
 
     def end(number: int, _: FrameType | None) -> None:
         sys.exit(128 + number)

@@ -41,7 +41,7 @@ def _list(arguments: Namespace) -> int:
 
 
 def _row(name: str, price: Price) -> list[object]:
-    """Return a line: the name that was asked for, the one that has the prices, and what they are."""
+    """Return a line: the name that was asked for, the one that has the prices, and the prices."""
     values = {**price.fields, "prices_of": price.model, "model": name, "version": PriceVersion(price.added, price.version)}
     return [str(values[column]) if column == "version" else values[column] for column in _COLUMNS]
 
@@ -87,7 +87,7 @@ def _import(arguments: Namespace) -> int:
 
 
 def _write(arguments: Namespace, prices: Iterable[Price]) -> int:
-    """Write what the store does not have yet."""
+    """Write the prices that the store lacks."""
     with editor(arguments.store) as connection:
         table = PriceTable(connection.read_prices())
         new = [price for price in prices if not _same(price, table.stored(price))]

@@ -1,4 +1,4 @@
-"""``spanhouse trace``: one trace, its spans as a tree, and what is known of it."""
+"""``spanhouse trace``: one trace: its spans as a tree, its metadata and tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``spanhouse values``: which values a metadata key has."""
+"""``spanhouse values``: values of a metadata key."""
 
 from __future__ import annotations
 

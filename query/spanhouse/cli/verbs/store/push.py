@@ -80,7 +80,7 @@ def _made(target: Store) -> Iterator[Client]:
     """Open a store to write into it; an embedded one is made where it is missing, as `serve` does.
 
     Raises:
-        CommandError: it has not the tables of this version, or can't be reached.
+        CommandError: it lacks tables of this version, or can't be reached.
     """
     if not target.embedded:
         with whole(target) as client:
