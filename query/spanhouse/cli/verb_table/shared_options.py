@@ -27,7 +27,7 @@ CLUSTER: Final = Option(
     metavar="NAME",
     default="",
     shown_default="none: the store is one server",
-    help="cluster that is the store, by its name in the servers' configuration",
+    help="name of the cluster that is the store, as in the servers' configuration",
 )
 BY: Final = Option(name="by", metavar="KEY", default="version", help="key whose values are the versions: a metadata key, tag.K, resource.K, ...")
 WHERE: Final = Option(name="where", metavar="FILTER", default="", shown_default="all traces", help="MLflow filter string of the traces to look at")
@@ -39,7 +39,7 @@ SERVICE: Final = Option(
     metavar="NAME",
     default="",
     shown_default="whole traces",
-    help="service to look at: version, commit, branch, environment, errors and time are those of that part of a trace",
+    help="service whose part in traces is looked at, with the version, commit, branch, environment, errors and time of this part",
 )
 ORDER_BY: Final = Option(name="order-by", metavar="'KEY DESC'", help="key to sort the traces by", shown_default="timestamp_ms DESC")
 LIMIT: Final = Option(name="limit", kind=int, metavar="N", default=20, help="most traces to find")
