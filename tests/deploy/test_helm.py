@@ -18,7 +18,8 @@ from tests.support.kubernetes import DEPLOY, Rendered
 from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
-from spanhouse.cli.verb_table import SERVE, all_options
+from spanhouse.cli.verb_table import all_options
+from spanhouse.cli.verb_table.serve import SERVE
 from spanhouse.exporter.address import Address
 from spanhouse.exporter.serve.config import STOP_SECONDS, ServeConfig
 from spanhouse.schema.address.dsn import parse_store

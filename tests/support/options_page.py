@@ -8,7 +8,8 @@ from typing import Final
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.option import Option
 from spanhouse.cli.variables import DEPLOYMENT_VARIABLES
-from spanhouse.cli.verb_table import SERVE, VERBS
+from spanhouse.cli.verb_table import VERBS
+from spanhouse.cli.verb_table.serve import SERVE
 from spanhouse.schema.address.dsn import DATA_DIR_VARIABLE
 from spanhouse.schema.vocabulary import PROCESSOR_VARIABLES
 

@@ -10,9 +10,11 @@ import pytest
 
 from spanhouse.cli.errors import CommandError
 from spanhouse.cli.option import Option
-from spanhouse.cli.settings import CONFIG, resolve
+from spanhouse.cli.settings import resolve
 from spanhouse.cli.variables import DEPLOYMENT_VARIABLES
-from spanhouse.cli.verb_table import SERVE, VERBS, all_options
+from spanhouse.cli.verb_table import VERBS, all_options
+from spanhouse.cli.verb_table.serve import SERVE
+from spanhouse.cli.verb_table.shared_options import CONFIG
 from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.schema.address.dsn import DATA_DIR_VARIABLE, parse_store
 from spanhouse.schema.vocabulary import PROCESSOR_VARIABLES
