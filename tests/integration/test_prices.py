@@ -157,7 +157,7 @@ def test_a_list_has_what_is_used_and_where_it_comes_from(command: Command) -> No
     assert (second["prices_of"], second["from"]) == ("gpt-4o-2024-05-13", "1970-01-01")
     assert "gpt-4o-2024-05-13" in command("list", "gpt-4o-2024-05-13").out
     unknown = command("list", "no-such-model")
-    assert (unknown.code, unknown.out) == (1, "")
+    assert (unknown.code, unknown.out) == (2, "")
     assert unknown.err == "spanhouse: there are no prices of 'no-such-model'; `spanhouse prices set` sets them\n"
 
 
@@ -170,7 +170,7 @@ def test_deleted_prices_leave_the_shipped_ones(command: Command) -> None:
     assert command("set", "gpt-4o", "--delete").code == 0
     assert command("list", "gpt-4o", "--format", "json").rows == shipped
     again = command("set", "gpt-4o", "--delete")
-    assert (again.code, again.out) == (1, "")
+    assert (again.code, again.out) == (2, "")
     assert "the store has no prices of 'gpt-4o'" in again.err
 
 
