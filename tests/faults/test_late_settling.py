@@ -9,7 +9,7 @@ import pytest
 from tests.support.arrivals import Arrivals, put_back
 from tests.support.store import TestStore, connect
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 
 HOUR = 3600
 
@@ -27,7 +27,7 @@ def rest(store: TestStore) -> None:
     settler = settle.Settler(store.execute)
     settler.settle(everything=True)
     settler.remake_due()
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     settler.sweep()
 
 
@@ -43,10 +43,10 @@ def test_a_stop_of_three_hours_between_the_pieces_of_traces(arrivals: Arrivals) 
         if settled:
             settle.settle_all(store.execute)
         put_back(store, 3 * HOUR)
-        settle.drop_old_parts(store.execute)
+        remake.drop_old_parts(store.execute)
     rest(store)
     assert waiting(store) == 0
-    assert not arrivals.differences()
+    assert not list(arrivals.differences())
 
 
 def test_a_night_in_which_a_collector_writes_and_nobody_settles(arrivals: Arrivals) -> None:
@@ -59,13 +59,13 @@ def test_a_night_in_which_a_collector_writes_and_nobody_settles(arrivals: Arriva
         store.execute(f"INSERT INTO otel_traces SELECT * FROM {twin.database}.otel_traces")
         twin.execute("TRUNCATE TABLE otel_traces")
         put_back(store, 3 * HOUR)
-        assert settle.drop_old_parts(store.execute) == 0
+        assert remake.drop_old_parts(store.execute) == 0
         assert waiting(store) == written
     twin.close()
     arrivals.store = store
     rest(store)
     assert waiting(store) == 0
-    assert not arrivals.differences()
+    assert not list(arrivals.differences())
 
 
 def test_an_old_backup_whose_settled_inserts_are_forgotten(arrivals: Arrivals) -> None:
@@ -86,7 +86,7 @@ def test_an_old_backup_whose_settled_inserts_are_forgotten(arrivals: Arrivals) -
         arrivals.insert()
         rest(store)
         assert waiting(store) == 0
-        assert not arrivals.differences()
+        assert not list(arrivals.differences())
     finally:
         store.execute(f"DROP DATABASE {store.database}_again")
         store.client = written

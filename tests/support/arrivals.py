@@ -15,7 +15,7 @@ from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy import Sent, untidy_trace
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 from spanhouse.schema.tables.driver import Execute
 
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
@@ -81,7 +81,7 @@ class Arrivals:
         try:
             settler.settle(everything=True)
             settler.remake_due()
-            settle.age(settler.execute, quiet_seconds=0)
+            remake.age(settler.execute, quiet_seconds=0)
         except Crashed:
             pass
 
@@ -95,16 +95,16 @@ class Arrivals:
                 {"trace_id": trace_id, "key": edit.key, "value": edit.value or "", "at": edit.at, "deleted": int(edit.value is None)},
             )
             if self._rng.random() < 0.5:
-                settle.remake(self.execute, [trace_id])
+                remake.remake_traces(self.execute, [trace_id])
 
     def delete(self) -> None:
         for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 2)):
             self.deleted.add(trace_id)
             self.store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
-            settle.remake(self.execute, [trace_id])
+            remake.remake_traces(self.execute, [trace_id])
 
     def age(self) -> None:
-        settle.age(self.execute, quiet_seconds=0)
+        remake.age(self.execute, quiet_seconds=0)
 
     def sweep(self) -> None:
         self._rng.choice(self._settlers).sweep()
@@ -118,7 +118,7 @@ class Arrivals:
     def _pass(self, seconds: int) -> None:
         """Put all parts back in time; what is settled and older than its keeping goes."""
         put_back(self.store, seconds)
-        settle.drop_old_parts(self.execute)
+        remake.drop_old_parts(self.execute)
 
     def overtaken(self) -> None:
         """Settle in a process that stops for a while between two statements, and what it has read is older than what others write meanwhile."""
@@ -127,9 +127,9 @@ class Arrivals:
         if kind == 0:
             settle.Settler(slow).settle(everything=True)
         elif kind == 1:
-            settle.remake(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
+            remake.remake_traces(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
         else:
-            settle.age(slow, quiet_seconds=0)
+            remake.age(slow, quiet_seconds=0)
 
     def _meanwhile(self) -> None:
         self.insert()
@@ -143,33 +143,40 @@ class Arrivals:
         self.act("age")
         settle.Settler(self.execute).sweep()
 
-    def differences(self, *, large: bool = False) -> list[str]:
-        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces.
+    def differences(self, *, large: bool = False) -> Iterator[str]:
+        """Give one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces.
 
         Args:
-            large: whether the rows were made as those of traces with very many spans.
+            large: True if the rows were made as those of traces with very many spans.
         """
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
-        doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
-        rows = [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id], large)]
-        return doubles + rows + list(self._mistaken({trace_id: made[0]["ErrorFingerprint"] for trace_id, made in found.items() if made}))
+        if self._doubles:
+            yield f"{self._doubles} traces had two rows for a time"
+        expected: dict[str, dict[str, Any]] = {}
+        for trace_id in sorted(self.stored):
+            expected[trace_id] = merge(self.stored[trace_id], self.edits[trace_id], large=large)
+            yield from self._differences(trace_id, found[trace_id], expected[trace_id])
+        yield from _mistaken(
+            {trace_id: (made[0]["ErrorFingerprint"], expected[trace_id]["ErrorFingerprint"]) for trace_id, made in found.items() if made}
+        )
 
-    def _mistaken(self, fingerprints: Mapping[str, int]) -> Iterator[str]:
-        """Give each two traces whose errors are of one kind by their fingerprints or by the reference, and not by both."""
-        kinds = {trace_id: merge(self.stored[trace_id])["ErrorFingerprint"] for trace_id in fingerprints}
-        for one, other in combinations(sorted(fingerprints), 2):
-            if (fingerprints[one] == fingerprints[other]) != (kinds[one] == kinds[other]):
-                yield f"{one} and {other}: fingerprints {fingerprints[one]} and {fingerprints[other]} of {kinds[one]!r} and {kinds[other]!r}"
-
-    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], large: bool) -> Iterator[str]:
+    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], expected: dict[str, Any]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows and (found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id], large=large))):
+        elif rows and (found := different(rows[0], expected)):
             spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
             yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
+
+
+def _mistaken(kinds: Mapping[str, tuple[int, Any]]) -> Iterator[str]:
+    """Give each two traces whose errors are of one kind by their fingerprints or by the reference, and not by both."""
+    for one, other in combinations(sorted(kinds), 2):
+        (stored, expected), (others_stored, others_expected) = kinds[one], kinds[other]
+        if (stored == others_stored) != (expected == others_expected):
+            yield f"{one} and {other}: fingerprints {stored} and {others_stored} of {expected!r} and {others_expected!r}"
 
 
 def put_back(store: TestStore, seconds: float) -> None:

@@ -20,7 +20,7 @@ from spanhouse.schema.maintenance import retention
 from spanhouse.schema.maintenance.actions import Event
 from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
-from spanhouse.schema.settle.settle import remake
+from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.tables.driver import Execute, MigrationError
 
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Console:
         """Write an edit, and the trace's row with it."""
         self._execute(statement.sql, statement.parameters)
         with self._writing_rows() as execute:
-            remake(execute, [str(statement.parameters["trace_id"])])
+            remake_traces(execute, [str(statement.parameters["trace_id"])])
 
 
 def _only(method: str, *allowed: str) -> None:

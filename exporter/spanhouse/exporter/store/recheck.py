@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.exporter.owned_directory import Buffer
-from spanhouse.schema.settle.settle import tell_again
+from spanhouse.schema.settle.remake import remake_parts
 
 _TRACES: Final = 1_000
 """Trace ids in one question; parameters of a server's statement travel in its URL."""
@@ -72,7 +72,7 @@ def _missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     stored = _stored(client, spans)
     if not stored:
         return bodies
-    _tell_again(client, sorted({trace_id for trace_id, _ in stored}))
+    _remake_parts(client, sorted({trace_id for trace_id, _ in stored}))
     return [_without(request, stored) for request in requests]
 
 
@@ -96,11 +96,11 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
     return stored & {_id(span) for span in spans}
 
 
-def _tell_again(client: Client, trace_ids: Sequence[str]) -> None:
+def _remake_parts(client: Client, trace_ids: Sequence[str]) -> None:
     def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
 
-    tell_again(execute, trace_ids)
+    remake_parts(execute, trace_ids)
 
 
 def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:

@@ -1,4 +1,4 @@
-"""What the rest of this room needs of a driver, and the error it raises."""
+"""Interface to a database driver, helpers for the cells of its rows, and the error of this room."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from typing import Protocol
 
 
 class Execute(Protocol):
-    """Runs one statement with bound parameters and returns its rows; none for a statement without result."""
+    """Function that runs one statement with bound parameters and returns its rows; none for a statement without result."""
 
     def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
-        """Run it."""
+        """Run the statement."""
         ...
 
 
 class MigrationError(Exception):
-    """The store's tables are not in a state from which this version can go on. One line, says what to do."""
+    """The state of the store's tables stops the operation. One line, with the remedy."""
 
 
 def number(value: object) -> int:
-    """A cell of a row that holds a whole number, whatever the driver makes of it."""
+    """Return the whole number in a cell of a row; drivers differ in its type."""
     return int(str(value))
+
+
+def items(cell: object) -> Sequence[object]:
+    """Return the items of an array in a cell of a row."""
+    return cell if isinstance(cell, Sequence) else ()
