@@ -26,7 +26,7 @@ unit: $(STAMP)
 # Rows of traces against the reference merge, for twelve thousand traces, the lists that are made of rows, and all mistakes that are planted in the
 # SQL; the tests take fewer.
 settled: $(STAMP)
-	SPANHOUSE_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py tests/property/test_derived_tables.py tests/property/test_planted_faults.py --timeout 7200
+	TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py tests/property/test_derived_tables.py tests/property/test_planted_faults.py --timeout 7200
 
 # Packages that bring a tracer provider of their own, and packages that write spans of models, tools and agents, as tests/vendors/pinned.toml
 # has them, each in an environment of its own. One that does not install is skipped, and the summary says so.

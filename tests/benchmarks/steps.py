@@ -1,6 +1,6 @@
 """``spanhouse`` with a clock at each step of the write path: ``python -m tests.benchmarks.steps serve ...``.
 
-The CPU time that threads spend in a step is added up in the file ``$SPANHOUSE_STEPS``, which others may read at any time. Two readings of
+The CPU time that threads spend in a step is added up in the file ``$STEPS_FILE``, which others may read at any time. Two readings of
 a thread's clock per call are all that it adds.
 """
 
@@ -24,7 +24,7 @@ from spanhouse.exporter.spool.segment import Segment
 from spanhouse.exporter.store.writer import Writer
 
 STEPS = ("check", "spool", "read back", "insert")
-FILE = "SPANHOUSE_STEPS"
+FILE = "STEPS_FILE"
 _SUMS = struct.Struct(f"<{len(STEPS)}d")
 
 

@@ -18,11 +18,11 @@ from tests.support.kubernetes import DEPLOY, Rendered
 from tests.support.serve import Serve
 
 from spanhouse.cli.settings import resolve
-from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE
+from spanhouse.cli.verb_table import all_options
+from spanhouse.cli.verb_table.serve import SERVE
 from spanhouse.exporter.address import Address
-from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.exporter.serve.config import STOP_SECONDS, ServeConfig
 from spanhouse.schema.address.dsn import parse_store
-from spanhouse.schema.address.embedded import Bounds
 
 CHART = DEPLOY / "helm" / "spanhouse"
 OF_THE_CHART = {"grpc", "http", "clickhouse-http", "console", "store", "spool", "config", "ack", "token-file", "tls-cert", "tls-key", "tls-client-ca"}
@@ -112,7 +112,7 @@ def test_serve_takes_the_options_that_the_chart_writes(rendered: Mapping[str, Re
     _, container = pod(found)
     environ = {"SPANHOUSE_STORE": "http://u:p@clickhouse:8123/spanhouse"} if any("valueFrom" in each for each in container["env"]) else {}
     environ |= {each["name"]: each["value"] for each in container["env"] if "value" in each}
-    options = resolve(SERVE.options, {"config": str(config)}, known=ALL_OPTIONS, environ=environ)
+    options = resolve(SERVE.options, {"config": str(config)}, known=all_options(), environ=environ)
     validated(options)
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     for listener, port in ports.items():
@@ -134,7 +134,8 @@ def validated(options: Namespace) -> None:
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
         tls_client_ca=options.tls_client_ca,
-        engine=Bounds(memory_bytes=options.engine_memory_bytes, cache_bytes=options.engine_cache_bytes),
+        engine_memory_bytes=options.engine_memory_bytes,
+        engine_cache_bytes=options.engine_cache_bytes,
     ).validate()
 
 
@@ -228,8 +229,8 @@ def test_acknowledged_spans_outlive_pods_and_scaling(rendered: Mapping[str, Rend
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert mounts["/var/lib/spanhouse"] == "data"
     assert {"name": "SPANHOUSE_DATA_DIR", "value": "/var/lib/spanhouse"} in container["env"]
-    # Calls under way and then the spool have stop_seconds each, after clients have been told.
-    needed = container["lifecycle"]["preStop"]["sleep"]["seconds"] + 2 * ServeConfig(store=parse_store("chdb:///store")).stop_seconds
+    # Calls under way and then the spool have STOP_SECONDS each, after clients have been told.
+    needed = container["lifecycle"]["preStop"]["sleep"]["seconds"] + 2 * STOP_SECONDS
     assert spec["terminationGracePeriodSeconds"] >= needed + 5
 
 

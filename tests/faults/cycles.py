@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import clickhouse_connect
 from tests.support.serve import UNSETTLED
@@ -220,20 +221,16 @@ def _free_ports(number: int) -> list[int]:
 
 def serve(http_port: str, clickhouse_port: str, directory: Path) -> None:
     """The whole server, with segments so small that the drain always has one in hand."""
+    from spanhouse.exporter.serve import pipeline
     from spanhouse.exporter.serve.app import run
     from spanhouse.exporter.serve.config import ServeConfig
     from spanhouse.schema.address.dsn import parse_store
 
-    run(
-        ServeConfig(
-            store=parse_store(f"chdb://{directory}/store"),
-            grpc="off",
-            http=f"127.0.0.1:{http_port}",
-            clickhouse_http=f"127.0.0.1:{clickhouse_port}",
-            batch_spans=60,
-            batch_linger_seconds=0,
-        )
+    config = ServeConfig(
+        store=parse_store(f"chdb://{directory}/store"), grpc="off", http=f"127.0.0.1:{http_port}", clickhouse_http=f"127.0.0.1:{clickhouse_port}"
     )
+    with mock.patch.multiple(pipeline, BATCH_SPANS=60, LINGER_SECONDS=0):
+        run(config)
 
 
 def send(port: int, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tables that the Collector's exporter made are copied into ours: `spanhouse migrate --adopt`."""
+"""Tables that the Collector's exporter made are copied into ours: `spanhouse store adopt`."""
 
 from __future__ import annotations
 
@@ -122,16 +122,17 @@ def test_what_is_no_table_of_the_exporter_is_one_line(store: TestStore) -> None:
             adopt(store.execute, table)
 
 
-def test_migrate_adopts_from_another_database_and_says_how_far_it_is(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_adopts_from_another_database_and_says_how_far_it_is(store: TestStore, capsys: pytest.CaptureFixture[str]) -> None:
     make(store, "2026", 30)
     dsn = f"{store.dsn}_new"
-    assert main(["migrate", "--store", dsn, "--adopt", "old_2026", "--from", store.database]) == 0
+    assert main(["migrate", "--store", dsn]) == 0
+    assert main(["store", "adopt", "old_2026", "--from", store.database, "--store", dsn]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[-2:] == [
         "2/2  2025-03-01 23:00 UTC  18 spans",
         f"all 30 spans of {store.database}.old_2026 are here (30 rows), 30 of them with the same values",
     ]
-    assert main(["migrate", "--store", dsn, "--adopt", "nope", "--from", store.database]) == 3
+    assert main(["store", "adopt", "nope", "--from", store.database, "--store", dsn]) == 3
     assert capsys.readouterr().err == f"spanhouse: there is no table {store.database}.nope\n"
     store.client.command(f"DROP DATABASE {store.database}_new")
 

@@ -89,7 +89,7 @@ def test_doctor_finds_nothing_wrong_with_a_running_server(running: Serve) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert {level for level, *_ in lines} == {"ok"}
-    assert {subject for _, subject, _ in lines} == {"python", "packages", "server", "store", "spool"}
+    assert {subject for _, subject, _ in lines} == {"python", "packages", "server", "store", "check", "spool"}
     assert f"grpc {running.grpc}" in done.stdout
     assert f"tables are up to date, {migrations.load().newest}" in done.stdout
 
@@ -118,7 +118,7 @@ def test_doctor_says_what_waits_in_the_spool_and_what_was_put_aside(tmp_path: Pa
         file.write_bytes(bytes(size))
     said = spanhouse(tmp_path, "doctor").stdout
     assert "7 bytes acknowledged and not yet stored: start `spanhouse serve`" in said
-    assert f"1 requests that the store could not read are in {tmp_path}/store-spool/dead-letters: `spanhouse replay`" in said
+    assert f"1 requests that the store could not read are in {tmp_path}/store-spool/dead-letters: `spanhouse store replay`" in said
     assert f"1 pieces that were damaged on disk are in {tmp_path}/store-spool/quarantine" in said
 
 

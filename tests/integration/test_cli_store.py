@@ -143,10 +143,10 @@ def test_trace_shows_spans_metadata_and_tags_with_nothing_that_steers_the_termin
     assert "mlflow.traceName  tried" in shown
 
 
-def test_trace_of_an_unknown_id_is_one_line_and_exit_code_1(spanhouse: Command) -> None:
+def test_trace_of_an_unknown_id_is_one_line_and_exit_code_2(spanhouse: Command) -> None:
     for unknown in ("0" * 32, "tr-" + "f" * 32, "nonsense"):
         result = spanhouse("trace", unknown)
-        assert result.code == 1
+        assert result.code == 2
         assert result.error == f"no trace {unknown}; `spanhouse search` lists the newest"
 
 
@@ -168,9 +168,9 @@ def test_values_counts_the_traces_of_each_value_most_frequent_first(at_shop: Com
     assert json.loads(at_shop("values", "app_version", "--format", "json").out) == [{"value": "1.1", "traces": 2}, {"value": "1.0", "traces": 1}]
 
 
-def test_values_of_an_unknown_key_is_one_line_and_exit_code_1(at_shop: Command) -> None:
+def test_values_of_an_unknown_key_is_one_line_and_exit_code_2(at_shop: Command) -> None:
     result = at_shop("values", "nope'")
-    assert result.code == 1
+    assert result.code == 2
     assert 'no trace has metadata "nope\'"' in result.error
 
 

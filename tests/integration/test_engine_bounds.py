@@ -72,7 +72,9 @@ def test_a_receive_process_does_not_load_the_engine() -> None:
 )
 def test_bounds_with_which_the_engine_could_not_work_are_refused(bounds: Bounds, option: str) -> None:
     with pytest.raises(ConfigError, match=option):
-        ServeConfig(store=parse_store("chdb:///somewhere/store"), engine=bounds).validate()
+        ServeConfig(
+            store=parse_store("chdb:///somewhere/store"), engine_memory_bytes=bounds.memory_bytes, engine_cache_bytes=bounds.cache_bytes
+        ).validate()
 
 
 @pytest.mark.parametrize("query_memory_bytes", [2**26 - 1, 2**30 + 1], ids=["too little", "more than half"])

@@ -61,13 +61,13 @@ def test_two_migrates_at_once_make_the_tables_once_and_both_end_well(server: Cli
     states = database.execute("SELECT id, state, count() FROM spanhouse_migrations GROUP BY ALL ORDER BY id, state")
     assert [tuple(row) for row in states] == [(0, "done", 1), (0, "started", 1)]
     assert sum("applying" in out for out, _ in said) == 1
-    verified = database.run("migrate", "--verify")
+    verified = database.run("store", "verify")
     out, err = verified.communicate(timeout=120)
     assert (verified.returncode, err) == (0, "")
-    assert out.endswith(f"is what its ledger says: {migrations.load().newest}\n")
+    assert out.endswith(f"is as its ledger says: {migrations.load().newest}\n")
     database.execute("DROP VIEW logged_models")
     database.execute("ALTER TABLE otel_traces DROP INDEX idx_duration")
-    verified = database.run("migrate", "--verify")
+    verified = database.run("store", "verify")
     out, err = verified.communicate(timeout=120)
     assert verified.returncode == 3
     assert out.splitlines() == ["table logged_models is missing", "index otel_traces.idx_duration is missing"]

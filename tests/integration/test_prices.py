@@ -157,7 +157,7 @@ def test_a_list_has_what_is_used_and_where_it_comes_from(command: Command) -> No
     assert (second["prices_of"], second["from"]) == ("gpt-4o-2024-05-13", "1970-01-01")
     assert "gpt-4o-2024-05-13" in command("list", "gpt-4o-2024-05-13").out
     unknown = command("list", "no-such-model")
-    assert (unknown.code, unknown.out) == (1, "")
+    assert (unknown.code, unknown.out) == (2, "")
     assert unknown.err == "spanhouse: there are no prices of 'no-such-model'; `spanhouse prices set` sets them\n"
 
 
@@ -170,7 +170,7 @@ def test_deleted_prices_leave_the_shipped_ones(command: Command) -> None:
     assert command("set", "gpt-4o", "--delete").code == 0
     assert command("list", "gpt-4o", "--format", "json").rows == shipped
     again = command("set", "gpt-4o", "--delete")
-    assert (again.code, again.out) == (1, "")
+    assert (again.code, again.out) == (2, "")
     assert "the store has no prices of 'gpt-4o'" in again.err
 
 
@@ -235,19 +235,19 @@ def test_a_file_that_holds_no_prices_is_refused_as_a_whole(command: Command, sto
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("lst",), "'lst' is none of list, set, import, apply; do you mean list?"),
-        (("set",), "prices set: the model is missing"),
+        (("lst",), "'lst' is none of apply, import, list, set; the nearest one is list"),
+        (("set",), "required: MODEL"),
         (("set", "m"), "prices set: input is missing"),
         (("set", "m", "--input", "1"), "prices set: output is missing"),
         (("set", "m", "--input", "-1", "--output", "1"), "-1.0 is no price of input tokens"),
         (("set", "m", "--input", "1", "--output", "1", "--from", "june"), "--from: 'june' is no day"),
-        (("set", "m", "--input", "1", "--output", "1", "--since", "7d"), "--since is for apply alone"),
+        (("set", "m", "--input", "1", "--output", "1", "--since", "7d"), "unknown option '--since'"),
         (("import",), "prices import: the file, or --from genai-prices is missing"),
         (("import", "--from", "elsewhere"), "--from takes genai-prices, and no file beside it"),
-        (("import", "x.csv", "--input", "1"), "--input is for set alone"),
-        (("apply",), "name the time by --since alone"),
+        (("import", "x.csv", "--input", "1"), "unknown option '--input'"),
+        (("apply",), "--since is missing"),
         (("apply", "--since", "june"), "since 'june' is no length of time"),
-        (("apply", "m", "--since", "7d"), "name the time by --since alone"),
+        (("apply", "m", "--since", "7d"), "'m' is one word too many"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

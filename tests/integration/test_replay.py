@@ -53,7 +53,9 @@ def test_a_dead_letter_is_stored_once_when_it_is_replayed(store: TestStore, tmp_
     assert "can't read" in letter.with_suffix(".json").read_text()
     assert names(store) == ["old"]
 
-    said = subprocess.run([sys.executable, "-m", "spanhouse.cli", "replay", "--spool", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    said = subprocess.run(
+        [sys.executable, "-m", "spanhouse.cli", "store", "replay", "--spool", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
     assert f"{tmp_path}: 1;" in said.stdout, said.stderr
     assert list((tmp_path / "dead-letters").iterdir()) == []
     for _ in range(2):

@@ -26,14 +26,14 @@ def test_rows_leave_after_their_days_and_all_stay_at_first_and_when_told_so(stor
     every = [{"SpanName": name} for name in ("40 days old", "0 days old", "from a broken clock")]
     store.client.command("OPTIMIZE TABLE otel_traces FINAL")
     assert store.rows(names) == every
-    assert main(["migrate", "--store", store.dsn, "--ttl", "otel_traces=30, traces=90"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == ["otel_traces keeps 30 days", "traces keeps 90 days"]
+    assert main(["store", "retention", "otel_traces=30, traces=90", "--store", store.dsn]) == 0
+    assert capsys.readouterr().out.splitlines() == ["otel_traces keeps 30 days", "traces keeps 90 days"]
     store.client.command("OPTIMIZE TABLE otel_traces FINAL")
     store.client.command("OPTIMIZE TABLE spanhouse_trace_rows FINAL")
     assert store.rows(names) == every[1:]
     assert store.rows("SELECT count() AS n FROM traces") == [{"n": 3}]
     for _ in range(2):
-        assert main(["migrate", "--store", store.dsn, "--ttl", "otel_traces=0"]) == 0
+        assert main(["store", "retention", "otel_traces=0", "--store", store.dsn]) == 0
     store.ingest(request([span("another", start_ns=now - 41 * DAY_NS)]))
     store.client.command("OPTIMIZE TABLE otel_traces FINAL")
     assert store.rows(names) == [{"SpanName": "another"}, *every[1:]]

@@ -140,12 +140,12 @@ def test_check_names_a_partition_that_is_damaged(store: TestStore, spanhouse: Sp
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("shrink",), "'shrink' is none of size"),
-        (("pusch",), "do you mean push?"),
-        (("size", "x"), "'x' is too much"),
-        (("push",), "the DSN of a store is missing"),
+        (("shrink",), "'shrink' is none of adopt, backup"),
+        (("pusch",), "the nearest one is push"),
+        (("size", "x"), "'x' is one word too many"),
+        (("push",), "required: TARGET"),
         (("push", "{itself}"), "would be copied into itself"),
-        (("check", "--all"), "--all is for settle alone"),
+        (("check", "--all"), "unknown option '--all'"),
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, store: TestStore, spanhouse: Spanhouse) -> None:

@@ -99,7 +99,7 @@ def test_the_command_has_the_server_make_all_rows_anew_and_leaves_to_it_what_wai
 
 
 def test_the_command_says_how_long_to_keep_what_a_server_has_open(kept: Serve) -> None:
-    done = spanhouse(kept, "migrate", "--ttl", "metadata=400")
+    done = spanhouse(kept, "store", "retention", "metadata=400")
     assert (done.returncode, done.stderr) == (0, "")
     assert "metadata keeps 400 days" in done.stdout
     assert "toIntervalDay(400)" in rows(kept, "SHOW CREATE TABLE spanhouse_metadata")[0][0]

@@ -86,7 +86,7 @@ def _merged(rows: Sequence[Row]) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "6")), deadline=None)
+@settings(max_examples=int(os.environ.get("TEST_EXAMPLES", "6")), deadline=None)
 @given(st.lists(_SPAN, min_size=1, max_size=8), st.randoms(use_true_random=False), st.booleans())
 def test_lists_have_what_rows_said_at_any_time_however_the_spans_come(
     module_store: TestStore, drawn: list[dict[str, Any]], order: random.Random, merged: bool

@@ -95,7 +95,7 @@ FAULTS: Final = {
     "edits of tags are lost when a row is made anew": ("if(empty(edits.Edits), Tags, mapUpdate(", "if(1, Tags, mapUpdate(", (*PIECES, "edit")),
     "a deleted trace keeps its row": ("bitNot(toUInt128(0)), 1, TraceHash", "bitNot(toUInt128(0)), 0, TraceHash", ("insert", "settle_all", "delete")),
 }
-TAKEN: Final = list(FAULTS)[:: 1 if os.environ.get("SPANHOUSE_TEST_EXAMPLES") else 3]
+TAKEN: Final = list(FAULTS)[:: 1 if os.environ.get("TEST_EXAMPLES") else 3]
 """Each costs seconds: `make settled` takes all, the tests every third one."""
 _VIEW: Final = "spanhouse_spans_to_parts"
 

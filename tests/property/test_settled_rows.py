@@ -15,7 +15,7 @@ from tests.support.store import TestStore
 
 from spanhouse.schema import conventions
 
-EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "6"))
+EXAMPLES: Final = int(os.environ.get("TEST_EXAMPLES", "6"))
 """Others each time; `make settled` runs many more."""
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from spanhouse.cli import main
-from spanhouse.cli.verb_table import VERBS
+from spanhouse.cli.verb_table import GROUPS, VERBS
+from spanhouse.cli.verb_table.verb import Group, Verb
 
-NAMES = [verb.name for verb in VERBS]
+NAMES = [*(verb.name for verb in VERBS if not verb.group), *(group.name for group in GROUPS)]
 
 BLOCKER = """
 import sys
@@ -60,15 +62,29 @@ def one_line_of(text: str) -> str:
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.name != "metadata"], ids=lambda verb: verb.name)
-def test_every_verb_has_help_that_names_all_its_options(verb: object, capsys: pytest.CaptureFixture[str]) -> None:
-    from spanhouse.cli.verb_table import Verb
-
-    assert isinstance(verb, Verb)
-    assert main([verb.name, "--help"]) == 0
+def test_every_verb_has_help_that_names_all_its_options(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb.name.split(), "--help"]) == 0
     printed = capsys.readouterr().out
     assert verb.examples, "a verb shows how it is used"
     assert all(example in printed for example in verb.examples)
     assert all(f"--{option.name}" in printed and option.help for option in verb.options)
+
+
+def test_the_help_of_every_option_stands_alone_and_says_the_default() -> None:
+    for verb in VERBS:
+        for option in verb.options:
+            assert option.described_default, f"{verb.name} --{option.name}"
+            assert not re.search(r"\b(likewise|of that|with it|its|what)\b|^(or|and)\b", option.help), f"{verb.name} --{option.name}: {option.help}"
+            assert option.kind is bool or option.placeholder, f"{verb.name} --{option.name}"
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_a_group_alone_asks_for_an_action_and_its_help_lists_all(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([group.name]) == 2
+    assert one_line_of(capsys.readouterr().err).endswith(f"required: ACTION (see `spanhouse {group.name} --help`)")
+    assert main([group.name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"    {verb.action}" in printed for verb in VERBS if verb.group == group.name)
 
 
 def test_the_command_alone_lists_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,14 +103,18 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["serch"], "'serch' is no verb, do you mean `spanhouse search`?"),
-        (["xyzzy"], "'xyzzy' is no verb; `spanhouse --help` lists them"),
+        (["serch"], "'serch' is no verb; the nearest one is `spanhouse search`, `spanhouse --help` lists all"),
+        (["replay"], "'replay' is no verb; the nearest one is `spanhouse store replay`, `spanhouse --help` lists all"),
+        (["prices", "lst"], "prices: 'lst' is none of apply, import, list, set; the nearest one is list"),
+        (["migrate", "--verify"], "migrate: unknown option '--verify'; the nearest one is --cluster (see `spanhouse migrate --help`)"),
+        (["compare", "1", "2", "--allow", "p96=10%"], "--allow 'p96=10%': unknown name 'p96'; the nearest known one is 'p95'"),
+        (["compare", "1", "2", "--allow", "p95"], "--allow 'p95': write NAME=LIMIT with a number of percent, such as p95=10%"),
         (["trace"], "the following arguments are required: TRACE-ID (see `spanhouse trace --help`)"),
-        (["search", "--limt", "3"], "search: '--limt' is too much, or no option of this verb (see `spanhouse search --help`)"),
+        (["search", "--limt", "3"], "search: unknown option '--limt'; the nearest one is --limit (see `spanhouse search --help`)"),
         (["search", "--limit"], "argument --limit: expected one argument (see `spanhouse search --help`)"),
         (["search", "--limit", "many"], "--limit: 'many' is not a whole number"),
         (["search", "--limit", "0"], "--limit 0: from 1 to 50000"),
-        (["search", "a", "b"], "search: 'b' is too much, or no option of this verb (see `spanhouse search --help`)"),
+        (["search", "a", "b"], "search: 'b' is one word too many (see `spanhouse search --help`)"),
         (["search", "--store", "chdb://memory"], "store 'chdb://memory': an embedded store is chdb:///absolute/directory[?database=NAME]"),
         (["serve", "--grpc", "4317"], "--grpc: '4317' is not HOST:PORT (or off)"),
         (["serve", "--console", "8080"], "--console: '8080' is not HOST:PORT (or off)"),
@@ -102,7 +122,7 @@ def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str])
             ["serve", "--http", "0.0.0.0:4318"],
             "--http 0.0.0.0:4318: listening beyond this machine needs --token-file or --tls-client-ca; without it use 127.0.0.1:4318",
         ),
-        (["demo", "--failure-rate", "2"], "--failure-rate 2.0: between 0 and 1"),
+        (["demo", "--failure-rate", "2"], "--failure-rate 2.0: from 0 to 1"),
         (["demo", "--requests", "0"], "--requests 0: at least 1"),
     ],
 )

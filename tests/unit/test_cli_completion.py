@@ -29,6 +29,8 @@ def completed(line: str, directory: Path) -> list[str]:
         ("spanhouse search --format ", ["table", "json", "csv", "markdown"]),
         ("spanhouse completion z", ["zsh"]),
         ("spanhouse store c", ["check", "compact"]),
+        ("spanhouse store push --clu", ["--cluster"]),
+        ("spanhouse serve --ack ", ["spool", "store"]),
         ("spanhouse search --store ", []),
     ],
 )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from spanhouse.cli.errors import CommandError
-from spanhouse.cli.settings import CONFIG, Option, resolve
-from spanhouse.cli.verb_table import ALL_OPTIONS, SERVE, VERBS
+from spanhouse.cli.option import Option
+from spanhouse.cli.settings import resolve
+from spanhouse.cli.variables import DEPLOYMENT_VARIABLES
+from spanhouse.cli.verb_table import VERBS, all_options
+from spanhouse.cli.verb_table.serve import SERVE
+from spanhouse.cli.verb_table.shared_options import CONFIG
+from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.schema.address.dsn import DATA_DIR_VARIABLE, parse_store
+from spanhouse.schema.vocabulary import PROCESSOR_VARIABLES
 
 NAME = Option(name="clickhouse-http", help="", default="of the code")
 COUNT = Option(name="limit", help="", kind=int, default=20)
@@ -66,7 +75,7 @@ def test_an_unknown_key_of_the_file_is_an_error_that_names_it_and_the_nearest_kn
 
 def test_one_file_serves_all_verbs_so_a_key_of_another_verb_is_no_error(tmp_path: Path) -> None:
     path = file(tmp_path, "limit = 5\ngrpc = '127.0.0.1:0'")["SPANHOUSE_CONFIG"]
-    assert resolve(SERVE.options, {"config": path}, known=ALL_OPTIONS, environ={}).grpc == "127.0.0.1:0"
+    assert resolve(SERVE.options, {"config": path}, known=all_options(), environ={}).grpc == "127.0.0.1:0"
 
 
 @pytest.mark.parametrize(
@@ -114,3 +123,47 @@ def test_an_option_means_the_same_in_every_verb() -> None:
     for verb in VERBS:
         for option in verb.options:
             assert kinds.setdefault(option.name, (option.kind, option.choices)) == (option.kind, option.choices)
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [("SPANHOUSE_LIMT", "SPANHOUSE_LIMIT"), ("SPANHOUSE_DATADIR", "SPANHOUSE_DATA_DIR"), ("SPANHOUSE_GIT_COMIT", "SPANHOUSE_GIT_COMMIT")],
+)
+def test_an_unknown_variable_is_an_error_that_names_the_nearest_known_one(variable: str, near: str) -> None:
+    with pytest.raises(CommandError, match=f"^environment variable {variable}: unknown; the nearest known one is {near}$"):
+        resolve(OPTIONS, {}, known=OPTIONS, environ={variable: "1"})
+    resolve(OPTIONS, {}, known=OPTIONS, environ={variable: " "})
+
+
+def test_variables_of_the_processor_of_deployments_and_of_kubernetes_are_no_mistake() -> None:
+    links = [
+        "SPANHOUSE_SERVICE_HOST",
+        "SPANHOUSE_SERVICE_PORT_OTLP_GRPC",
+        "SPANHOUSE_PORT",
+        "SPANHOUSE_PORT_4317_TCP_ADDR",
+        "SPANHOUSE_MAIN_PORT_80_TCP",
+    ]
+    environ = dict.fromkeys([*PROCESSOR_VARIABLES, *DEPLOYMENT_VARIABLES, DATA_DIR_VARIABLE, *links], "x")
+    assert resolve(OPTIONS, {}, known=OPTIONS, environ=environ).limit == 20
+
+
+def test_every_variable_in_the_files_of_deploy_is_known() -> None:
+    deploy = Path(__file__).parents[2] / "deploy"
+    found = {name for path in deploy.rglob("*") if path.is_file() for name in re.findall(r"\bSPANHOUSE_[A-Z0-9_]+\b", path.read_text())}
+    options = {option.variable for option in all_options()}
+    assert found - options - {DATA_DIR_VARIABLE} == set(DEPLOYMENT_VARIABLES)
+
+
+def test_the_options_of_serve_are_the_fields_of_its_configuration() -> None:
+    values = vars(resolve(SERVE.options, {}, known=all_options(), environ={}))
+    names = {field.name for field in fields(ServeConfig)} - {"store"}
+    assert set(values) - {"store", "config"} == names
+    store = parse_store("chdb:///somewhere/store")
+    assert ServeConfig(store=store, **{name: values[name] for name in names}) == ServeConfig(store=store)
+
+
+@pytest.mark.parametrize(("argument", "said"), [("0", "--processes 0: from 1 to 64"), ("65", "--processes 65: from 1 to 64")])
+def test_a_number_beyond_its_bounds_is_refused(argument: str, said: str) -> None:
+    with pytest.raises(CommandError) as error:
+        resolve(SERVE.options, {"processes": argument}, known=all_options(), environ={})
+    assert str(error.value) == said

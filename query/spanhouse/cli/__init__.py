@@ -1,4 +1,4 @@
-"""The command ``spanhouse``. Starts with the standard library alone; each verb loads what it needs, and names the extra that is missing."""
+"""Command ``spanhouse``. It starts with the standard library alone; each verb loads the packages it needs, and names the extra that is missing."""
 
 from spanhouse.cli.command import main
 

@@ -1,4 +1,4 @@
-"""``python -m spanhouse.cli``."""
+"""Entry point of ``python -m spanhouse.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A comparison on the terminal, or as JSON, CSV or Markdown."""
+"""Comparison on the terminal, or as JSON, CSV or Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.text import Text
 
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.errors import CommandError
 from spanhouse.cli.output import Column, print_csv, print_markdown, safe, show, show_table, to_json
 from spanhouse.cli.text import local_time, one_line
 from spanhouse.cli.trace_list import SHORT_COMMIT
@@ -63,9 +63,9 @@ def print_table(found: Table, form: str) -> None:
 
 
 def nothing_of(found: Table | Bisection) -> CommandError:
-    """The error that nothing has a value of the key."""
+    """Return the error that no trace has a value of the key."""
     who = f"no trace in which {found.service} took part" if found.service else "no trace"
-    return CommandError(f"{who} has a value of {found.by}; `spanhouse keys` lists what there is", Exit.NOTHING)
+    return CommandError(f"{who} has a value of {found.by}; `spanhouse keys` lists what there is")
 
 
 def _sides(found: Table) -> Iterator[tuple[str, ...]]:
@@ -115,7 +115,7 @@ def print_comparison(found: Comparison, form: str) -> None:
 
 
 def show_comparison(found: Comparison, *, indent: int = 0) -> None:
-    """Print the numbers, the verdict, what else differs, and how to see examples."""
+    """Print the numbers, the verdict, other differences, and searches that list examples."""
     base, new = (short(side.value) for side in (found.base, found.new))
     if found.service:
         show(safe(_of_service(found.service)), indent=indent)
@@ -144,7 +144,7 @@ def _of_service(service: str) -> str:
 
 
 def _telling(found: Comparison) -> list[str]:
-    """What the verdict rests on."""
+    """Return the findings on which the verdict rests."""
     if found.verdict not in {Verdict.WORSE, Verdict.BETTER}:
         return [found.reason]
     return [f"{finding.metric}: {finding.reason}" for finding in found.findings if finding.verdict is found.verdict]
@@ -160,7 +160,7 @@ def _slice_cells(finding: Finding) -> tuple[str, ...]:
 
 
 def short(value: str) -> str:
-    """A value as a heading has it: a commit by its first digits."""
+    """Return a value for a heading: a commit by its first digits."""
     return value[:SHORT_COMMIT] if _SHA.fullmatch(value) else value
 
 
@@ -175,17 +175,17 @@ def _notes(found: Comparison) -> Iterator[str]:
 
 
 def search_words(examples: str, service: str) -> str:
-    """The words of ``spanhouse search`` that list examples."""
+    """Return the words of ``spanhouse search`` that list examples."""
     return f"--service {shlex.quote(service)} {quoted(examples)}" if service else quoted(examples)
 
 
 def quoted(words: str) -> str:
-    """A filter as one word of a shell."""
+    """Return a filter as one word of a shell."""
     return '"' + re.sub(r'([\\"$`])', r"\\\1", words) + '"'
 
 
 def styled(verdict: Verdict | None) -> Text:
-    """A verdict in its colour; '-' for a number that is not tested."""
+    """Return a verdict in its colour; '-' for a number that is not tested."""
     return safe(verdict or "-", _STYLES.get(verdict, "dim") if verdict else "dim")
 
 

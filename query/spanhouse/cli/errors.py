@@ -1,4 +1,4 @@
-"""What can go wrong in a verb, the exit code it ends with, and the one line that says so."""
+"""Exit codes of all verbs, and the one line that tells an error."""
 
 from __future__ import annotations
 
@@ -11,23 +11,35 @@ from spanhouse.schema.tables.driver import MigrationError
 
 
 class Exit(IntEnum):
-    """Exit codes of every verb."""
+    """Exit codes of every verb; docs/options.md has them as a table."""
 
     DONE = 0
-    NOTHING = 1
-    """The answer is "worse", the named thing is unknown, or nothing matched."""
+    GATE = 1
     USER = 2
-    """The user's mistake."""
     STORE = 3
-    """The store or the network."""
+    UNDECIDED = 4
     INTERRUPTED = 130
-    """Ctrl-C, as shells report it."""
     CLOSED_PIPE = 141
-    """The reader of the output went away, as shells report it."""
+
+    @property
+    def meaning(self) -> str:
+        """Meaning in words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.DONE: "done; of a gate (`compare --fail-on-regression`): the new version is shown to be no worse",
+    Exit.GATE: "of a gate: the new version is worse; of `search --fail-if-empty`: no trace matches",
+    Exit.USER: "the user's mistake, such as an unknown name, id, metric or option",
+    Exit.STORE: "the store or the network; also what `doctor`, `store check` and `store verify` find wrong",
+    Exit.UNDECIDED: "of a gate: undecided, or the traces can't tell",
+    Exit.INTERRUPTED: "Ctrl-C, as shells report it",
+    Exit.CLOSED_PIPE: "the reader of the output went away, as shells report it",
+}
 
 
 class CommandError(Exception):
-    """Ends a verb. The message is one line that says what is wrong and what to do."""
+    """Error that ends a verb. The message is one line that names the problem and the remedy."""
 
     def __init__(self, message: str, exit_code: Exit = Exit.USER) -> None:
         super().__init__(message)
@@ -35,9 +47,9 @@ class CommandError(Exception):
 
 
 def explain_failure(error: Exception) -> tuple[Exit, str] | None:
-    """The exit code and the line for an error, or None for one that is a mistake of ours.
+    """Return the exit code and the line of an error; None for a fault of the program itself.
 
-    Errors of packages that an install may lack are looked up among what is loaded: one that was raised is.
+    Errors of packages that an install may lack are looked up among the loaded modules: one that was raised is loaded.
     """
     match error:
         case CommandError():

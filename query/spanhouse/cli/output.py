@@ -20,7 +20,7 @@ from rich.text import Text
 from spanhouse.cli.text import escape_unsafe, escape_unsafe_json, one_line
 
 _MARKDOWN: Final = re.compile(r"[|\\`*_<>\[\]]")
-"""What Markdown would read as more than a character."""
+"""Characters that Markdown would read as markup."""
 _UNLIMITED: Final = 100_000
 """Width at which no line is broken."""
 _GAP: Final = 2
@@ -33,14 +33,14 @@ _LONGEST: Final = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table for people.
+    """Column of a table for people.
 
     Attributes:
         title: its head.
-        right: whether its values are numbers, set to the right.
-        whole: whether its values must be readable in full, however narrow the terminal.
-        spare: whether a narrow terminal may do without it; columns with a higher number go first, one with 0 never.
-        style: how a terminal with colours shows it.
+        right: sets its values to the right, as numbers.
+        whole: shows its values in full, however narrow the terminal.
+        spare: rank in which a narrow terminal leaves columns out, the highest first; 0 for never.
+        style: its look on a terminal with colours.
     """
 
     title: str
@@ -61,7 +61,7 @@ def show(what: RenderableType, *, indent: int = 0) -> None:
 
 
 def safe(value: object, style: str = "") -> Text:
-    """A value of the data as text that can't steer the terminal."""
+    """Return a value of the data as text that can't steer the terminal."""
     return Text(escape_unsafe(str(value)), style=style)
 
 
@@ -90,7 +90,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, i
 
 
 def _fit(columns: Sequence[Column], natural: Sequence[int], room: int) -> dict[int, int]:
-    """The columns that fit, by number, each with its width. If even the least is too wide, the terminal breaks the lines."""
+    """Return the columns that fit, by number, each with its width. If even the least is too wide, the terminal breaks the lines."""
     shown = list(range(len(columns)))
     while True:
         widths = {number: natural[number] for number in shown}
@@ -125,7 +125,7 @@ def print_json(rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def to_json(value: object) -> str:
-    """The value as JSON in one line. NaN and infinities are null."""
+    """Return the value as JSON in one line. NaN and infinities are null."""
     return escape_unsafe_json(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
@@ -145,7 +145,7 @@ def print_markdown(names: Sequence[str], rows: Iterable[Sequence[object]]) -> No
 
 
 def print_for_programs(form: str, names: Sequence[str], rows: Iterable[Sequence[object]], whole: object) -> bool:
-    """Print an answer as JSON (``whole`` of it), CSV or Markdown (its rows); False, and nothing printed, if a table is wanted."""
+    """Print an answer as JSON (``whole``), CSV or Markdown (its rows). Return False, and print nothing, if a table is wanted."""
     match form:
         case "json":
             print(to_json(whole))
@@ -161,7 +161,7 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """The value in what JSON has: texts, numbers, lists and objects."""
+    """Return the value as texts, numbers, lists and objects, all that JSON has."""
     match value:
         case None | bool() | int() | str():
             return value

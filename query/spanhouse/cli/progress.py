@@ -1,4 +1,4 @@
-"""How far long work is: one line for each window of it, or how long an answer has been waited for."""
+"""Progress of long work: one line for each window, or the seconds for which an answer has been waited for."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 def show_step(step: Step) -> None:
-    """Print from when on spans were finished, and how many windows of how many."""
+    """Print the first time of a window, its number of spans, and how many windows of how many are done."""
     begin = datetime.fromtimestamp(step.window.first_ns // 10**9, UTC)
     print(f"{step.done}/{step.windows}  {begin:%Y-%m-%d %H:%M} UTC  {step.window.spans:,} spans", flush=True)
 
 
 def show_window(event: Event) -> None:
-    """Print the same of an event of upkeep that tells of a window."""
+    """Print the same for an event of maintenance that tells of a window."""
     if "done" in event:
         show_step(Step(Window(event["first_ns"], event["first_ns"], event["spans"]), event["done"], event["windows"]))
 
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """While the block waits for a store: on a terminal, say each second for how long, and let Ctrl-C end it at once.
+    """Show on a terminal, each second, for how long the block has waited for a store, and let Ctrl-C end it at once.
 
-    The embedded engine would not let Python hear of a Ctrl-C before it has its answer. As nothing is written, the process may just end.
+    The embedded engine keeps Python from hearing of a Ctrl-C until it has its answer. As nothing is written, the process may just end.
     """
     heard = signal.signal(signal.SIGINT, signal.SIG_DFL) if threading.current_thread() is threading.main_thread() else None
     ended = threading.Event()

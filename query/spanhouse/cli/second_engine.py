@@ -1,4 +1,4 @@
-"""A second embedded store: read by an engine in a process of its own, since a process can open one only. Its answers come over a pipe."""
+"""Second embedded store, read by an engine in a process of its own: a process can open one engine only. Answers come over a pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STOP_SECONDS: Final = 10.0
 
 
 class SecondEngine:
-    """The parent's end of the pipe.
+    """Client of the second engine: the parent's end of the pipe.
 
     Args:
         store: the store that is read.

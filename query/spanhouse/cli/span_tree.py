@@ -1,4 +1,4 @@
-"""A trace's spans as a tree: who called whom, when, for how long."""
+"""Spans of a trace as a tree: calls, their times, their durations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spanhouse.query import Span
 from spanhouse.query.search.span_tree import to_tree
 
 _SERVICE: Final = Column(title="service", style="dim")
-"""Shown where a trace runs through more than one."""
+"""Column of the service, for traces that run through more than one."""
 _COLUMNS: Final = (
     Column(title="start", right=True, whole=True, style="dim"),
     Column(title="duration", right=True, whole=True),
@@ -58,7 +58,7 @@ def show_tree(spans: Sequence[Span], *, indent: int = 0) -> None:
 
 
 def lines(spans: Sequence[Span], glyphs: _Glyphs = _FINE) -> Iterator[tuple[str, Span]]:
-    """Each span once, in the tree's order, with what is drawn before its name."""
+    """Yield each span once, in the tree's order, with the lines drawn before its name."""
     for top in to_tree(spans):
         waiting = [("", "", top)]
         while waiting:

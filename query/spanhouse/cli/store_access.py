@@ -1,4 +1,4 @@
-"""Store addresses as verbs take them, and a connection that may change tables."""
+"""Connections of the verbs: the store that ``--store`` names, its reader, its tables, and maintenance by the server that has it open."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from spanhouse.schema.tables.driver import Execute
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for url [^()]*\)$", re.DOTALL)
-"""What engine and driver put around the message itself."""
+"""Text that engine and driver put around the message itself."""
 _SHOWN: Final = 300
 """Characters of an engine's message that are shown."""
+_CLUSTER: Final = re.compile(r"[A-Za-z_{][A-Za-z0-9_.{}-]*\Z")
 
 
 def given_store(dsn: str | None) -> Store:
-    """The store that ``--store`` names, else the embedded one of this user.
+    """Return the store that ``--store`` names, else the embedded one of this user.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no DSN.
     """
     try:
         return parse_store(dsn) if dsn else default_store()
@@ -45,14 +46,25 @@ def given_store(dsn: str | None) -> Store:
         raise CommandError(str(error)) from None
 
 
-@contextmanager
-def reader(dsn: str | None) -> Iterator[TraceClient]:
-    """A search client for the store that ``--store`` names, else for the running server, else for the embedded store of this user.
-
-    Whoever has it asks only; what there is to print is printed after the block.
+def given_cluster(name: str) -> str | None:
+    """Return the cluster that ``--cluster`` names; None for one server.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no name of a cluster.
+    """
+    if name and not _CLUSTER.match(name):
+        raise CommandError(f"--cluster {name!r}: no name of a cluster")
+    return name or None
+
+
+@contextmanager
+def reader(dsn: str | None) -> Iterator[TraceClient]:
+    """Open a search client for the store that ``--store`` names, else for the running server, else for the embedded store of this user.
+
+    Print after the block, not in it: standard error is silent meanwhile.
+
+    Raises:
+        CommandError: the text is no DSN.
     """
     with waiting():
         with _engine_is_silent():
@@ -63,10 +75,10 @@ def reader(dsn: str | None) -> Iterator[TraceClient]:
 
 @contextmanager
 def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
-    """A driver's client for a user's own statement, at the same place and in the same way as ``reader``. Nothing can be changed through it.
+    """Open a driver's client for a user's own statement, for the same store as ``reader``. Nothing can be changed through it.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no DSN.
     """
     with _engine_is_silent(), closing(connect(_readable(dsn))) as found:
         store = found.store
@@ -74,14 +86,14 @@ def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
         if store.embedded:
             client.command("SET readonly = 1")
         elif not client.server_settings["readonly"].readonly:
-            # 2 lets the driver set what it needs for each statement. A server that lets nobody set it is read-only itself, as `serve` is.
+            # 2 lets the driver make its settings for each statement. A server that lets nobody set it is read-only itself, as `serve` is.
             client.set_client_setting("readonly", "2")
         yield client, store
 
 
 @contextmanager
 def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterator[Execute | None]:
-    """As ``opened``; gives a function that runs a statement in the store's database."""
+    """Open a store as ``opened`` does; give a function that runs a statement in its database."""
     with opened(store, create=create, cluster=cluster) as client:
         yield None if client is None else execute_by(client)
 
@@ -91,10 +103,10 @@ def opened(store: Store, *, create: bool = False, cluster: str | None = None, ba
     """Connect with the rights of the DSN's user; gives a driver's client in the store's database.
 
     Args:
-        store: where.
+        store: its address.
         create: make the embedded store and the database where they are missing. Otherwise None is given for them instead of a client.
         cluster: make the database on all servers of this cluster.
-        backups: where an embedded engine may write and read backups; None for nowhere.
+        backups: directory in which an embedded engine may write and read backups; None for none.
 
     Raises:
         CommandError: the store can't be reached, or another process owns it.
@@ -130,10 +142,10 @@ def _connect(store: Store, database: str, backups: Path | None = None) -> Client
 
 @contextmanager
 def server_maintenance(dsn: str | None, action: str, body: object = None) -> Iterator[Iterator[Event] | None]:
-    """What the running server tells that has what ``--store`` names open, of its upkeep; None if it is open to this process.
+    """Ask the server that has the store open to maintain it; give its events, or None if this process may open the store itself.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no DSN.
     """
     found = given_store(_readable(given_store(dsn).dsn))
     if found.embedded:
@@ -146,16 +158,16 @@ def server_maintenance(dsn: str | None, action: str, body: object = None) -> Ite
 
 @contextmanager
 def run_maintenance(dsn: str | None, action: str, steps: Callable[[Execute], Iterator[Event]], body: object = None) -> Iterator[Iterator[Event]]:
-    """Run an upkeep of a store step by step: by the server that has it open, else here.
+    """Run a maintenance of a store step by step: by the server that has it open, else here.
 
     Args:
-        dsn: of ``--store``.
+        dsn: value of ``--store``.
         action: as a server knows it.
-        steps: do it here.
-        body: of the request to the server.
+        steps: runs it here.
+        body: JSON body of the request to the server.
 
     Raises:
-        CommandError: the store has not the tables of this version, or can't be reached.
+        CommandError: the store lacks tables of this version, or can't be reached.
     """
     with server_maintenance(dsn, action, body) as told:
         if told is not None:
@@ -170,7 +182,7 @@ def whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
     """Open a store that has the tables of this version.
 
     Raises:
-        CommandError: it has not, or can't be reached.
+        CommandError: it lacks tables, or can't be reached.
     """
     with opened(store, backups=backups) as client:
         if client is None or migrations.plan(execute_by(client)):
@@ -181,10 +193,10 @@ def whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
 
 @contextmanager
 def editor(dsn: str | None) -> Iterator[Connection]:
-    """Connect to what ``--store`` names as ``reader`` does, to write what is not spans.
+    """Connect to the same store as ``reader``, to write data that is not spans.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no DSN.
     """
     with _engine_is_silent():
         connection = connect(_readable(dsn))
@@ -193,17 +205,17 @@ def editor(dsn: str | None) -> Iterator[Connection]:
 
 
 def readable_store(dsn: str | None) -> Store:
-    """The store that ``--store`` names, else the embedded one of this user, at the address where it can be read now.
+    """Return the store that ``--store`` names, else the embedded one of this user, at the address where it can be read now.
 
     Raises:
-        CommandError: the DSN is none.
+        CommandError: the text is no DSN.
     """
     store = given_store(dsn)
     return given_store(_readable(store.dsn))
 
 
 def _readable(dsn: str | None) -> str | None:
-    """Where to read what ``--store`` names: an embedded store that a running server owns can be read through that server alone."""
+    """Return the address to read from: an embedded store that a running server owns can be read through that server alone."""
     if not dsn:
         return None
     store = given_store(dsn)
@@ -215,7 +227,7 @@ def _readable(dsn: str | None) -> str | None:
 
 @contextmanager
 def _engine_is_silent() -> Iterator[None]:
-    """The embedded engine prints past Python why it can't open a directory; that comes as an exception, too, and is told in one line."""
+    """Silence the embedded engine, which prints past Python why it can't open a directory. The same comes as an exception, told in one line."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -228,7 +240,7 @@ def _engine_is_silent() -> Iterator[None]:
 
 
 def execute_by(client: Client) -> Execute:
-    """A function that runs a statement through a client."""
+    """Return a function that runs a statement through a client."""
 
     def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
         return client.query(sql, parameters=dict(parameters or {})).result_rows
@@ -247,6 +259,6 @@ def _what_to_do(store: Store, error: ClickHouseError) -> str:
 
 
 def engine_message(error: ClickHouseError) -> str:
-    """What the engine says, in one line of bearable length."""
+    """Return the engine's message in one line, cut to a bearable length."""
     text = one_line(_WRAPPING.sub("", str(error)))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""What is printed of a trace in a list: its cells in a table, its fields for programs."""
+"""List of traces: cells of a table for people, fields for programs."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _PART_COLUMNS: Final = (
     Column(title="trace duration", right=True, spare=3),
 )
 FIELDS: Final = (*(field.name for field in dataclass_fields(TraceInfo)), "timestamp_ms", "execution_time_ms", "status")
-"""The names that ``Trace.info`` has, among them those that filters use."""
+"""Names of ``Trace.info``, among them those that filters use."""
 _STATE_STYLES: Final = {TraceState.OK: "green", TraceState.ERROR: "bold red", TraceState.IN_PROGRESS: "yellow"}
 SHORT_COMMIT: Final = 7
 """Digits of a commit that are shown where the whole has no room, as git does."""
 
 
 def show_traces(traces: Sequence[Trace], *, indent: int = 0, service: str = "") -> None:
-    """Print a table with a line for each trace, or with one for each version that a service had in it, beside what is the whole trace's."""
+    """Print a table with a line for each trace; of a service, with a line for each of its versions in the trace, beside the whole trace's values."""
     if service:
         parts = [(trace, part) for trace in traces for part in trace.info.services if part.name == service]
         show_table(_PART_COLUMNS, [_part_cells(trace, part) for trace, part in parts], indent=indent)
@@ -56,12 +56,12 @@ def show_traces(traces: Sequence[Trace], *, indent: int = 0, service: str = "") 
 
 
 def state(value: TraceState) -> Text:
-    """A state in its colour."""
+    """Return a state in its colour."""
     return safe(value.value, _STATE_STYLES.get(value, ""))
 
 
 def short_commit(trace: Trace) -> str:
-    """The first digits of the commit that the trace ran; '' if that is unknown."""
+    """Return the first digits of the commit that the trace ran; '' if unknown."""
     return trace.info.trace_metadata.get(GIT_COMMIT.mlflow, "")[:SHORT_COMMIT]
 
 
@@ -96,5 +96,5 @@ def _part_cells(trace: Trace, part: ServicePart) -> tuple[object, ...]:
 
 
 def fields(trace: Trace) -> dict[str, object]:
-    """All that is known of a trace but its spans, by ``FIELDS``."""
+    """Return all that is known of a trace but its spans, by ``FIELDS``."""
     return {name: getattr(trace.info, name) for name in FIELDS} | {"services": [asdict(part) for part in trace.info.services]}

@@ -1,4 +1,4 @@
-"""One trace on the terminal: its head line, the tree of its spans, its maps."""
+"""View of one trace on the terminal: its head line, the tree of its spans, its maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spanhouse.query import Trace
 
 
 def show_trace(trace: Trace, *, indent: int = 0) -> None:
-    """Print a line of what is known of the trace as a whole, and the tree of its spans."""
+    """Print a line about the whole trace, and the tree of its spans."""
     info = trace.info
     head = [safe(info.trace_id, "bold"), state(info.state), safe(milliseconds(info.execution_time_ms)), safe(local_time(info.timestamp_ms))]
     if tokens := [f"{count} tokens {way}" for count, way in ((info.input_tokens, "in"), (info.output_tokens, "out")) if count]:

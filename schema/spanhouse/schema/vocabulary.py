@@ -102,6 +102,21 @@ TRACE_NAME_TAG: Final = "mlflow.traceName"
 
 SPAN_TYPE: Final = "mlflow.spanType"
 
+METADATA_VARIABLE: Final = "SPANHOUSE_METADATA"
+USER_VARIABLE: Final = "SPANHOUSE_USER"
+STAMP_FILE_VARIABLE: Final = "SPANHOUSE_STAMP_FILE"
+PROPAGATE_VARIABLE: Final = "SPANHOUSE_PROPAGATE"
+KEY_VARIABLES: Final = (
+    ("SPANHOUSE_SOURCE_NAME", SOURCE_NAME.mlflow),
+    ("SPANHOUSE_SOURCE_TYPE", SOURCE_TYPE.mlflow),
+    ("SPANHOUSE_GIT_COMMIT", GIT_COMMIT.mlflow),
+    ("SPANHOUSE_GIT_BRANCH", GIT_BRANCH.mlflow),
+    ("SPANHOUSE_GIT_REPO_URL", GIT_REPO_URL.mlflow),
+)
+"""Environment variables of the processor that set one key each, with the key."""
+PROCESSOR_VARIABLES: Final = (METADATA_VARIABLE, USER_VARIABLE, STAMP_FILE_VARIABLE, PROPAGATE_VARIABLE, *(name for name, _ in KEY_VARIABLES))
+"""All environment variables of our own that the processor reads."""
+
 
 def process_key_names() -> tuple[str, ...]:
     """Return all spellings of all process keys, for readers that must recognise them among span attributes."""

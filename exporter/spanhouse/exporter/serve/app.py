@@ -25,7 +25,7 @@ from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 from spanhouse.exporter.clickhouse_http.reader import Reader
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import STOPPING, Readiness
-from spanhouse.exporter.serve.config import Ack, ServeConfig
+from spanhouse.exporter.serve.config import MAX_REQUEST_BYTES, Ack, ServeConfig
 from spanhouse.exporter.serve.credentials import Credentials
 from spanhouse.exporter.serve.listeners import listening
 from spanhouse.exporter.serve.pipeline import acknowledging, draining
@@ -116,7 +116,7 @@ async def _receiving(
     """All listeners; gives their addresses by option. Those of OTLP may be in processes of their own."""
     async with AsyncExitStack() as stack:
         if config.processes == 1:
-            service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), config.max_request_bytes, config.limits)
+            service = ExportService(await stack.enter_async_context(acknowledging(config, store, readiness)), MAX_REQUEST_BYTES)
             listeners = await stack.enter_async_context(
                 listening(config, service, clickhouse_http, console, credentials=credentials, readiness=readiness)
             )

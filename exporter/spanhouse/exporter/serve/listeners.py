@@ -12,7 +12,7 @@ from spanhouse.exporter.address import Address
 from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import Readiness
-from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.exporter.serve.config import STOP_SECONDS, WAITING_BYTES, ServeConfig
 from spanhouse.exporter.serve.credentials import Credentials
 from spanhouse.exporter.transport.asgi import App
 from spanhouse.exporter.transport.cors import Cors
@@ -73,7 +73,7 @@ async def listening(
     """
     listeners: dict[str, Listener] = {}
     certificates = credentials.certificates
-    budget = MemoryBudget(config.waiting_bytes)
+    budget = MemoryBudget(WAITING_BYTES)
     connections = _connections_per_listener()
     try:
         if console is not None and (address := Address.parse(config.console, "--console")):
@@ -107,7 +107,7 @@ async def listening(
             await listener.start()
         yield listeners
     finally:
-        await asyncio.gather(*(listener.stop(config.stop_seconds) for listener in listeners.values()))
+        await asyncio.gather(*(listener.stop(STOP_SECONDS) for listener in listeners.values()))
 
 
 def _connections_per_listener() -> int:

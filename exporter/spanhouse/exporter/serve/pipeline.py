@@ -10,8 +10,8 @@ from typing import Final
 from spanhouse.exporter.ingest.batcher import Batcher
 from spanhouse.exporter.ingest.drain import Drain
 from spanhouse.exporter.readiness import Readiness
-from spanhouse.exporter.serve.config import Ack, ServeConfig
-from spanhouse.exporter.spool.appender import SpoolAppender
+from spanhouse.exporter.serve.config import BATCH_BYTES, BATCH_SPANS, LINGER_SECONDS, STOP_SECONDS, WAITING_BYTES, Ack, ServeConfig
+from spanhouse.exporter.spool.appender import SpoolAppender, SpoolLimits
 from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.open_store import OpenStore
@@ -27,7 +27,7 @@ _SEAL_SECONDS: Final = 0.05
 async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readiness) -> AsyncIterator[Batcher]:
     """The sink of a server that is one process."""
     if config.ack is Ack.STORE:
-        async with _into_store(config, store) as sink:
+        async with _into_store(store) as sink:
             yield sink
         return
     async with draining(config, store), spooling(config, 0, readiness) as sink:
@@ -39,11 +39,11 @@ async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]
     """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
     with _root(config) as root, settling(store) as settler:
         writer = Writer(store.client, SeenRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
-        drain = Drain(root, writer, batch_bytes=config.batch_bytes)
+        drain = Drain(root, writer, batch_bytes=BATCH_BYTES)
         try:
             yield
         finally:
-            await asyncio.to_thread(drain.stop, config.stop_seconds)
+            await asyncio.to_thread(drain.stop, STOP_SECONDS)
 
 
 @contextmanager
@@ -55,13 +55,13 @@ def _root(config: ServeConfig) -> Iterator[SpoolDirectory]:
 @asynccontextmanager
 async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[Batcher]:
     """The spool's writing end. Requests that wait share one fsync."""
-    log = SpoolAppender(config.spool_directory, receiver, config.spool_limits)
+    log = SpoolAppender(config.spool_directory, receiver, _spool_limits(config))
     batcher = Batcher(
         log.append,
         linger_seconds=0,
         max_spans=_NO_LIMIT,
-        max_bytes=config.batch_bytes,
-        waiting_bytes=config.waiting_bytes,
+        max_bytes=BATCH_BYTES,
+        waiting_bytes=WAITING_BYTES,
         admit=log.admit,
     )
     sealing = asyncio.create_task(_seal(log, readiness))
@@ -73,6 +73,16 @@ async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> 
         await asyncio.to_thread(log.close)
 
 
+def _spool_limits(config: ServeConfig) -> SpoolLimits:
+    return SpoolLimits(
+        spool_bytes=config.spool_bytes,
+        free_bytes=config.spool_free_bytes,
+        segment_spans=BATCH_SPANS,
+        segment_bytes=BATCH_BYTES,
+        linger_seconds=LINGER_SECONDS,
+    )
+
+
 async def _seal(log: SpoolAppender, readiness: Readiness) -> None:
     while True:
         await asyncio.to_thread(log.seal)
@@ -81,15 +91,15 @@ async def _seal(log: SpoolAppender, readiness: Readiness) -> None:
 
 
 @asynccontextmanager
-async def _into_store(config: ServeConfig, store: OpenStore) -> AsyncIterator[Batcher]:
+async def _into_store(store: OpenStore) -> AsyncIterator[Batcher]:
     with settling(store) as settler:
         writer = Writer(store.client, SeenRequests(None), turn=store.writing, stored_some=settler.notify)
         batcher = Batcher(
             lambda requests: writer.insert(Batch.of(requests)),
-            linger_seconds=config.batch_linger_seconds,
-            max_spans=config.batch_spans,
-            max_bytes=config.batch_bytes,
-            waiting_bytes=config.waiting_bytes,
+            linger_seconds=LINGER_SECONDS,
+            max_spans=BATCH_SPANS,
+            max_bytes=BATCH_BYTES,
+            waiting_bytes=WAITING_BYTES,
         )
         try:
             yield batcher

@@ -16,7 +16,7 @@ from typing import Final
 from prometheus_client.multiprocess import mark_process_dead
 
 from spanhouse.exporter.address import OFF, Address, ConfigError
-from spanhouse.exporter.serve.config import ServeConfig
+from spanhouse.exporter.serve.config import STOP_SECONDS, ServeConfig
 from spanhouse.exporter.serve.receive_worker import READY, Orders
 from spanhouse.exporter.transport.http_listener import bind
 
@@ -56,7 +56,7 @@ class Receivers:
         self._stopping = True
         self.signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(self._config.stop_seconds + _LAST_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS + _LAST_SECONDS):
                 await asyncio.gather(*(process.wait() for process in self._processes.values()))
         except TimeoutError:
             self.signal(signal.SIGKILL)

@@ -17,7 +17,7 @@ import uvloop
 from spanhouse.exporter import logs
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import STOPPING, Readiness
-from spanhouse.exporter.serve.config import Ack, ServeConfig
+from spanhouse.exporter.serve.config import MAX_REQUEST_BYTES, Ack, ServeConfig
 from spanhouse.exporter.serve.credentials import Credentials
 from spanhouse.exporter.serve.listeners import listening
 from spanhouse.exporter.serve.pipeline import acknowledging, spooling
@@ -56,7 +56,7 @@ async def _receive(orders: Orders) -> None:
             sink = await stack.enter_async_context(acknowledging(config, store, readiness))
         else:
             sink = await stack.enter_async_context(spooling(config, orders.number, readiness))
-        service = ExportService(sink, config.max_request_bytes, config.limits)
+        service = ExportService(sink, MAX_REQUEST_BYTES)
         await stack.enter_async_context(listening(config, service, None, None, credentials=credentials, readiness=readiness, share_ports=True))
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()

@@ -14,18 +14,11 @@ from spanhouse.schema import vocabulary
 
 RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
 SERVICE_NAME = "OTEL_SERVICE_NAME"
-METADATA = "SPANHOUSE_METADATA"
-USER = "SPANHOUSE_USER"
-STAMP_FILE = "SPANHOUSE_STAMP_FILE"
+METADATA = vocabulary.METADATA_VARIABLE
+USER = vocabulary.USER_VARIABLE
+STAMP_FILE = vocabulary.STAMP_FILE_VARIABLE
 STAMP_FILE_NAME = "spanhouse-stamp.json"
 
-_OWN = (
-    ("SPANHOUSE_SOURCE_NAME", vocabulary.SOURCE_NAME.mlflow),
-    ("SPANHOUSE_SOURCE_TYPE", vocabulary.SOURCE_TYPE.mlflow),
-    ("SPANHOUSE_GIT_COMMIT", vocabulary.GIT_COMMIT.mlflow),
-    ("SPANHOUSE_GIT_BRANCH", vocabulary.GIT_BRANCH.mlflow),
-    ("SPANHOUSE_GIT_REPO_URL", vocabulary.GIT_REPO_URL.mlflow),
-)
 _MODEL_VARIABLES = ("MLFLOW_ACTIVE_MODEL_ID", "_MLFLOW_ACTIVE_MODEL_ID")
 _ENVIRONMENT_NAME = vocabulary.SOURCE_TYPE.aliases[0]
 _PLATFORM_ENVIRONMENTS = (("Vercel", "VERCEL_ENV"), ("Railway", "RAILWAY_ENVIRONMENT_NAME"))
@@ -49,7 +42,7 @@ def from_otel(environ: Mapping[str, str]) -> dict[str, Value]:
 def from_own(environ: Mapping[str, str]) -> dict[str, Value]:
     """Return the values of the ``SPANHOUSE_*`` variables; those for one key win over ``SPANHOUSE_METADATA``."""
     found = _metadata(environ.get(METADATA, ""))
-    for variable, key in _OWN:
+    for variable, key in vocabulary.KEY_VARIABLES:
         found |= given({key: environ.get(variable)}, variable)
     user = environ.get(USER, "").strip()
     if user and user.lower() not in _OFF:

@@ -1,4 +1,4 @@
-"""The demo's processes: the receiver and the application. Each is stopped when its ``with`` block ends, whatever ends it."""
+"""Processes of the demo: the receiver and the application. Each is stopped when its ``with`` block ends, by an error too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FOREIGN: Final = ("GIT_", "MLFLOW_", "OTEL_", "SPANHOUSE_")
 
 
 def environment() -> dict[str, str]:
-    """The user's variables without those that would change what the demo shows."""
+    """Return the user's variables without those that would change the demo's outcome."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return {**own, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 

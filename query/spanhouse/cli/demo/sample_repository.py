@@ -1,4 +1,4 @@
-"""The demo's application as a git repository of its own, released twice."""
+"""Application of the demo as a git repository of its own, released twice."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FAILURE_RATE = {failure_rate}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A version of the application: one commit.
+    """Version of the application: one commit.
 
     Attributes:
-        version: what the deployment calls it.
+        version: name in the deployment.
         subject: first line of its commit's message.
-        documents: how many documents it gives to the model; more take longer.
-        rerank: whether it asks a second model to sort them.
-        failure_rate: how often its model fails, between 0 and 1.
+        documents: number of documents for the model; more take longer.
+        rerank: sorts the documents by a second model.
+        failure_rate: share of requests that fail, from 0 to 1.
     """
 
     version: str
@@ -40,15 +40,15 @@ class Release:
     failure_rate: float
 
     def failing(self, rate: float) -> Release:
-        """The same release with another failure rate."""
+        """Return the same release with another failure rate."""
         return replace(self, failure_rate=rate)
 
 
 class Repository:
-    """A checkout of the application on branch ``main``.
+    """Checkout of the application on branch ``main``.
 
     Args:
-        directory: where to make it; must not exist.
+        directory: place to make; must not exist.
         environment: variables of the git processes; nothing of the user's git configuration is read.
     """
 
@@ -68,7 +68,7 @@ class Repository:
         self._git("remote", "add", "origin", URL)
 
     def commit(self, release: Release) -> str:
-        """Commit a release, so that it is what is checked out. Returns its SHA."""
+        """Commit a release, which is checked out then; return the commit's SHA."""
         tuning = _TUNING.format(documents=release.documents, rerank=release.rerank, failure_rate=release.failure_rate)
         (self.directory / "tuning.py").write_text(tuning, encoding="utf-8")
         self._git("add", "--all")
@@ -93,4 +93,4 @@ class Repository:
 
 
 _PERSON: Final = {"NAME": "Demo", "EMAIL": "demo@example.com", "DATE": "2026-01-01T12:00:00+00:00"}
-"""The same for every run, so that commits have the same SHA every time."""
+"""Author and date of every run, so that commits have the same SHA every time."""

@@ -1,4 +1,4 @@
-"""What the demo prints. All that it says of traces is read from the store."""
+"""Output of the demo. All facts about traces are read from the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN_TRACES: Final = 5
 _SEARCHABLE_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.1
 _LEFT_OUT: Final = ("service.", "telemetry.", "vcs.")
-"""How metadata keys begin that say the same again under OTel's names, or what the SDK adds; ``spanhouse trace`` shows them."""
+"""Prefixes of metadata keys that repeat values under OTel's names, or that the SDK adds; ``spanhouse trace`` shows them."""
 _INDENT: Final = 2
 
 _COLUMNS: Final = (
@@ -46,39 +46,39 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What the traces of one commit say of it."""
+    """Traces of one commit."""
 
     traces: Sequence[Trace]
 
     @property
     def metadata(self) -> dict[str, str]:
-        """That of its first trace."""
+        """Version of its first trace."""
         return self.traces[0].info.trace_metadata
 
     @property
     def errors(self) -> int:
-        """How many of its traces failed."""
+        """Number of traces that failed."""
         return sum(trace.info.status == TraceState.ERROR for trace in self.traces)
 
     @property
     def error_rate(self) -> float:
-        """What part of its traces failed."""
+        """Share of traces that failed."""
         return self.errors / len(self.traces)
 
     def duration_ms(self, part: float) -> int:
-        """The duration that this part of its traces does not exceed."""
+        """Return the duration that this share of its traces does not exceed."""
         durations = sorted(trace.info.execution_time_ms or 0 for trace in self.traces)
         return durations[math.ceil(part * len(durations)) - 1]
 
 
 def begin() -> None:
-    """Say what is going to happen."""
+    """Announce the steps of the demo."""
     show(safe("A chat service is released twice. Did the second release make it worse?", "bold"))
     print()
 
 
 def released(release: Release, commit: str, answers: Counter[int]) -> None:
-    """Say that a release has had its requests."""
+    """Print that a release has had its requests."""
     print(f"  released {release.version}, commit {commit[:SHORT_COMMIT]} ({release.subject}); sent it {answers.total()} requests", flush=True)
 
 
@@ -86,7 +86,7 @@ def ask(client: TraceClient, *, sent: int) -> None:
     """Put the questions to the store and print the answers.
 
     Raises:
-        CommandError: not all that was sent can be found.
+        CommandError: some traces that were sent can't be found.
     """
     versions = _versions(client, sent)
     _heading("Which requests failed in production?", f'$ spanhouse search "{FILTER}" --limit {_SHOWN_TRACES}')
@@ -102,12 +102,12 @@ def ask(client: TraceClient, *, sent: int) -> None:
 
 
 def slowest(client: TraceClient) -> Trace:
-    """The trace that took longest, with its spans."""
+    """Return the trace that took longest, with its spans."""
     return client.search_traces(experiment_ids=[SERVICE], order_by=[_SLOWEST], max_results=1, include_spans=True)[0]
 
 
 def go_on(store: Path | None) -> None:
-    """Say what to do next; ``store`` is the one that is kept."""
+    """Print the next steps; ``store`` is the one that is kept."""
     print()
     show(safe("What next?", "bold"))
     if store is None:
@@ -121,7 +121,7 @@ def go_on(store: Path | None) -> None:
 
 
 def _versions(client: TraceClient, sent: int) -> list[Version]:
-    """The traces by the commit that they ran, the oldest first."""
+    """Return the traces by the commit that they ran, the oldest first."""
     deadline = time.monotonic() + _SEARCHABLE_SECONDS
     while (found := client.count(f"metadata.service.name = '{SERVICE}'")) < sent:
         if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ _QUESTIONS: Final = (
 
 
 def send(address: str, count: int, *, version: str) -> Counter[int]:
-    """Send so many requests, several at once; every third asks for the topics. Returns how many were answered with each HTTP status."""
+    """Send requests, several at once; every third asks for the topics. Return the number of answers by HTTP status."""
     chance = random.Random(version)  # noqa: S311 (not a secret: the same in every run)
     users = [f"user-{chance.randint(1, 40)}" for _ in range(count)]
     questions = ["" if number % 3 == 0 else chance.choice(_QUESTIONS) for number in range(count)]

@@ -1,1 +1,1 @@
-"""The verbs of the command, one module each."""
+"""Verbs of the command, one module each."""

@@ -31,7 +31,7 @@ _OF_THE_ROOT: Final = "it is that of the service in which traces begin, and --se
 
 
 def run(arguments: Namespace) -> int:
-    """Print for each number where it most likely changed; exit with 1 if no trace has a value of the key."""
+    """Print for each number where it most likely changed; refuse a key of which no trace has a value."""
     words, since = (arguments.by, arguments.where), arguments.since or None
     service = arguments.service or None
     read_question(words[0], where=words[1], since=since, service=service)  # a mistake is told before anything is connected to

@@ -1,38 +1,39 @@
-"""``spanhouse compare``: versions side by side, and whether the new one is worse."""
+"""``spanhouse compare``: versions side by side, and a verdict on the new one."""
 
 from __future__ import annotations
 
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from spanhouse.cli.comparison_view import print_comparison, print_table
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.store_access import reader
+from spanhouse.cli.text import nearest
 from spanhouse.query import Comparison, Finding, Table, Verdict
 from spanhouse.query.compare import number_format
 from spanhouse.query.compare.plot import check_plot_path, plot_comparison
 from spanhouse.query.compare.question import read_question
 from spanhouse.query.compare.verdict import ERROR_RATE
 
-_ALLOWING: Final = {
-    "max-error-increase": (ERROR_RATE,),
-    "max-p50-increase": ("latency p50", "self time p50"),
-    "max-p95-increase": ("latency p95", "self time p95"),
-    "max-first-token-increase": ("time to first token p50", "time to first token p95"),
-    "max-tokens-increase": ("input tokens p50", "output tokens p50"),
-    "max-cost-increase": ("cost p50",),
+_ALLOWED: Final = {
+    "errors": (ERROR_RATE,),
+    "p50": ("latency p50", "self time p50"),
+    "p95": ("latency p95", "self time p95"),
+    "first-token": ("time to first token p50", "time to first token p95"),
+    "tokens": ("input tokens p50", "output tokens p50"),
+    "cost": ("cost p50",),
 }
-"""Option -> the numbers that it lets rise."""
+"""Name in ``--allow`` -> metrics whose rise it allows."""
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%?", re.ASCII)
 
 
 def run(arguments: Namespace) -> int:
-    """Print the table or the comparison; with ``--fail-on-regression`` exit with 1 if the new version is worse."""
-    allowed = {metric: _percent(getattr(arguments, option.replace("-", "_")), option) for option, metrics in _ALLOWING.items() for metric in metrics}
+    """Print the table or the comparison; with ``--fail-on-regression`` return the gate's exit code."""
+    allowed = _limits(arguments.allow)
     if arguments.fail_on_regression and not arguments.new:
         raise CommandError("--fail-on-regression needs two values: spanhouse compare BASE NEW")
     words = (arguments.by, arguments.base or None, arguments.new or None, arguments.where)
@@ -56,7 +57,7 @@ def run(arguments: Namespace) -> int:
         print_table(found, arguments.format)
         return Exit.DONE
     print_comparison(found, arguments.format)
-    return Exit.NOTHING if arguments.fail_on_regression and any(_regressed(finding, allowed) for finding in found.findings) else Exit.DONE
+    return _gate(found, allowed) if arguments.fail_on_regression else Exit.DONE
 
 
 def _draw(found: Table | Comparison, picture: Path) -> None:
@@ -67,19 +68,36 @@ def _draw(found: Table | Comparison, picture: Path) -> None:
     print(f"spanhouse: the picture is in {picture}", file=sys.stderr)
 
 
-def _regressed(finding: Finding, allowed: dict[str, float]) -> bool:
-    """Whether a number got worse by more than is allowed."""
+def _gate(found: Comparison, allowed: Mapping[str, float]) -> Exit:
+    """Return the exit code of a comparison: absence of evidence is no proof that the new version is no worse."""
+    if any(_regressed(finding, allowed) for finding in found.findings):
+        return Exit.GATE
+    return Exit.DONE if found.verdict in {Verdict.BETTER, Verdict.WORSE} else Exit.UNDECIDED
+
+
+def _regressed(finding: Finding, allowed: Mapping[str, float]) -> bool:
+    """Return whether a number got worse by more than is allowed."""
     if finding.verdict is not Verdict.WORSE or finding.change is None:
         return False
     rise = finding.change.value if finding.unit == number_format.SHARE else finding.relative
     return finding.metric not in allowed or rise is None or rise > allowed[finding.metric]
 
 
-def _percent(given: str, option: str) -> float:
-    found = _PART.fullmatch(given)
-    if found is None:
-        raise CommandError(f"--{option} {given!r}: a number of percent, such as 10%")
-    return float(found[1]) / 100
+def _limits(given: str) -> Mapping[str, float]:
+    """Read ``NAME=LIMIT,...`` into shares by metric.
+
+    Raises:
+        CommandError: a name is unknown, or a limit is no number of percent.
+    """
+    limits: dict[str, float] = {}
+    for item in _names(given):
+        name, _, limit = (part.strip() for part in item.partition("="))
+        if name not in _ALLOWED:
+            raise CommandError(f"--allow {item!r}: unknown name {name!r}; the nearest known one is {nearest(name, _ALLOWED)!r}")
+        if (found := _PART.fullmatch(limit)) is None:
+            raise CommandError(f"--allow {item!r}: write NAME=LIMIT with a number of percent, such as {name}=10%")
+        limits |= dict.fromkeys(_ALLOWED[name], float(found[1]) / 100)
+    return limits
 
 
 def _names(given: str) -> Sequence[str]:

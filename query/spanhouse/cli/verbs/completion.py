@@ -1,4 +1,4 @@
-"""``spanhouse completion``: what a shell needs to complete words of the command."""
+"""``spanhouse completion``: code by which a shell completes words of the command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.shell_integration import shellcode
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.verb_table import SHELLS
+from spanhouse.cli.verb_table.tools import SHELLS
 
 PROGRAM: Final = "spanhouse"
 
@@ -24,5 +24,5 @@ def run(arguments: Namespace) -> int:
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell, which asked by environment variables what the word under its cursor can be, and end the process."""
+    """Answer the shell, which asked by environment variables for completions of the word under its cursor, and end the process."""
     CompletionFinder()(parser, always_complete_options=False)

@@ -22,7 +22,7 @@ _COLUMNS: Final = (
     Column(title="failed", spare=0),
 )
 _NAMED: Final = 3
-"""So many spans are named in the sentence below the table."""
+"""Number of spans named in the sentence below the table."""
 
 
 def run(arguments: Namespace) -> int:
@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _cells(pair: SpanPair) -> Sequence[str]:
-    """``change`` is that of the whole span, ``itself`` that of the time in which none of its children ran."""
+    """Return a pair's cells: ``change`` is that of the whole span, ``itself`` that of the time in which none of its children ran."""
     sides = [None if error is None else ("ERROR" if error else "OK") for error in (pair.base_error, pair.new_error)]
     return (
         "-" if pair.base_ns is None else duration(pair.base_ns),

@@ -1,4 +1,4 @@
-"""``spanhouse doctor``: what is here, what is wrong and what to do. Works in every install, and names what an install leaves out."""
+"""``spanhouse doctor``: the one health check, with a remedy for each problem. It works in every install, and names the packages that are missing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from spanhouse.cli.errors import CommandError, Exit
+from spanhouse.cli.errors import CommandError, Exit, explain_failure
 from spanhouse.cli.text import one_line
-from spanhouse.cli.verb_table import SERVE
+from spanhouse.cli.verb_table.serve import SERVE
 from spanhouse.exporter.spool import file_names
 from spanhouse.schema.address import serving
 from spanhouse.schema.address.dsn import Store, StoreError, default_spool, default_store, parse_store
@@ -29,29 +29,29 @@ _CONNECT_SECONDS: Final = 2.0
 _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:.*extra == ['\"](?P<extra>[^'\"]+)['\"])?")
 _LISTENERS: Final = ("grpc", "http", "clickhouse-http", "console")
 _NEWEST_SPANS: Final = 100_000
-"""So many spans are looked at for what a scrubber took."""
+"""Number of the newest spans that are searched for values that a scrubber took."""
 _SCRUBBED_KEYS: Final = (
     *FIELDS["session"],
     *FIELDS["user"],
     *(f"{TRACE_METADATA_PREFIX}{key}" for key in (SESSION, TRACE_USER)),
 )
 OFF: Final = "off"
-"""What an address says of a listener that is disabled."""
+"""Address of a disabled listener."""
 
 
 class Level(StrEnum):
-    """How a finding is to be taken."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
-    """Something is not there that may not be wanted here."""
+    """Something is missing that may not be wanted here."""
     FAIL = "fail"
     """Something does not work as it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the result."""
+    """Line of the result."""
 
     level: Level
     subject: str
@@ -59,7 +59,7 @@ class Finding:
 
 
 def run(arguments: Namespace) -> int:
-    """Print all findings. Exits with 3 if one of them is a failure."""
+    """Print all findings; return 3 if one of them is a failure."""
     try:
         store = parse_store(arguments.store) if arguments.store else default_store()
     except StoreError as error:
@@ -79,16 +79,16 @@ def _findings(store: Store, spool: Path, *, given: bool) -> Iterator[Finding]:
     yield _running(server)
     if server is None:
         yield from _ports()
-        yield from _tables(store, store)
+        yield from _tables(store, store, store)
     elif server.clickhouse_http == OFF:
         yield Finding(Level.WARN, "store", f"{server.store}: not looked at, the server that owns it answers no queries (clickhouse-http is off)")
     else:
-        yield from _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store)
+        yield from _tables(parse_store(f"{server.clickhouse_url}/{store.database}"), store, parse_store(server.store))
     yield from _spool(spool, running=server is not None)
 
 
 def _packages() -> Iterator[Finding]:
-    """One line for the core and one for each extra."""
+    """Yield one line for the core and one for each extra."""
     wanted: dict[str, list[str]] = {}
     for requirement in metadata.requires("spanhouse") or ():
         if (found := _REQUIREMENT.match(requirement)) and found["name"] != "spanhouse":
@@ -113,7 +113,7 @@ def _version(name: str) -> str | None:
 
 
 def _server(store: Store, *, given: bool) -> Serving | None:
-    """The living server that owns an embedded store, or, if no store was given, the one that read verbs find. None for a ClickHouse server."""
+    """Return the living server that owns an embedded store; if no store was given, the one that read verbs find; None for a ClickHouse server."""
     if store.directory is None:
         return None
     for file in [serving.beside_store(store.directory)] if given else [serving.in_data_dir(), serving.beside_store(store.directory)]:
@@ -144,7 +144,7 @@ def _answers(address: str) -> bool:
 
 
 def _spool(spool: Path, *, running: bool) -> Iterator[Finding]:
-    """What waits in the spool, and what was put aside there."""
+    """Tell how much waits in the spool, and which requests were put aside there."""
     try:
         waiting, letters, damaged = file_names.sealed(spool), file_names.dead_letters(spool), file_names.damaged(spool)
         size = sum(path.stat().st_size for path in waiting if path.exists())
@@ -156,14 +156,14 @@ def _spool(spool: Path, *, running: bool) -> Iterator[Finding]:
     else:
         yield Finding(Level.OK, "spool", f"{spool}: {size} bytes wait for the store")
     if letters:
-        aside = f"{len(letters)} requests that the store could not read are in {letters[0].parent}: `spanhouse replay` after an upgrade"
+        aside = f"{len(letters)} requests that the store could not read are in {letters[0].parent}: `spanhouse store replay` after an upgrade"
         yield Finding(Level.WARN, "spool", aside)
     if damaged:
         yield Finding(Level.WARN, "spool", f"{len(damaged)} pieces that were damaged on disk are in {damaged[0].parent}: look at the disk")
 
 
 def _ports() -> Iterator[Finding]:
-    """Whether the ports are free that `serve` takes when it is told nothing."""
+    """Tell whether the default ports of `serve` are free."""
     for option in SERVE.options:
         if option.name in _LISTENERS:
             address = str(option.default)
@@ -174,8 +174,14 @@ def _ports() -> Iterator[Finding]:
                 yield Finding(Level.OK, "ports", f"{address} is free for --{option.name}")
 
 
-def _tables(reached: Store, store: Store) -> Iterator[Finding]:
-    """Tell what state the tables are in, and what a scrubber took. ``reached`` is where to ask, ``store`` what they belong to."""
+def _tables(reached: Store, store: Store, owned: Store) -> Iterator[Finding]:
+    """Tell the state of the tables, the keys that a scrubber took, and the problems in the data.
+
+    Args:
+        reached: address at which to ask.
+        store: store of which the findings tell.
+        owned: the same store at the address of its owner.
+    """
     try:
         from spanhouse.cli.store_access import tables
     except ImportError as error:
@@ -192,10 +198,30 @@ def _tables(reached: Store, store: Store) -> Iterator[Finding]:
     else:
         yield _state(pending, store)
         yield from scrubbed
+        if pending == ():
+            yield from _integrity(owned)
+
+
+def _integrity(store: Store) -> Iterator[Finding]:
+    """Tell the problems that `spanhouse store check` finds: a server checks the store that it has open."""
+    from spanhouse.cli.store_access import run_maintenance
+    from spanhouse.schema.maintenance import actions
+
+    try:
+        with run_maintenance(store.dsn, "check", actions.check) as events:
+            for event in events:
+                if "problem" in event:
+                    yield Finding(Level.FAIL, "check", f"{store}: {event['problem']}")
+                elif not event["problems"]:
+                    yield Finding(Level.OK, "check", f"{store}: every part is whole, and each trace says what its spans do")
+    except Exception as error:
+        if (failure := explain_failure(error)) is None:
+            raise
+        yield Finding(Level.WARN, "check", f"{store}: not checked: {failure[1]}")
 
 
 def _scrubbed(execute: Execute) -> list[Finding]:
-    """The keys of sessions and users whose values a scrubber took, of the newest spans."""
+    """Return a finding for each key of sessions and users whose values a scrubber took from the newest spans."""
     keys = f"mapFilter((k, v) -> k IN ({', '.join(map(repr, _SCRUBBED_KEYS))}) AND startsWith(v, '{SCRUBBED}'), SpanAttributes)"
     newest = f"SELECT arrayJoin(mapKeys({keys})) AS Key FROM (SELECT SpanAttributes FROM otel_traces ORDER BY Timestamp DESC LIMIT {_NEWEST_SPANS})"  # noqa: S608  our own words
     rows = execute(f"SELECT Key, count() FROM ({newest}) GROUP BY Key ORDER BY Key")  # noqa: S608  our own words

@@ -1,4 +1,4 @@
-"""``spanhouse explain``: the statements of a search and what is bound to them. Nothing is run without ``--analyze``, and no store is needed."""
+"""``spanhouse explain``: the statements of a search and their parameters. Nothing is run without ``--analyze``, and no store is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COSTS: Final = ("rows", "read_rows", "read_bytes", "seconds")
 
 
 def run(arguments: Namespace) -> int:
-    """Print each statement, why it runs, and its parameters, each in a line of its own; with ``--analyze`` run them, and print what each took."""
+    """Print each statement, why it runs, and its parameters, each in a line of its own; with ``--analyze`` run them, and print the cost of each."""
     order = [arguments.order_by] if arguments.order_by else None
     if not arguments.analyze:
         planned = explain(arguments.filter, arguments.limit, order)

@@ -1,4 +1,4 @@
-"""``spanhouse keys``: which metadata there is to filter by."""
+"""``spanhouse keys``: metadata keys to filter by."""
 
 from __future__ import annotations
 

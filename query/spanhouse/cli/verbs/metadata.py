@@ -1,4 +1,4 @@
-"""``spanhouse metadata``: what the processor stamps. The processor runs as a process of its own; nothing here imports it."""
+"""``spanhouse metadata``: metadata that the processor stamps. The processor runs as a process of its own; nothing here imports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def run(words: Sequence[str]) -> int:
-    """Hand the words on to ``python -m spanhouse.processor`` and its exit code back, 128 and more for a signal as shells count it."""
+    """Hand the words on to ``python -m spanhouse.processor`` and return its exit code, 128 and more for a signal as shells count it."""
     sys.stdout.flush()
     process = subprocess.Popen([sys.executable, "-m", "spanhouse.processor", *words])  # noqa: S603 (our own interpreter, the user's words)
     while True:

@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,59 +14,40 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import show_rows
 from spanhouse.cli.price_files import GENAI_PRICES, read_file, read_package, without_repeats
 from spanhouse.cli.progress import show_window, waiting
-from spanhouse.cli.store_access import editor, given_store, run_maintenance
+from spanhouse.cli.store_access import editor, given_cluster, given_store, run_maintenance
 from spanhouse.query.compare.question import read_since
 from spanhouse.schema.maintenance import actions
 from spanhouse.schema.prices.price import FIELDS, Price, midnight_ns, repeated
 from spanhouse.schema.prices.price_store import MOST_PRICES
 from spanhouse.schema.prices.price_table import PriceTable, PriceVersion
 
-_NEEDS: Final = {"set": "the model", "import": "the file, or --from genai-prices"}
 _COLUMNS: Final = ("model", "prices_of", *(name for name in FIELDS if name not in {"model", "deleted"}), "version")
-_OPTIONS: Final = {
-    "input": ("set",),
-    "output": ("set",),
-    "cached": ("set",),
-    "reasoning": ("set",),
-    "delete": ("set",),
-    "from": ("set", "import"),
-    "since": ("apply",),
-}
-"""Options that are for some actions alone."""
 
 
 def run(arguments: Namespace) -> int:
-    """Do what is asked for."""
-    action = _ACTIONS.get(arguments.action)
-    if action is None:
-        near = get_close_matches(arguments.action, _ACTIONS, n=1)
-        raise CommandError(f"prices: {arguments.action!r} is none of {', '.join(_ACTIONS)}" + (f"; do you mean {near[0]}?" if near else ""))
-    for option, allowed in _OPTIONS.items():
-        # A file may set for other verbs what a list has no use for.
-        if arguments.action not in {"list", *allowed} and vars(arguments)[option] not in {None, "", False}:
-            raise CommandError(f"prices {arguments.action}: --{option} is for {' and '.join(allowed)} alone")
-    return action(arguments)
+    """Run one action."""
+    return _ACTIONS[arguments.action](arguments)
 
 
 def _list(arguments: Namespace) -> int:
     with waiting(), editor(arguments.store) as connection:
         table = PriceTable(connection.read_prices())
-    names = [arguments.target] if arguments.target else sorted({price.model for price in table})
+    names = [arguments.model] if arguments.model else sorted({price.model for price in table})
     rows = [_row(name, price) for name in names for price in table.find(name)]
     if not rows:
-        raise CommandError(f"there are no prices of {arguments.target!r}; `spanhouse prices set` sets them", Exit.NOTHING)
+        raise CommandError(f"there are no prices of {arguments.model!r}; `spanhouse prices set` sets them")
     show_rows(arguments.format, _COLUMNS, rows)
     return Exit.DONE
 
 
 def _row(name: str, price: Price) -> list[object]:
-    """Return a line: the name that was asked for, the one that has the prices, and what they are."""
+    """Return a line: the name that was asked for, the one that has the prices, and the prices."""
     values = {**price.fields, "prices_of": price.model, "model": name, "version": PriceVersion(price.added, price.version)}
     return [str(values[column]) if column == "version" else values[column] for column in _COLUMNS]
 
 
 def _set(arguments: Namespace) -> int:
-    model = _target(arguments)
+    model = arguments.model
     first = _day(vars(arguments)["from"])
     if arguments.delete:
         return _delete(arguments, model, first)
@@ -85,7 +65,7 @@ def _delete(arguments: Namespace, model: str, first: date | None) -> int:
         found = [price for price in table if price.version and price.model == model.strip().lower() and first in {None, price.valid_from}]
         if not found:
             since = "" if first is None else f" from {first} on"
-            raise CommandError(f"the store has no prices of {model!r}{since}; `spanhouse prices list` says which it has", Exit.NOTHING)
+            raise CommandError(f"the store has no prices of {model!r}{since}; `spanhouse prices list` says which it has")
         version = connection.write_prices([replace(price, deleted=True) for price in found])
     print(f"prices of {model} that are deleted: {len(found)}, as version {version}")
     return Exit.DONE
@@ -94,18 +74,20 @@ def _delete(arguments: Namespace, model: str, first: date | None) -> int:
 def _import(arguments: Namespace) -> int:
     package = vars(arguments)["from"]
     if not package:
-        path = Path(_target(arguments))
+        if not arguments.file:
+            raise CommandError("prices import: the file, or --from genai-prices is missing (see `spanhouse prices import --help`)")
+        path = Path(arguments.file)
         prices = read_file(path)
         if (wrong := repeated(prices)) is not None:
             raise CommandError(f"prices import: {path}: {wrong}")
         return _write(arguments, prices)
-    if arguments.target or package != GENAI_PRICES:
+    if arguments.file or package != GENAI_PRICES:
         raise CommandError(f"prices import: --from takes {GENAI_PRICES}, and no file beside it")
     return _write(arguments, without_repeats(read_package()))
 
 
 def _write(arguments: Namespace, prices: Iterable[Price]) -> int:
-    """Write what the store does not have yet."""
+    """Write the prices that the store lacks."""
     with editor(arguments.store) as connection:
         table = PriceTable(connection.read_prices())
         new = [price for price in prices if not _same(price, table.stored(price))]
@@ -123,25 +105,19 @@ def _same(price: Price, other: Price | None) -> bool:
 
 
 def _apply(arguments: Namespace) -> int:
-    if arguments.target or not arguments.since:
-        raise CommandError("prices apply: name the time by --since alone, as 2026-01-31 or 7d")
+    if not arguments.since:
+        raise CommandError("prices apply: --since is missing, such as 2026-01-31 or 7d")
     try:
         since_ns = midnight_ns(date.fromisoformat(arguments.since))
     except ValueError:
         since_ns = read_since(arguments.since)
-    steps = partial(actions.reprice, since_ns=since_ns, cluster=arguments.cluster or None)
+    steps = partial(actions.reprice, since_ns=since_ns, cluster=given_cluster(arguments.cluster))
     with run_maintenance(arguments.store, "prices", steps, {"since_ns": since_ns}) as events:
         for event in events:
             show_window(event)
     done = f"{event['remade']} windows"
     print(f"{given_store(arguments.store)}: the rows of traces since {arguments.since} are made anew by prices {event['prices']} ({done})")
     return Exit.DONE
-
-
-def _target(arguments: Namespace) -> str:
-    if not arguments.target:
-        raise CommandError(f"prices {arguments.action}: {_NEEDS[arguments.action]} is missing (see `spanhouse prices --help`)")
-    return str(arguments.target)
 
 
 def _day(text: str) -> date | None:

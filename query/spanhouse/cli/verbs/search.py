@@ -15,7 +15,7 @@ from spanhouse.query.search.page_token import MAX_RESULTS
 
 
 def run(arguments: Namespace) -> int:
-    """Print what the filter finds."""
+    """Print the traces that the filter finds."""
     if not 1 <= arguments.limit <= MAX_RESULTS:
         raise CommandError(f"--limit {arguments.limit}: from 1 to {MAX_RESULTS}")
     order = [arguments.order_by] if arguments.order_by else None
@@ -24,7 +24,7 @@ def run(arguments: Namespace) -> int:
     with reader(arguments.store) as client:
         found = client.search_traces(filter_string=arguments.filter, max_results=arguments.limit, order_by=order, service=arguments.service or None)
     if arguments.format == "json":
-        # Services are read where a search asks for one: left out, lest nothing be taken for none.
+        # Services are read where a search asks for one: left out, so that unread services are not taken for none.
         print_json({name: value for name, value in fields(trace).items() if name != "services" or value} for trace in found)
     elif arguments.format == "csv":
         print_csv(FIELDS, (tuple(fields(trace).values()) for trace in found))
@@ -40,4 +40,4 @@ def run(arguments: Namespace) -> int:
             )
     else:
         print("no trace matches", file=sys.stderr)
-    return Exit.NOTHING if arguments.fail_if_empty and not found else Exit.DONE
+    return Exit.GATE if arguments.fail_if_empty and not found else Exit.DONE

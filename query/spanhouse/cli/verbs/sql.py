@@ -1,4 +1,4 @@
-"""``spanhouse sql``: a user's own statement, which can read and nothing else."""
+"""``spanhouse sql``: a user's own statement, read-only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from spanhouse.cli.output import show_rows
 from spanhouse.cli.store_access import engine_message, read_only
 
 _READING: Final = re.compile(r"(SelectWithUnionQuery|SelectQuery|Explain|Describe|Exists|Show)")
-"""How the engine's own names of statements begin that only read."""
+"""Beginnings of the engine's own names of read-only statements."""
 _OUTFILE: Final = re.compile(r" Literal ")
-"""A literal directly below the statement is the file of INTO OUTFILE, which ``readonly`` does not stop."""
+"""Literal directly below the statement: the file of INTO OUTFILE, which ``readonly`` does not stop."""
 _FORMAT: Final = re.compile(r"\bFORMAT\s+\w+\s*;?\s*\Z", re.IGNORECASE)
 _NO_ANSWER: Final = (None, 159, 209, 210, 241, 1000)
 """Error codes that are not the statement's fault: none at all, timeouts, network, memory."""
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _refuse_what_writes(client: Client, statement: str) -> None:
-    """The engine in this process would write files for a statement, also where it may change no table. Judged by the engine's own parse."""
+    """Refuse a statement that writes, by the engine's own parse: the engine in this process would write files even where it may change no table."""
     one = str(_rows(client, "SELECT formatQuerySingleLine({statement:String})", {"statement": statement})[0][0])
     parsed = [str(row[0]) for row in _rows(client, f"EXPLAIN AST {one}")]
     if not _READING.match(parsed[0]) or any(_OUTFILE.match(line) for line in parsed[1:]):

@@ -1,4 +1,4 @@
-"""``spanhouse trace``: one trace, its spans as a tree, and what is known of it."""
+"""``spanhouse trace``: one trace: its spans as a tree, its metadata and tags."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spanhouse.query import Span
 
 
 def run(arguments: Namespace) -> int:
-    """Print the trace, for programs as JSON or as a row for each span; exit with 1 if there is none."""
+    """Print the trace, for programs as JSON or as a row for each span; refuse an id that no trace has."""
     with reader(arguments.store) as client:
         found = client.get_trace(arguments.trace_id)
     if found is None:
-        raise CommandError(f"no trace {arguments.trace_id}; `spanhouse search` lists the newest", Exit.NOTHING)
+        raise CommandError(f"no trace {arguments.trace_id}; `spanhouse search` lists the newest")
     spans = [asdict(span) for span in found.data.spans]
     rows = [tuple(span.values()) for span in spans]
     if not print_for_programs(arguments.format, [field.name for field in dataclass_fields(Span)], rows, {**fields(found), "spans": spans}):

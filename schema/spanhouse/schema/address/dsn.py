@@ -15,6 +15,8 @@ from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 DEFAULT_DATABASE: Final = "default"
+DATA_DIR_VARIABLE: Final = "SPANHOUSE_DATA_DIR"
+"""Environment variable that names the data directory."""
 _DATABASE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -92,7 +94,7 @@ def scrub(url: str) -> str:
 
 def data_dir() -> Path:
     """Return Spanhouse's data directory: ``SPANHOUSE_DATA_DIR``, else the folder ``spanhouse`` in the user's data directory."""
-    if chosen := os.environ.get("SPANHOUSE_DATA_DIR", "").strip():
+    if chosen := os.environ.get(DATA_DIR_VARIABLE, "").strip():
         return Path(chosen).expanduser().absolute()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "spanhouse"

@@ -35,10 +35,10 @@ def compact(execute: Execute) -> Iterator[Event]:
     yield {"merged": merged, "bytes_before": before, "bytes_after": _bytes(execute)}
 
 
-def keep(execute: Execute, days: Mapping[str, int]) -> Iterator[Event]:
+def keep(execute: Execute, days: Mapping[str, int], *, cluster: str | None = None) -> Iterator[Event]:
     """Set the retention of tables; yield ``{"keeps": name, "days": days}`` after each, see ``retention``."""
     for name, count in days.items():
-        retention.keep(execute, name, count)
+        retention.keep(execute, name, count, cluster=cluster)
         yield {"keeps": name, "days": count}
 
 

@@ -34,7 +34,7 @@ def parse(text: str) -> Mapping[str, int]:
     for item in text.split(","):
         name, _, value = item.strip().partition("=")
         if name not in TIMES or not value.isdecimal() or int(value) > 36500:
-            raise MigrationError(f"ttl {item.strip()!r}: write NAME=DAYS, with a name of {', '.join(NAMES)}; 0 days keeps everything")
+            raise MigrationError(f"{item.strip()!r}: write NAME=DAYS, with a name of {', '.join(NAMES)}; 0 days keeps everything")
         days[name] = int(value)
     return days
 

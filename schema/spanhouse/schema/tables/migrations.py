@@ -260,7 +260,7 @@ def _check_kind(execute: Execute, cluster: str | None) -> None:
 def _check_new(execute: Execute) -> None:
     if not read_ledger(execute) and number(execute(_SPANS_EXIST)[0][0]):
         raise MigrationError(
-            "the database has an otel_traces that spanhouse did not make: use another database, and adopt that table (--adopt, --from)"
+            "the database has an otel_traces that spanhouse did not make: use another database, and adopt that table (`spanhouse store adopt`)"
         )
 
 

@@ -1,4 +1,4 @@
-"""``spanhouse replay``: what could not be stored is tried again, after an upgrade that can."""
+"""``spanhouse store replay``: dead letters tried again, after an upgrade that can store them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from argparse import Namespace
 
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.store_access import given_store
+from spanhouse.exporter.serve.config import ServeConfig
 
 
 def run(arguments: Namespace) -> int:
     """Move the spool's dead letters back into it."""
-    from spanhouse.exporter.serve.config import ServeConfig
     from spanhouse.exporter.spool.replay import replay
 
     spool = ServeConfig(store=given_store(arguments.store), spool=arguments.spool).spool_directory

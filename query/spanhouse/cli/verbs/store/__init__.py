@@ -1,0 +1,1 @@
+"""Actions of ``spanhouse store``, one module each."""
