@@ -18,7 +18,7 @@ from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.output import Column, show_rows, show_table
 from spanhouse.cli.progress import show_step, show_window
 from spanhouse.cli.second_engine import second_engine
-from spanhouse.cli.store_access import execute_by, given_store, opened, readable_store, run_maintenance, server_maintenance, whole
+from spanhouse.cli.store_access import given_store, opened, readable_store, run_maintenance, server_maintenance, whole
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.spool import file_names
 from spanhouse.exporter.store.backup_files import finish, move
@@ -30,7 +30,7 @@ from spanhouse.schema.maintenance.table_sizes import Partition, Size
 from spanhouse.schema.settle import settle
 from spanhouse.schema.settle.turns import Turns
 from spanhouse.schema.tables import migrations
-from spanhouse.schema.tables.driver import Execute, number
+from spanhouse.schema.tables.driver import Execute, execute_of, number
 
 _TURN_SECONDS: Final = 30
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -65,7 +65,7 @@ def run(arguments: Namespace) -> int:
 def _size(arguments: Namespace) -> int:
     store = readable_store(arguments.store)
     with whole(store) as client:
-        found = table_sizes.size(execute_by(client))
+        found = table_sizes.size(execute_of(client))
     if arguments.format != "table":
         show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
     else:
@@ -128,7 +128,7 @@ def _settle(arguments: Namespace) -> int:
             print(f"{store}: the server that has it open settles it by itself")
             return Exit.DONE
     with whole(store) as client:
-        turns = Turns(execute_by(client))
+        turns = Turns(execute_of(client))
         with turns.taken(_TURN_SECONDS) as mine:
             if not mine:
                 raise CommandError(f"{store}: a server settles it by itself, and has done so for {_TURN_SECONDS} s")
@@ -147,7 +147,7 @@ def _push(arguments: Namespace) -> int:
         done = push(
             execute,
             read,
-            execute_by(there),
+            execute_of(there),
             write,
             report=show_step,
             report_compared=lambda step: print(f"compared {step.done}/{step.windows}", flush=True),
@@ -182,7 +182,7 @@ def _spans_of(source: Store, target: Store) -> Iterator[tuple[Execute, Read]]:
         elif (client := stack.enter_context(opened(source))) is None:
             raise CommandError(f"{source}: there is no store", Exit.STORE)
         else:
-            found = execute_by(client), _read_by(client)
+            found = execute_of(client), _read_by(client)
         if not number(found[0]("EXISTS TABLE otel_traces")[0][0]):
             raise CommandError(f"{source}: there is no store", Exit.STORE)
         yield found
@@ -206,7 +206,7 @@ def _made(target: Store) -> Iterator[Client]:
     with opened(target, create=True) as made:
         if made is None:
             raise CommandError(f"{target} can't be made", Exit.STORE)
-        migrations.apply(execute_by(made))
+        migrations.apply(execute_of(made))
         yield made
 
 
@@ -223,7 +223,7 @@ def _backup(arguments: Namespace) -> int:
     waiting = sum(path.stat().st_size for path in file_names.sealed(default_spool(store)))
     with whole(store, backups=directory) as client:
         make(directory)
-        written = backup.backup(execute_by(client), store.database)
+        written = backup.backup(execute_of(client), store.database)
     finish(directory, written)
     if waiting:
         print(f"{waiting} bytes wait in the spool beside the store, and are not in the backup: `spanhouse serve` stores them", file=sys.stderr)
@@ -257,7 +257,7 @@ def _restore(arguments: Namespace) -> int:
     with opened(store, create=True, backups=directory) as client:
         if client is None:
             raise CommandError(f"{store} can't be made", Exit.STORE)
-        execute = execute_by(client)
+        execute = execute_of(client)
         backup.restore(execute, store.database, found)
         pending = migrations.plan(execute)
     print(f"{found.spans:,} spans are in {store} again, with the counts and hashes that were written")

@@ -26,11 +26,14 @@ from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
 from spanhouse.schema.settle import settle
 from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
-_UNKNOWN_TABLE: Final = 60
-_UNKNOWN_DATABASE: Final = 81
-_AUTHENTICATION_FAILED: Final = 516
-INVALID_PATTERN: Final = 427
+_UNKNOWN_TABLE: Final = ClickHouseErrorCode.UNKNOWN_TABLE
+_UNKNOWN_DATABASE: Final = ClickHouseErrorCode.UNKNOWN_DATABASE
+_TIMEOUT_EXCEEDED: Final = ClickHouseErrorCode.TIMEOUT_EXCEEDED
+_MEMORY_EXCEEDED: Final = ClickHouseErrorCode.MEMORY_LIMIT_EXCEEDED
+_AUTHENTICATION_FAILED: Final = ClickHouseErrorCode.AUTHENTICATION_FAILED
+INVALID_PATTERN: Final = ClickHouseErrorCode.CANNOT_COMPILE_REGEXP
 """The engine's code for a regular expression that it does not take."""
 _CONNECT_SECONDS: Final = 5
 _END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
@@ -39,8 +42,8 @@ _CANCEL_AGAIN_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5
 """How much longer than the engine's own limit an answer is waited for."""
 _SAID: Final[Mapping[int, str]] = {
-    159: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
-    241: "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`",
+    _TIMEOUT_EXCEEDED: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
+    _MEMORY_EXCEEDED: "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`",
 }
 """The engine's codes of limits that a query ran into -> what to do."""
 _MESSAGE_CHARACTERS: Final = 300

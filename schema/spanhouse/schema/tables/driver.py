@@ -1,16 +1,35 @@
-"""What the rest of this room needs of a driver, and the error it raises."""
+"""The driver as this room sees it: runs statements, raises errors. Any ClickHouse client can be adapted to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+_LINE_CHARACTERS: Final = 300
 
 
 class Execute(Protocol):
-    """Runs one statement with bound parameters and returns its rows; none for a statement without result."""
+    """Function that runs one statement with bound parameters and returns its rows; none for a statement without result."""
 
     def __call__(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[object]]:
-        """Run it."""
+        """Run the statement."""
+        ...
+
+
+class QueryResult(Protocol):
+    """Answer of a driver's client to a query."""
+
+    @property
+    def result_rows(self) -> Sequence[Sequence[Any]]:
+        """Rows of the answer."""
+        ...
+
+
+class Client(Protocol):
+    """Client of a driver, as clickhouse-connect has it."""
+
+    def query(self, query: str, /, *, parameters: dict[str, Any]) -> QueryResult:
+        """Run one statement with bound parameters."""
         ...
 
 
@@ -18,6 +37,20 @@ class MigrationError(Exception):
     """The store's tables are not in a state from which this version can go on. One line, says what to do."""
 
 
+def execute_of(client: Client) -> Execute:
+    """Return the function that runs statements by a client."""
+
+    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
+        return client.query(sql, parameters=dict(parameters or {})).result_rows
+
+    return execute
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, shortened; the name of its class where it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:_LINE_CHARACTERS]
+
+
 def number(value: object) -> int:
-    """A cell of a row that holds a whole number, whatever the driver makes of it."""
+    """Return a cell of a row that holds a whole number as one, whatever type the driver gives it."""
     return int(str(value))
