@@ -16,6 +16,7 @@ from spanhouse.exporter.ingest import service as service_module
 from spanhouse.exporter.ingest.admission import Admission
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.otlp.check import CheckedRequest
+from spanhouse.exporter.otlp.check import check as real_check
 
 
 class Sink:
@@ -94,11 +95,10 @@ def test_a_refusal_costs_no_parse(service: ExportService, sink: Sink, monkeypatc
 
 def test_a_large_request_is_checked_in_a_thread_and_held(service: ExportService, admission: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
-    real = service_module.check
 
     def check(sent: bytes, *more: object) -> CheckedRequest:
         threads.append(threading.current_thread())
-        return real(sent, *more)  # type: ignore[arg-type]
+        return real_check(sent, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(service_module, "check", check)
     large = body("x" * service_module._SMALL_BYTES)

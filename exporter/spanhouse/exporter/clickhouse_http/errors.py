@@ -53,8 +53,8 @@ _NAMES: Final[dict[int, str]] = {
 
 # As ClickHouse's exceptionCodeToHTTPStatus maps them (src/Server/HTTP/exceptionCodeToHTTPStatus.cpp), with three differences: what is
 # refused is 403 (there 500), a missing token is 401, so that a browser or curl asks for one (there 403), and a full queue is 503 (there 500).
-_STATUS: Final[dict[int, int]] = (
-    dict.fromkeys(
+_STATUS: Final[dict[int, int]] = {
+    **dict.fromkeys(
         (
             ClickHouseErrorCode.CANNOT_PARSE_TEXT,
             ClickHouseErrorCode.CANNOT_PARSE_QUOTED_STRING,
@@ -71,8 +71,8 @@ _STATUS: Final[dict[int, int]] = (
             ClickHouseErrorCode.BAD_QUERY_PARAMETER,
         ),
         400,
-    )
-    | dict.fromkeys(
+    ),
+    **dict.fromkeys(
         (
             ClickHouseErrorCode.NO_SUCH_COLUMN_IN_TABLE,
             ClickHouseErrorCode.UNKNOWN_FUNCTION,
@@ -86,21 +86,19 @@ _STATUS: Final[dict[int, int]] = (
             ClickHouseErrorCode.UNKNOWN_SETTING,
         ),
         404,
-    )
-    | {
-        READONLY: 403,
-        ACCESS_DENIED: 403,
-        AUTHENTICATION_FAILED: 401,
-        ClickHouseErrorCode.TIMEOUT_EXCEEDED: 408,
-        QUERY_IS_TOO_LARGE: 413,
-        UNKNOWN_COMPRESSION_METHOD: 415,
-        CHECKSUM_DOESNT_MATCH: 400,
-        CANNOT_DECOMPRESS: 400,
-        TOO_DEEP_RECURSION: 400,
-        NOT_IMPLEMENTED: 501,
-        TOO_MANY_SIMULTANEOUS_QUERIES: 503,
-    }
-)
+    ),
+    READONLY: 403,
+    ACCESS_DENIED: 403,
+    AUTHENTICATION_FAILED: 401,
+    ClickHouseErrorCode.TIMEOUT_EXCEEDED: 408,
+    QUERY_IS_TOO_LARGE: 413,
+    UNKNOWN_COMPRESSION_METHOD: 415,
+    CHECKSUM_DOESNT_MATCH: 400,
+    CANNOT_DECOMPRESS: 400,
+    TOO_DEEP_RECURSION: 400,
+    NOT_IMPLEMENTED: 501,
+    TOO_MANY_SIMULTANEOUS_QUERIES: 503,
+}
 
 _ENGINE_TEXT: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*)\Z", re.DOTALL)
 _VERSION: Final = re.compile(r" \(version [0-9.]+\)")

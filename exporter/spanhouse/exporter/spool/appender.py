@@ -110,7 +110,7 @@ class SpoolAppender:
         return [None] * len(requests)
 
     def seal(self, *, now: bool = False) -> None:
-        """Seal the open segment if it is due, or at once; the next call tries again what the disk refuses.
+        """Seal the open segment if it is due, or at once; the next call repeats a seal that the disk refuses.
 
         Also make a folder again that somebody removed, and probe a disk that refused a write: clients send nothing to a receiver that is
         not ready.

@@ -34,7 +34,7 @@ class OpenSegment:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make the file; its name is durable when the directory is synced."""
+        """Make the file; its name is durable once the directory is synced."""
         return cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), time.monotonic())
 
     def write(self, buffers: Sequence[bytes]) -> None:
