@@ -43,9 +43,9 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def ended(tmp_path: Path, error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> EndedError:
     """Serve until the error comes, and end."""
 
-    async def serve(config: ServeConfig, _: object, opened: app._Engine) -> None:
+    async def serve(config: ServeConfig, _: object, open_engine: app._OpenEngine) -> None:
         with ThreadPoolExecutor(1) as engine:
-            async with app._clickhouse_http(config, TokenFile(None), engine, opened):
+            async with app._clickhouse_http(config, TokenFile(None), engine, open_engine):
                 if error is not None:
                     raise error
 

@@ -56,15 +56,15 @@ Its arguments: the function that runs statements on the store, in one thread at 
 
 
 @dataclass(slots=True)
-class _Engine:
+class _OpenEngine:
     """The engine of this process, closed after the event loop's work.
 
     Attributes:
-        opened: threads and connections of the engine.
+        closing: closes its threads and connections.
         stuck: True if a query is inside of a call that the engine does not interrupt, so that it can't be closed.
     """
 
-    opened: ExitStack = field(default_factory=ExitStack)
+    closing: ExitStack = field(default_factory=ExitStack)
     stuck: bool = False
 
 
@@ -83,14 +83,14 @@ def run(config: ServeConfig, make_console: MakeConsole | None = None) -> None:
     """
     config.validate()
     limit_arenas()
-    engine = _Engine()
+    open_engine = _OpenEngine()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_serve(config, make_console, engine))
+            runner.run(_serve(config, make_console, open_engine))
         finally:
-            if engine.stuck:
+            if open_engine.stuck:
                 _end_with_open_engine(sys.exc_info()[1])
-            engine.opened.close()
+            open_engine.closing.close()
 
 
 def _end_with_open_engine(failure: BaseException | None) -> None:
@@ -103,7 +103,7 @@ def _end_with_open_engine(failure: BaseException | None) -> None:
     os._exit(_FAILED if failed else 0)
 
 
-async def _serve(config: ServeConfig, make_console: MakeConsole | None, opened: _Engine) -> None:
+async def _serve(config: ServeConfig, make_console: MakeConsole | None, open_engine: _OpenEngine) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     readiness = Readiness()
@@ -113,9 +113,9 @@ async def _serve(config: ServeConfig, make_console: MakeConsole | None, opened: 
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         files = _serve_files(config)
-        engine = opened.opened.enter_context(engine_threads(1, "engine"))
-        store = opened.opened.enter_context(await loop.run_in_executor(engine, _open_store, config))
-        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, credentials.tokens, engine, opened))
+        engine = open_engine.closing.enter_context(engine_threads(1, "engine"))
+        store = open_engine.closing.enter_context(await loop.run_in_executor(engine, _open_store, config))
+        clickhouse_http = await stack.enter_async_context(_clickhouse_http(config, credentials.tokens, engine, open_engine))
         console = stack.enter_context(_console(config, store, credentials, make_console, engine))
         at = await stack.enter_async_context(_receiving(config, store, clickhouse_http, console, credentials=credentials, readiness=readiness))
         found = Serving(
@@ -177,7 +177,9 @@ async def _receiving(
 
 
 @asynccontextmanager
-async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Executor, opened: _Engine) -> AsyncIterator[ClickHouseHttp | None]:
+async def _clickhouse_http(
+    config: ServeConfig, tokens: TokenFile, engine: Executor, open_engine: _OpenEngine
+) -> AsyncIterator[ClickHouseHttp | None]:
     """Give the application of the ClickHouse-compatible endpoint; None over a ClickHouse server, which has its own."""
     if config.store.directory is None or config.clickhouse_http == OFF:
         yield None
@@ -196,7 +198,7 @@ async def _clickhouse_http(config: ServeConfig, tokens: TokenFile, engine: Execu
         closing = threading.Thread(target=_close, args=(app, reader), daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, _LAST_SECONDS)
-        opened.stuck = closing.is_alive()
+        open_engine.stuck = closing.is_alive()
 
 
 def _close(app: ClickHouseHttp, reader: Reader) -> None:

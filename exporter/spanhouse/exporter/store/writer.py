@@ -239,7 +239,7 @@ class Writer:
     def _insert_missing(self, bodies: Sequence[Buffer]) -> None:
         """Insert the spans that the store does not have."""
         if still_runs(self._client, self._mark):
-            raise OperationalError("an insert that was given up still runs there")
+            raise OperationalError("an insert that failed here still runs in the store")
         if body := b"".join(missing(self._client, bodies)):
             self._insert(body, hashlib.sha256(self._salt + body).hexdigest())
 
