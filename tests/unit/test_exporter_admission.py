@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.otlp import request, span
 
-from spanhouse.exporter.errors import InvalidRequestError, UnavailableError
+from spanhouse.exporter.errors import UnavailableError
 from spanhouse.exporter.ingest.admission import Admission, RecentlyRefused
 from spanhouse.exporter.spool.capacity import SpoolCapacity
 
@@ -19,12 +19,14 @@ class Queue:
 
 
 def admitted(admission: Admission, body: bytes) -> str:
-    """The refusal of a request; '' if it is admitted."""
+    """The refusal of a request, which is remembered; '' if it is admitted, and then it is taken."""
     try:
-        with admission.admit(body):
-            return ""
+        admission.check(body)
     except UnavailableError as refusal:
+        admission.refused(body)
         return refusal.message if refusal.retry_seconds else f"{refusal.message}, not retryable"
+    admission.taken(body)
+    return ""
 
 
 def test_a_server_that_stops_refuses() -> None:
@@ -61,22 +63,6 @@ def test_requests_that_wait_take_room_in_the_spool(tmp_path: Path) -> None:
     admission = Admission(Queue(650), waiting_bytes=10**6, capacity=SpoolCapacity(tmp_path, 800, 0))
     assert admitted(admission, b"x" * 50) == ""
     assert "the spool is full" in admitted(admission, b"x" * 51)
-
-
-def test_a_request_refused_after_it_was_admitted_is_a_retry_the_next_time(tmp_path: Path) -> None:
-    admission = Admission(Queue(), waiting_bytes=10**6, capacity=SpoolCapacity(tmp_path, 800, 0))
-    large = b"x" * 701
-    assert admitted(admission, b"y" * 701) != ""
-    with pytest.raises(InvalidRequestError), admission.admit(b"y" * 701):
-        raise InvalidRequestError("no retry helps, and it is not forgotten either")
-    assert admitted(admission, b"y" * 701) == ""
-    capacity = SpoolCapacity(tmp_path, 8000, 0)
-    admission = Admission(Queue(), waiting_bytes=10**6, capacity=capacity)
-    with pytest.raises(UnavailableError), admission.admit(large):
-        raise UnavailableError("the append found no room", 2)
-    capacity.add(7000)
-    assert admitted(admission, large) == ""
-    assert admitted(admission, large) != ""
 
 
 def test_the_oldest_refusals_are_forgotten_and_a_repeated_one_is_young() -> None:

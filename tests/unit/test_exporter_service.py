@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -17,6 +18,7 @@ from spanhouse.exporter.ingest.admission import Admission
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.otlp.check import CheckedRequest
 from spanhouse.exporter.otlp.check import check as real_check
+from spanhouse.exporter.spool.capacity import SpoolCapacity
 
 
 class Sink:
@@ -42,11 +44,9 @@ class Asked(Admission):
         self.asked: list[bytes] = []
         self.held: list[int] = []
 
-    @contextmanager
-    def admit(self, body: bytes) -> Iterator[None]:
+    def check(self, body: bytes) -> None:
         self.asked.append(body)
-        with super().admit(body):
-            yield
+        super().check(body)
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
@@ -125,6 +125,26 @@ def test_rejected_spans_are_named_in_the_answer(service: ExportService) -> None:
     response, spans = export(service, bad.SerializeToString())
     assert spans == 1
     assert ExportTraceServiceResponse.FromString(response).partial_success.rejected_spans == 1
+
+
+def test_a_refused_request_is_a_retry_until_it_is_taken(sink: Sink, tmp_path: Path) -> None:
+    capacity = SpoolCapacity(tmp_path, 8000, 0)
+    service = ExportService(Admission(sink, waiting_bytes=10**6, capacity=capacity), sink, 10**6)
+    first, other = body("first"), body("other")
+    capacity.add(7000)
+    with pytest.raises(UnavailableError, match="the spool is full"):
+        export(service, first)
+    assert export(service, first) == (b"", 1), "the reserve is for retries"
+    with pytest.raises(UnavailableError):
+        export(service, first)
+    sink.error = UnavailableError("the append found no room", 2)
+    capacity.add(-7000)
+    with pytest.raises(UnavailableError, match="no room"):
+        export(service, other)
+    capacity.add(7000)
+    sink.error = None
+    assert export(service, other) == (b"", 1), "a request that the append refuses is a retry, too"
+    assert [checked.body for checked in sink.added] == [first, other]
 
 
 def test_errors_for_the_client_pass_and_a_fault_of_ours_is_logged_and_retryable(

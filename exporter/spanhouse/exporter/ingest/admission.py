@@ -85,19 +85,27 @@ class Admission:
         self._held_bytes = 0
         self._refused = RecentlyRefused()
 
-    @contextmanager
-    def admit(self, body: bytes) -> Iterator[None]:
-        """Admit a request, or refuse it before the block runs. Remember it if it is refused, by the block too; else forget it.
+    def check(self, body: bytes) -> None:
+        """Admit a request, or refuse it.
 
         Raises:
             UnavailableError: the request is refused; the client may try again.
         """
-        try:
-            self._check(len(body), is_retry=body in self._refused)
-            yield
-        except UnavailableError:
-            self._refused.add(body)
-            raise
+        if self._queue.closing:
+            raise UnavailableError("the server is stopping", RETRY_SECONDS)
+        size = len(body)
+        waiting = self._queue.waiting_bytes + self._held_bytes
+        if waiting and waiting + size > self._waiting_limit:
+            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
+        if self._capacity is not None and (refusal := self._capacity.refuses(waiting + size, reserve=body not in self._refused)):
+            raise UnavailableError(f"{refusal}; try again", SPOOL_RETRY_SECONDS)
+
+    def refused(self, body: bytes) -> None:
+        """Remember a request that was refused, here or by the append: it comes again as a retry."""
+        self._refused.add(body)
+
+    def taken(self, body: bytes) -> None:
+        """Forget a request that was taken."""
         self._refused.discard(body)
 
     @contextmanager
@@ -108,15 +116,6 @@ class Admission:
             yield
         finally:
             self._held_bytes -= size
-
-    def _check(self, size: int, *, is_retry: bool) -> None:
-        if self._queue.closing:
-            raise UnavailableError("the server is stopping", RETRY_SECONDS)
-        waiting = self._queue.waiting_bytes + self._held_bytes
-        if waiting and waiting + size > self._waiting_limit:
-            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
-        if self._capacity is not None and (refusal := self._capacity.refuses(waiting + size, reserve=not is_retry)):
-            raise UnavailableError(f"{refusal}; try again", SPOOL_RETRY_SECONDS)
 
 
 def _key(body: bytes) -> int:

@@ -64,22 +64,23 @@ class ExportService:
         """
         if len(body) > self.max_request_bytes:
             raise TooLargeError(f"the request has {len(body)} bytes, more than the {self.max_request_bytes} allowed: send smaller batches")
-        with self.admission.admit(body):
-            try:
-                checked = await self._check(body)
-                if checked.spans:
-                    await self.sink.add(checked)
-            except ExportError:
-                raise
-            except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
-                _log.exception("a request of %d bytes failed", len(body))
-                raise UnavailableError("the server failed; its log says why", 5.0) from None
+        try:
+            self.admission.check(body)
+            checked = check(body, self.limits) if len(body) <= _SMALL_BYTES else await self._check_in_thread(body)
+            if checked.spans:
+                await self.sink.add(checked)
+        except UnavailableError:
+            self.admission.refused(body)
+            raise
+        except ExportError:
+            raise
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
+            _log.exception("a request of %d bytes failed", len(body))
+            raise UnavailableError("the server failed; its log says why", 5.0) from None
+        self.admission.taken(body)
         return Acknowledgement(_response(checked), checked.spans)
 
-    async def _check(self, body: bytes) -> CheckedRequest:
-        """Check a small request on the event loop, a large one in a thread."""
-        if len(body) <= _SMALL_BYTES:
-            return check(body, self.limits)
+    async def _check_in_thread(self, body: bytes) -> CheckedRequest:
         with self.admission.holding(len(body)):
             return await asyncio.to_thread(check, body, self.limits)
 
