@@ -40,7 +40,7 @@ _ORPHAN: Final = (
     f"ParentSpanId NOT IN ('', SpanId) AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM {_SPANS_OF_TRACES})"  # noqa: S608
 )
 """A span whose parent is not stored: one is enough to know that a trace without root is no circle."""
-_ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864, max_block_size = 4096"
+_ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864"
 """Settings by which a statement goes on on disk where it would take much memory; of each file there a block is held when they are merged."""
 _PARTS_MADE: Final = """(
     SELECT * FROM spanhouse_trace_parts

@@ -38,4 +38,7 @@ ARRAY JOIN arrayConcat(
 -- A row elsewhere that knows more, digests aside, was written since these spans were read: it stays.
 WHERE NOT arrayExists(one -> one.1 != target AND bitShiftRight(one.2, 6) > bitShiftRight(version, 6), live.Places)
 ORDER BY place.1 > toDateTime64(0, 9, 'UTC'), place.3 DESC
-SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0, optimize_and_compare_chain = 0, query_plan_merge_expressions = 0
+-- See settle.sql.
+SETTINGS max_threads = 1, optimize_on_insert = 0, max_partitions_per_insert_block = 0,
+    group_by_two_level_threshold = 0, group_by_two_level_threshold_bytes = 0, max_block_size = 4096,
+    optimize_and_compare_chain = 0, query_plan_merge_expressions = 0
