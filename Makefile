@@ -6,21 +6,27 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cksum pyproject.toml | cut -d ' ' -f 1)
 CODE := processor exporter schema query deploy tests
 
-.PHONY: demo test settled test-vendors image alerts prometheus manifests prices lint types rules wheel bench bench-scale faults fuzz clean
+.PHONY: demo test unit settled test-vendors image alerts prometheus manifests prices lint types rules wheel bench bench-scale faults fuzz clean
 
 demo: $(STAMP)
 	@$(BIN)/spanhouse demo
 
 # Most of a test's time is waiting for servers, so more of them run at once than there are cores; a file's tests stay together, since
-# they share servers. The slow kinds come first in the alphabet, so none is left to run alone at the end.
+# they share servers. The slow kinds come first in the alphabet, so none is left to run alone at the end. ARGS goes to pytest: make test ARGS="tests/unit -k spool", make test ARGS="-m 'not engine'".
 WORKERS ?= 3
+ARGS ?=
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@echo "left out: measurements (make bench); two receivers of one store that are killed, or read beside (make faults); half of the planted mistakes (make settled); tracing packages as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@echo "left out: measurements (make bench); two receivers of one store that are killed, or read beside (make faults); two thirds of the planted mistakes (make settled); tracing packages as they are (make test-vendors); lint, types, import rules, the built wheel and the image's steps (make lint types rules wheel image)"
 
-# Rows of traces against the reference merge, for twelve thousand traces, and all mistakes that are planted in the SQL; the tests take fewer.
+# The quick tests alone, in one process: no engine, no server process, no git.
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit -q -m "not engine" $(ARGS)
+
+# Rows of traces against the reference merge, for twelve thousand traces, the lists that are made of rows, and all mistakes that are planted in the
+# SQL; the tests take fewer.
 settled: $(STAMP)
-	SPANHOUSE_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py tests/property/test_planted_faults.py --timeout 7200
+	SPANHOUSE_TEST_EXAMPLES=400 $(BIN)/python -m pytest tests/property/test_settled_rows.py tests/property/test_derived_tables.py tests/property/test_planted_faults.py --timeout 7200
 
 # Packages that bring a tracer provider of their own, and packages that write spans of models, tools and agents, as tests/vendors/pinned.toml
 # has them, each in an environment of its own. One that does not install is skipped, and the summary says so.

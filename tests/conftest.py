@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support import machine
+from tests.support.checkout import Checkout
+from tests.support.engine_marker import starts_something
 from tests.support.serve import Serve
+from tests.support.sink import Sink
 from tests.support.store import TestStore
 
 MEMORY = Path("/dev/shm")
@@ -45,6 +48,13 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if machine.lacks(collection_path) else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use the engine, a server process or git."""
+    for item in items:
+        if starts_something(item.path):
+            item.add_marker("engine")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was left out."""
     for what in machine.left_out([Path(word.partition("::")[0]).resolve() for word in terminalreporter.config.args]):
@@ -57,6 +67,28 @@ def store() -> Iterator[TestStore]:
     made = TestStore()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def module_store() -> Iterator[TestStore]:
+    """A database that the tests of a file share, empty for the first of them."""
+    made = TestStore()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A receiver of OTLP that keeps what it is sent."""
+    made = Sink()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A git repository without a commit. A file that needs more of it has a fixture of the same name that adds to this one."""
+    return Checkout(tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")

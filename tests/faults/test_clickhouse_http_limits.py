@@ -28,11 +28,9 @@ def hold(endpoint: Endpoint, headers: Mapping[str, str] | None = None) -> Answer
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    made.ingest(otlp.trace())
-    yield made
-    made.close()
+def store(module_store: TestStore) -> TestStore:
+    module_store.ingest(otlp.trace())
+    return module_store
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_a_stop_of_three_hours_between_the_pieces_of_traces(arrivals: Arrivals) 
         settle.drop_old_parts(store.execute)
     rest(store)
     assert waiting(store) == 0
-    assert not arrivals.differences()
+    assert not list(arrivals.differences())
 
 
 def test_a_night_in_which_a_collector_writes_and_nobody_settles(arrivals: Arrivals) -> None:
@@ -65,7 +65,7 @@ def test_a_night_in_which_a_collector_writes_and_nobody_settles(arrivals: Arriva
     arrivals.store = store
     rest(store)
     assert waiting(store) == 0
-    assert not arrivals.differences()
+    assert not list(arrivals.differences())
 
 
 def test_an_old_backup_whose_settled_inserts_are_forgotten(arrivals: Arrivals) -> None:
@@ -86,7 +86,7 @@ def test_an_old_backup_whose_settled_inserts_are_forgotten(arrivals: Arrivals) -
         arrivals.insert()
         rest(store)
         assert waiting(store) == 0
-        assert not arrivals.differences()
+        assert not list(arrivals.differences())
     finally:
         store.execute(f"DROP DATABASE {store.database}_again")
         store.client = written

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
+from tests.support.programs import finish, start
 
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint
@@ -105,11 +105,10 @@ HARMLESS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "shop")
-    made.write("app.py", APP)
-    made.commit()
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.write("app.py", APP)
+    checkout.commit()
+    return checkout
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, *HARMLESS])

@@ -42,16 +42,8 @@ def receiver(store: TestStore) -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def any_store() -> Iterator[TestStore]:
-    """For tests that do not look into it."""
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def shared(any_store: TestStore) -> Iterator[Receiver]:
-    with Receiver(any_store) as running:
+def shared(module_store: TestStore) -> Iterator[Receiver]:
+    with Receiver(module_store) as running:
         yield running
 
 
@@ -131,9 +123,9 @@ def test_a_head_without_end_is_cut_off(shared: Receiver) -> None:
     assert shared.post(trace().SerializeToString())[0] == 200
 
 
-def test_unpacked_bodies_that_never_end_are_bounded_together(any_store: TestStore) -> None:
+def test_unpacked_bodies_that_never_end_are_bounded_together(module_store: TestStore) -> None:
     packed = gzip.compress(bytes(900_000))
-    with Receiver(any_store, budget_bytes=2_000_000) as receiver:
+    with Receiver(module_store, budget_bytes=2_000_000) as receiver:
         strangers = []
         for _ in range(2):
             stranger = connected(receiver.http)
@@ -245,8 +237,8 @@ def test_who_asks_and_never_reads_is_cut_off(shared: Receiver, monkeypatch: pyte
     assert shared.post(trace().SerializeToString())[0] == 200
 
 
-def test_connections_are_bounded_and_those_that_go_make_place(any_store: TestStore) -> None:
-    with Receiver(any_store, max_connections=3) as receiver:
+def test_connections_are_bounded_and_those_that_go_make_place(module_store: TestStore) -> None:
+    with Receiver(module_store, max_connections=3) as receiver:
         strangers = [connected(receiver.http) for _ in range(3)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)
@@ -265,8 +257,8 @@ def served(receiver: Receiver) -> bool:
         return False
 
 
-def test_grpc_connections_are_bounded(any_store: TestStore) -> None:
-    with Receiver(any_store, max_connections=3) as receiver:
+def test_grpc_connections_are_bounded(module_store: TestStore) -> None:
+    with Receiver(module_store, max_connections=3) as receiver:
         strangers = [connected(receiver.grpc) for _ in range(3)]
         with connected(receiver.grpc) as one_too_many:
             assert ends(one_too_many)
@@ -329,18 +321,18 @@ def test_a_grpc_message_that_does_not_come_ends_with_its_time(shared: Receiver, 
     stranger.close()
 
 
-def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(any_store: TestStore) -> None:
-    with Receiver(any_store, tokens=Tokens({})) as receiver:
+def test_a_grpc_message_of_an_unknown_sender_is_not_waited_for(module_store: TestStore) -> None:
+    with Receiver(module_store, tokens=Tokens({})) as receiver:
         stranger = Stalled(receiver.grpc)
         assert stranger.code() is grpc.StatusCode.UNAUTHENTICATED
         stranger.close()
 
 
-def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(any_store: TestStore) -> None:
+def test_grpc_messages_under_way_are_bounded_together_with_http_bodies(module_store: TestStore) -> None:
     def large(name: str) -> bytes:
         return request([span(name, attributes={"text": "x" * 700_000})]).SerializeToString()
 
-    with Receiver(any_store, budget_bytes=1_000_000) as receiver, ThreadPoolExecutor(1) as clients:
+    with Receiver(module_store, budget_bytes=1_000_000) as receiver, ThreadPoolExecutor(1) as clients:
         release = threading.Event()
         receiver.fault = lambda bodies: (release.wait(30), [None for _ in bodies])[1]
         first = clients.submit(receiver.export, large("first"))
@@ -388,9 +380,9 @@ def test_a_refused_grpc_message_is_let_go_without_the_help_of_the_garbage_collec
     assert len(held) == 3
 
 
-def test_handshakes_that_stall_are_counted_and_cut_off(any_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handshakes_that_stall_are_counted_and_cut_off(module_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    with Receiver(any_store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
+    with Receiver(module_store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
         strangers = [connected(receiver.http) for _ in range(2)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)

@@ -96,8 +96,8 @@ def test_a_trace_whose_row_was_lost_between_two_places_gets_it_again(store: Test
     root = span()
     store.ingest(request([span("child", trace_id=root.trace_id, parent=root.span_id)]))
     store.execute(
-        "INSERT INTO spanhouse_trace_rows (Sorted, TraceId, Version, Gone, Key, Settled) "
-        "SELECT Sorted, TraceId, Version + 1, 1, Key, now() FROM spanhouse_trace_rows"
+        "INSERT INTO spanhouse_trace_rows (Sorted, TraceId, Version, Gone, TraceHash, Settled) "
+        "SELECT Sorted, TraceId, Version + 1, 1, TraceHash, now() FROM spanhouse_trace_rows"
     )
     assert store.rows("SELECT TraceId FROM traces") == []
     Settler(store.execute).sweep()

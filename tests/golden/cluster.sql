@@ -44,10 +44,10 @@ ORDER BY Timestamp
 SETTINGS
     ttl_only_drop_parts = 1,
     replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800,
-    -- What was acknowledged outlives the power, not only the process.
+    -- Acknowledged spans survive a power loss, not only a crash of the process.
     fsync_after_insert = 1,
     fsync_part_directory = 1,
-    -- An insert writes one file to sync, not one a column; large parts have one a column, as usual.
+    -- An insert syncs one file instead of one per column; large parts have a file per column, as usual.
     min_bytes_for_wide_part = 268435456,
     min_parts_to_merge_at_once = 8,
     index_granularity = 2048
@@ -128,8 +128,8 @@ FROM
             isNaN(d), 'NaN',
             isInfinite(d), if(d > 0, 'Infinity', '-Infinity'),
             replaceOne(toString(d), 'e', 'e+'))) AS number_text,
-        -- The engine writes control characters as \u001F, the Collector as \u001f. A byte that UTF-8 does not have stands for \\ meanwhile, lest
-        -- the text \u001F be taken for one.
+        -- The engine writes control characters as \u001F, the Collector as \u001f. \\ is replaced by a byte that UTF-8 lacks meanwhile, so that
+        -- the literal text \u001F stays.
         text -> if(
             position(toJSONString(text), '\\u00') = 0,
             toJSONString(text),
@@ -146,7 +146,7 @@ FROM
             kind = 3, toString(i),
             kind = 4 AND abs(d) < 1e21, toString(d),
             kind = 2, toString(b),
-            -- Characters that the engine and the Collector escape differently are left to the way below.
+            -- The branch below handles characters that the engine and the Collector escape differently.
             kind = 5 AND length(a.kind) = countEqual(a.kind, 1) AND NOT match(arrayStringConcat(a.string_value), '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'),
                 concat('[', arrayStringConcat(arrayMap(s -> toJSONString(s), a.string_value), ','), ']'),
             kind = 5, concat('[', arrayStringConcat(arrayMap(
@@ -161,7 +161,7 @@ FROM
             mapValues(m).array_value.values, mapValues(m).bytes_value)) AS to_map,
         resource_span.scope_spans AS scope_spans,
         arrayFlatten(scope_spans.spans) AS spans,
-        -- First those of the resource and of its scopes, then for each span its own, those of its events and those of its links.
+        -- Order: the resource, its scopes, then for each span its attributes, its events, its links.
         arrayMap(maps -> arrayMap(m -> to_map(m), maps), arrayPushFront(
             arrayMap((own, events, links) -> arrayConcat([own], events, links), spans.attributes, spans.events.attributes, spans.links.attributes),
             arrayPushFront(scope_spans.scope.attributes, resource_span.resource.attributes))) AS rendered,
@@ -172,7 +172,7 @@ FROM
         resource_span.schema_url AS ResourceSchemaUrl,
         spans,
         arrayPopFront(rendered) AS maps_of_spans,
-        -- Name, version, schema and attributes of the scope of each span.
+        -- The scope of each span: name, version, schema, attributes.
         arrayFlatten(arrayMap(
             (scope, spans) -> arrayWithConstant(length(spans), scope),
             arrayZip(scope_spans.scope.name, scope_spans.scope.version, scope_spans.schema_url, arrayPopFront(outer)),
@@ -186,7 +186,7 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
 (
     Received DateTime64(3) COMMENT 'When the insert came, by the engine''s clock' CODEC(Delta(8), LZ4),
     Arrival UInt64 COMMENT 'Identity of the insert''s block; see spanhouse_arrivals' CODEC(LZ4),
-    Key UInt64 COMMENT 'Hash of TraceId' CODEC(NONE),
+    TraceHash UInt64 COMMENT 'Hash of TraceId' CODEC(NONE),
     TraceId String COMMENT '32 hex digits' CODEC(LZ4),
     Whole UInt8 COMMENT '1: made from all spans that were stored then' CODEC(LZ4),
     Rank UInt8 COMMENT 'Kind of root that the candidate can be: 0 no parent, 1 a remote parent, 2 flags say nothing and its parent is not in the insert, 3 none' CODEC(LZ4),
@@ -197,16 +197,16 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
     Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
-    Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
+    OwnProcess Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
     OwnSession Tuple(code UInt16, value String) COMMENT 'Session that the candidate names, and the code of the attribute' CODEC(LZ4),
-    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, likewise' CODEC(LZ4),
+    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, and the code of the attribute' CODEC(LZ4),
     OwnRequest Tuple(code UInt16, value String) COMMENT 'Input of the candidate, and the code of the attribute' CODEC(LZ4),
-    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, likewise' CODEC(LZ4),
+    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, and the code of the attribute' CODEC(LZ4),
     Session Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'Session by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
-    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User, likewise' CODEC(LZ4),
+    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
     Request Tuple(start DateTime64(9), id String, code UInt16, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
     Response Tuple(end Int64, id String, code UInt16, value String) COMMENT 'Output of the span that ended last of those that have one' CODEC(LZ4),
-    Said Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Spans that say something of their trace, and what' CODEC(LZ4),
+    TraceAttributes Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Trace metadata and tags that spans carry, by span' CODEC(LZ4),
     Spans Nested
     (
         id UInt64,
@@ -226,7 +226,7 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts_local ON CLUSTER 'main'
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toStartOfHour(Received)
-ORDER BY (Received, Key)
+ORDER BY (Received, TraceHash)
 TTL toDateTime(Received) + INTERVAL 3 DAY
 SETTINGS
     ttl_only_drop_parts = 1,
@@ -234,17 +234,17 @@ SETTINGS
     replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800,
     fsync_after_insert = 1,
     fsync_part_directory = 1
-COMMENT 'Internal: what each insert says of each trace, until it is settled into traces';
+COMMENT 'Internal: facts about traces by insert, until they are settled into traces';
 
 CREATE TABLE IF NOT EXISTS spanhouse_trace_parts ON CLUSTER 'main' AS spanhouse_trace_parts_local
 ENGINE = Distributed('main', currentDatabase(), 'spanhouse_trace_parts_local', cityHash64(TraceId))
-COMMENT 'Internal: what each insert says of each trace, until it is settled into traces';
+COMMENT 'Internal: facts about traces by insert, until they are settled into traces';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts ON CLUSTER 'main' TO spanhouse_trace_parts_local AS
 SELECT
     now64(3) AS Received,
     cityHash64(initialQueryID(), now64(9), hostName()) AS Arrival,
-    cityHash64(TraceId) AS Key,
+    cityHash64(TraceId) AS TraceHash,
     TraceId,
     First.1 AS Rank,
     First.2 AS Start,
@@ -254,7 +254,7 @@ SELECT
     StatusCode,
     Duration,
     Process,
-    Own,
+    OwnProcess,
     OwnSession,
     OwnUser,
     OwnRequest,
@@ -263,7 +263,7 @@ SELECT
     User,
     Request,
     Response,
-    Saying AS Said,
+    Saying AS TraceAttributes,
     Ids AS `Spans.id`,
     Parents AS `Spans.parent`,
     Starts AS `Spans.start`,
@@ -285,7 +285,7 @@ FROM
         arrayMap(code -> intDiv(code, 16), arraySort(arrayFilter(code -> code > 0, codes)) AS sorted) AS Fields
     SELECT
         * EXCEPT attributes,
-        mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'langfuse.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version', 'langfuse.version', 'langfuse.release'), attributes) AS Own,
+        mapFilter((k, v) -> k IN ('mlflow.source.name', 'mlflow.source.type', 'deployment.environment.name', 'deployment.environment', 'langfuse.environment', 'mlflow.source.git.commit', 'vcs.ref.head.revision', 'vcs.repository.ref.revision', 'mlflow.source.git.branch', 'vcs.ref.head.name', 'vcs.repository.ref.name', 'mlflow.source.git.repoURL', 'vcs.repository.url.full', 'mlflow.source.git.dirty', 'mlflow.modelId', 'mlflow.user', 'app_version', 'service.version', 'langfuse.version', 'langfuse.release'), attributes) AS OwnProcess,
         (sorted[indexOf(Fields, 19)], Values[indexOf(Fields, 19)]) AS OwnSession,
         (sorted[indexOf(Fields, 20)], Values[indexOf(Fields, 20)]) AS OwnUser,
         (sorted[indexOf(Fields, 21)], Values[indexOf(Fields, 21)]) AS OwnRequest,
@@ -359,7 +359,7 @@ FROM
             )
             GROUP BY TraceId, resource
         ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3 AND span.Timestamp = whole.First.2 AND -toInt64(span.Duration) = whole.First.4
-        -- Copies of the candidate.
+        -- One of the candidate's copies.
         ORDER BY TraceId, resource, StatusCode, Name, attributes
         LIMIT 1 BY TraceId, resource
     )
@@ -371,7 +371,7 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_rows_local ON CLUSTER 'main'
     TraceId String COMMENT '32 hex digits' CODEC(ZSTD(1)),
     Version UInt128 COMMENT 'Of rows in one place the greatest counts: 32 bits of spans, 16 of stamped spans, 64 of the last edit, 10 of copies, 1 of a root without doubt, 5 of a digest' CODEC(ZSTD(1)),
     Gone UInt8 COMMENT '1: a tombstone' CODEC(LZ4),
-    Key UInt64 COMMENT '40 bits of a hash of TraceId' CODEC(T64, LZ4),
+    TraceHash UInt64 COMMENT '40 bits of a hash of TraceId' CODEC(T64, LZ4),
     Settled DateTime COMMENT 'When the row was made, by the engine''s clock' CODEC(Delta(4), LZ4),
     Rank UInt8 COMMENT 'Kind of the root: 0 no parent, 1 a remote parent, 2 a parent that is not stored, 3 no root' CODEC(LZ4),
     Doubt UInt8 COMMENT '1: the root is to be looked for among all spans' CODEC(LZ4),
@@ -434,15 +434,15 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{rep
 PARTITION BY toDate32(Sorted)
 ORDER BY (Sorted, TraceId)
 SETTINGS
-    -- A page of traces that lie far apart reads a granule for each: small ones make that 2.5 times cheaper, for a fiftieth more disk.
+    -- A page of scattered traces reads one granule for each: small granules make it 2.5 times cheaper, for 2 % more disk.
     index_granularity = 1024,
-    -- One file for all columns is what an insert wants; a column alone is read faster from a file of its own, so merged parts are split.
+    -- Small parts have one file for all columns, which is cheap to insert; merged parts have one per column, which is cheap to read.
     min_bytes_for_wide_part = 1048576,
     min_rows_for_wide_part = 20000,
     replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800,
     fsync_after_insert = 1,
     fsync_part_directory = 1,
-    -- A partition that is one part has nothing to merge while it is read; then its tombstones are removed as well.
+    -- A partition of one part needs no merging while it is read, and merging it removes its tombstones.
     min_age_to_force_merge_seconds = 3600,
     min_age_to_force_merge_on_partition_only = 1,
     allow_experimental_replacing_merge_with_cleanup = 1,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -75,17 +75,15 @@ def _recorded(text: str) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
+def store(module_store: TestStore) -> TestStore:
     requests = []
     for trace in parity.traces():
         root = {f"mlflow.traceMetadata.{key}": value for key, value in trace.metadata.items()}
         root |= {f"mlflow.traceTag.{key}": value for key, value in trace.tags.items()}
         root |= {"mlflow.traceClientRequestId": trace.client_request_id} if trace.client_request_id else {}
         requests.append(otlp.request(trace.otlp_spans(root), resource={"service.name": "parity"}))
-    made.ingest(*requests)
-    yield made
-    made.close()
+    module_store.ingest(*requests)
+    return module_store
 
 
 @pytest.fixture(scope="module")

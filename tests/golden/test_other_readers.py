@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,11 @@ def a_trace() -> list[Span]:
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[TestStore]:
-    made = TestStore()
-    made.ingest(request(a_trace(), resource={"service.name": "chat", "service.version": "1.0"}, scope="lib"))
+def filled(module_store: TestStore) -> TestStore:
+    module_store.ingest(request(a_trace(), resource={"service.name": "chat", "service.version": "1.0"}, scope="lib"))
     later = span("job", trace_id=OTHER_ID, start_ns=(START + 60) * 10**9, duration_ns=3_000_000)
-    made.ingest(request([later], resource={"service.name": "worker"}))
-    yield made
-    made.close()
+    module_store.ingest(request([later], resource={"service.name": "worker"}))
+    return module_store
 
 
 def ask(store: TestStore, name: str) -> list[dict[str, Any]]:

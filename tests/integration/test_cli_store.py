@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,18 +52,16 @@ def spanhouse(store: TestStore, capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[TestStore]:
+def shop(module_store: TestStore) -> TestStore:
     """Three traces: versions 1.0 and 1.1 in production, of which 1.1 failed, and 1.1 in staging. For tests that only read."""
-    made = TestStore()
     old, new = ({**RESOURCE, "service.version": version} for version in ("1.0", "1.1"))
     staging = {"mlflow.traceMetadata.mlflow.source.type": "staging", "mlflow.traceMetadata.odd": "\x1b[2Ja\nb"}
-    made.ingest(
+    module_store.ingest(
         trace(name="old", attributes=PRODUCTION, resource=old, start_ns=START),
         trace(name="new", attributes=PRODUCTION, resource=new, start_ns=START + 10**9, error=True, duration_ns=10**9),
         trace(name="tried", attributes=staging, resource=new, start_ns=START + 2 * 10**9),
     )
-    yield made
-    made.close()
+    return module_store
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
 
-@pytest.fixture
-def endpoint(store: TestStore) -> Iterator[Endpoint]:
-    store.ingest(otlp.trace(name="first", children=3), otlp.trace(name="second", children=1, error=True))
-    with listening(store.database) as made:
+@pytest.fixture(scope="module")
+def endpoint(module_store: TestStore) -> Iterator[Endpoint]:
+    module_store.ingest(otlp.trace(name="first", children=3), otlp.trace(name="second", children=1, error=True))
+    with listening(module_store.database) as made:
         yield made
 
 
@@ -75,10 +75,10 @@ def test_a_probe_for_column_names_gets_them_without_rows(client: Client) -> None
     assert client.query("SELECT TraceId, Duration FROM otel_traces LIMIT 0").column_names == ("TraceId", "Duration")
 
 
-def test_the_stores_database_can_be_named(endpoint: Endpoint, store: TestStore) -> None:
-    with clickhouse_connect.get_client(host="127.0.0.1", port=endpoint.port, database=store.database) as client:
-        assert client.command("SELECT currentDatabase()") == store.database
-        counted = client.query("SELECT count() FROM {database:Identifier}.traces", parameters={"database": store.database})
+def test_the_stores_database_can_be_named(endpoint: Endpoint, module_store: TestStore) -> None:
+    with clickhouse_connect.get_client(host="127.0.0.1", port=endpoint.port, database=module_store.database) as client:
+        assert client.command("SELECT currentDatabase()") == module_store.database
+        counted = client.query("SELECT count() FROM {database:Identifier}.traces", parameters={"database": module_store.database})
         assert counted.result_rows == [(2,)]
 
 
@@ -108,7 +108,7 @@ def test_the_clients_errors_carry_the_engines_number(client: Client) -> None:
     assert caught.value.code == 62
 
 
-def test_an_insert_is_refused_and_nothing_is_written(client: Client, store: TestStore) -> None:
+def test_an_insert_is_refused_and_nothing_is_written(client: Client, module_store: TestStore) -> None:
     with pytest.raises(DatabaseError) as caught:
         client.insert("trace_notes", [["x"]], column_names=["a"], column_type_names=["String"])
     assert caught.value.code == 164
@@ -118,10 +118,10 @@ def test_an_insert_is_refused_and_nothing_is_written(client: Client, store: Test
     with pytest.raises(DatabaseError) as caught:
         client.command("INSERT INTO otel_traces (TraceId) VALUES ('x')")
     assert caught.value.code == 164
-    assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
+    assert module_store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
 
 
-def test_tables_can_not_be_made_or_dropped(client: Client, store: TestStore) -> None:
+def test_tables_can_not_be_made_or_dropped(client: Client, module_store: TestStore) -> None:
     for statement in (
         "CREATE TABLE mine (a Int8) ENGINE = Memory",
         "DROP TABLE otel_traces",
@@ -131,7 +131,7 @@ def test_tables_can_not_be_made_or_dropped(client: Client, store: TestStore) -> 
         with pytest.raises(DatabaseError) as caught:
             client.command(statement)
         assert caught.value.code == 164
-    assert store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
+    assert module_store.rows("SELECT count() AS n FROM otel_traces") == [{"n": 6}]
 
 
 def test_the_client_takes_the_endpoint_for_a_read_only_server(client: Client) -> None:

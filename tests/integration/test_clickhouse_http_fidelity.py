@@ -59,11 +59,9 @@ STATEMENTS = [
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    made.ingest(otlp.trace(resource={"service.name": "tests", "app_version": "1"}, attributes={"a": "b"}, children=3))
-    yield made
-    made.close()
+def store(module_store: TestStore) -> TestStore:
+    module_store.ingest(otlp.trace(resource={"service.name": "tests", "app_version": "1"}, attributes={"a": "b"}, children=3))
+    return module_store
 
 
 @pytest.fixture(scope="module")

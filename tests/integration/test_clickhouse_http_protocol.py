@@ -22,11 +22,9 @@ def unpacked(body: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    made.ingest(otlp.trace(name="checkout", children=1))
-    yield made
-    made.close()
+def store(module_store: TestStore) -> TestStore:
+    module_store.ingest(otlp.trace(name="checkout", children=1))
+    return module_store
 
 
 @pytest.fixture(scope="module")

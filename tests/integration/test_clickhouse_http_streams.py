@@ -28,33 +28,26 @@ FORMATS = ["Native", "RowBinary", "TabSeparated", "CSV", "JSONEachRow", "JSONCom
 
 
 @pytest.fixture(scope="module")
-def stored() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def endpoint(stored: TestStore) -> Iterator[Endpoint]:
-    with listening(stored.database, limits=Limits(concurrent_queries=2)) as made:
+def endpoint(module_store: TestStore) -> Iterator[Endpoint]:
+    with listening(module_store.database, limits=Limits(concurrent_queries=2)) as made:
         yield made
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
-def test_the_pieces_of_a_result_are_the_result(endpoint: Endpoint, stored: TestStore, output_format: str) -> None:
+def test_the_pieces_of_a_result_are_the_result(endpoint: Endpoint, module_store: TestStore, output_format: str) -> None:
     answer = endpoint.ask(f"{LARGE} FORMAT {output_format}")
     assert answer.status == 200
     assert "content-length" not in answer.headers
     assert answer.headers["x-clickhouse-format"] == output_format
     # Blocks of Native may be cut elsewhere; what they hold is the same, as clickhouse-connect finds below.
     if output_format != "Native":
-        assert answer.body == stored.client.raw_query(LARGE, fmt=output_format)
+        assert answer.body == module_store.client.raw_query(LARGE, fmt=output_format)
 
 
 @pytest.mark.parametrize("output_format", ["JSON", "CSVWithNames", "JSONCompact", "ArrowStream", "Parquet", "PrettyCompact", "JSONColumns"])
-def test_a_format_with_a_beginning_or_an_end_has_them_once(endpoint: Endpoint, stored: TestStore, output_format: str) -> None:
+def test_a_format_with_a_beginning_or_an_end_has_them_once(endpoint: Endpoint, module_store: TestStore, output_format: str) -> None:
     answer = endpoint.ask(f"{LARGE} FORMAT {output_format}")
-    expected = stored.client.raw_query(LARGE, fmt=output_format, settings={"max_block_size": 8192})
+    expected = module_store.client.raw_query(LARGE, fmt=output_format, settings={"max_block_size": 8192})
     varying = rb'"(elapsed|bytes_read|rows_read)": [0-9.e-]+'
     assert re.sub(varying, b"", answer.body) == re.sub(varying, b"", expected)
     assert answer.headers["x-clickhouse-format"] == output_format
@@ -68,17 +61,17 @@ def test_a_small_result_in_such_a_format_has_its_length(endpoint: Endpoint) -> N
 
 
 @pytest.mark.parametrize(("encoding", "unpack"), [("gzip", gzip.decompress), ("lz4", lz4.frame.decompress)])
-def test_pieces_are_compressed_as_one_body(endpoint: Endpoint, stored: TestStore, encoding: str, unpack: object) -> None:
+def test_pieces_are_compressed_as_one_body(endpoint: Endpoint, module_store: TestStore, encoding: str, unpack: object) -> None:
     answer = endpoint.ask(LARGE, fields={"enable_http_compression": "1"}, headers={"Accept-Encoding": encoding})
     assert (answer.headers["content-encoding"], "content-length" in answer.headers) == (encoding, False)
     assert callable(unpack)
-    assert unpack(answer.body) == stored.client.raw_query(LARGE, fmt="TabSeparated")
+    assert unpack(answer.body) == module_store.client.raw_query(LARGE, fmt="TabSeparated")
 
 
 @pytest.mark.parametrize("extra", [" WITH TOTALS", " SETTINGS extremes = 1"])
-def test_what_follows_the_rows_is_not_lost(endpoint: Endpoint, stored: TestStore, extra: str) -> None:
+def test_what_follows_the_rows_is_not_lost(endpoint: Endpoint, module_store: TestStore, extra: str) -> None:
     statement = f"SELECT number % 200000 AS k, count() FROM numbers(200000) GROUP BY k{extra}"
-    assert len(endpoint.ask(statement).body.splitlines()) == len(stored.client.raw_query(statement, fmt="TabSeparated").splitlines()) > 200_000
+    assert len(endpoint.ask(statement).body.splitlines()) == len(module_store.client.raw_query(statement, fmt="TabSeparated").splitlines()) > 200_000
 
 
 def test_the_client_reads_a_large_result_as_a_stream_and_sees_where_it_failed(endpoint: Endpoint) -> None:
@@ -125,26 +118,26 @@ def _until(store: TestStore, number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_a_query_is_ended_in_the_engine_when_its_client_leaves(endpoint: Endpoint, stored: TestStore, kind: str) -> None:
+def test_a_query_is_ended_in_the_engine_when_its_client_leaves(endpoint: Endpoint, module_store: TestStore, kind: str) -> None:
     clients = [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(2)]
     for client in clients:
         client.sendall(f"GET /?{urlencode({'query': SLOW[kind]})} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    _until(stored, 2)
+    _until(module_store, 2)
     for client in clients:
         client.close()
-    _until(stored, 0)
+    _until(module_store, 0)
     assert endpoint.ask("SELECT 1").body == b"1\n"
 
 
-def test_a_query_whose_client_leaves_while_it_waits_does_not_begin(endpoint: Endpoint, stored: TestStore) -> None:
+def test_a_query_whose_client_leaves_while_it_waits_does_not_begin(endpoint: Endpoint, module_store: TestStore) -> None:
     statement = SLOW["that aggregates"]
     clients = [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(4)]
     for client in clients:
         client.sendall(f"GET /?{urlencode({'query': statement})} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    _until(stored, 2)
+    _until(module_store, 2)
     for client in reversed(clients):
         client.close()
-    _until(stored, 0)
+    _until(module_store, 0)
     assert endpoint.ask("SELECT 1").body == b"1\n"
 
 

@@ -53,11 +53,9 @@ def traces() -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    made.ingest(*traces())
-    yield made
-    made.close()
+def store(module_store: TestStore) -> TestStore:
+    module_store.ingest(*traces())
+    return module_store
 
 
 @pytest.fixture(scope="module")

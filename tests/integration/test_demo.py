@@ -46,8 +46,15 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
-def test_the_printed_error_rate_follows_the_failure_rate_of_the_application(tmp_path: Path) -> None:
-    half, all_of_them = (versions(printed(tmp_path, "--requests", "60", "--failure-rate", rate)) for rate in ("0.5", "1"))
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The directory of a demo that left its store there, all of whose requests to the model failed, and what it printed."""
+    directory = tmp_path_factory.mktemp("demo")
+    return directory, printed(directory, "--requests", "60", "--failure-rate", "1", "--keep")
+
+
+def test_the_printed_error_rate_follows_the_failure_rate_of_the_application(tmp_path: Path, kept: tuple[Path, str]) -> None:
+    half, all_of_them = versions(printed(tmp_path, "--requests", "60", "--failure-rate", "0.5")), versions(kept[1])
     assert half["1.0.0"] == all_of_them["1.0.0"], "the first release is the same in both"
     assert all_of_them["1.1.0"] == (60, 40, "66.7 %"), "every request to the model fails, and none for the topics"
     traces, errors, rate = half["1.1.0"]
@@ -80,15 +87,15 @@ def test_the_demo_shows_a_search_a_trace_and_the_versions_and_leaves_nothing_beh
     assert processes_of(tmp_path) == []
 
 
-def test_a_store_that_is_kept_answers_the_commands_that_are_printed(tmp_path: Path) -> None:
-    text = printed(tmp_path, "--requests", "30", "--keep")
-    assert f"The store is kept in {tmp_path}" in text
+def test_a_store_that_is_kept_answers_the_commands_that_are_printed(kept: tuple[Path, str]) -> None:
+    directory, text = kept
+    assert f"The store is kept in {directory}" in text
     commands = [shlex.split(line) for line in text.partition("What next?")[2].splitlines() if "--store" in line]
     assert [command[:2] for command in commands] == [["spanhouse", verb] for verb in ("search", "search", "values", "keys")]
     for command in commands:
-        done = subprocess.run([sys.executable, "-m", "spanhouse.cli", *command[1:]], capture_output=True, text=True, env=environment(tmp_path))
+        done = subprocess.run([sys.executable, "-m", "spanhouse.cli", *command[1:]], capture_output=True, text=True, env=environment(directory))
         assert (done.returncode, done.stderr) == (0, "")
-    assert processes_of(tmp_path) == []
+    assert processes_of(directory) == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -139,12 +139,11 @@ TEXTS = ["", "it's", 'quo"te', "a\nb\tc", "\\", "{p0:String}", "clé 漢字 🙂
 
 def test_texts_arrive_as_they_were_set(serve: Serve, client: TraceClient) -> None:
     trace_id = send(serve, "texts", {})
-    for number, text in enumerate(TEXTS):
-        client.set_trace_tag(trace_id, f"v{number}", text)
-    keys = [text for text in TEXTS if 0 < len(text) <= 250 and text.isprintable()]
-    for key in keys:
-        client.set_trace_tag(trace_id, key, "key")
-    assert tags(client, trace_id) == {f"v{number}": text for number, text in enumerate(TEXTS)} | dict.fromkeys(keys, "key")
+    # A text is the key, too, where it can be one: each edit takes most of a second.
+    texts = {text if 0 < len(text) <= 250 and text.isprintable() else f"v{number}": text for number, text in enumerate(TEXTS)}
+    for key, text in texts.items():
+        client.set_trace_tag(trace_id, key, text)
+    assert tags(client, trace_id) == texts
 
 
 ID = "0af7651916cd43dd8448eb211c80319c"

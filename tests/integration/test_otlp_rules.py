@@ -39,15 +39,8 @@ RETRYABLE_HTTP = {429, 502, 503, 504}
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def running(store: TestStore) -> Iterator[Receiver]:
-    with Receiver(store, max_request_bytes=LIMIT) as made:
+def running(module_store: TestStore) -> Iterator[Receiver]:
+    with Receiver(module_store, max_request_bytes=LIMIT) as made:
         yield made
 
 
@@ -152,14 +145,16 @@ def test_full_success__partial_success_is_unset(receiver: Receiver, send: Send) 
 
 
 @every_transport
-def test_partial_success__rejected_spans_are_counted_with_a_reason_and_the_rest_is_stored(receiver: Receiver, store: TestStore, send: Send) -> None:
+def test_partial_success__rejected_spans_are_counted_with_a_reason_and_the_rest_is_stored(
+    receiver: Receiver, module_store: TestStore, send: Send
+) -> None:
     good = span("the good one")
     body = request([span("bad", trace_id=b"\x01" * 3), good, span("zero", span_id=bytes(8))]).SerializeToString()
     outcome = send(receiver, body)
     assert outcome.response is not None
     assert outcome.response.partial_success.rejected_spans == 2
     assert "trace_id must be 16 bytes" in outcome.response.partial_success.error_message
-    rows = store.rows(f"SELECT SpanName FROM otel_traces WHERE TraceId = '{good.trace_id.hex()}'")
+    rows = module_store.rows(f"SELECT SpanName FROM otel_traces WHERE TraceId = '{good.trace_id.hex()}'")
     assert rows == [{"SpanName": "the good one"}]
 
 
@@ -173,7 +168,7 @@ def test_partial_success__a_warning_has_zero_rejected_spans_and_a_message(receiv
 
 @binary_transports
 def test_partial_success__a_text_that_is_not_utf8_costs_itself_alone_and_sent_again_is_stored_once(
-    receiver: Receiver, store: TestStore, send: Send
+    receiver: Receiver, module_store: TestStore, send: Send
 ) -> None:
     first = span("before", attributes={"agent": "caf\u00e9", "map": {"a": [1]}})
     spans = [first, span("cut", trace_id=first.trace_id, attributes={"agent": "caf??", "other": "x"}), span("after", trace_id=first.trace_id)]
@@ -183,7 +178,7 @@ def test_partial_success__a_text_that_is_not_utf8_costs_itself_alone_and_sent_ag
     assert outcome.response.partial_success.rejected_spans == 0
     assert outcome.response.partial_success.error_message == "1 texts are not UTF-8 and are kept with U+FFFD; first: span 'cut': 'agent'"
     assert send(receiver, body).response == outcome.response
-    rows = store.rows(f"SELECT SpanName, SpanAttributes FROM otel_traces WHERE TraceId = '{first.trace_id.hex()}' ORDER BY SpanName")
+    rows = module_store.rows(f"SELECT SpanName, SpanAttributes FROM otel_traces WHERE TraceId = '{first.trace_id.hex()}' ORDER BY SpanName")
     assert rows == [
         {"SpanName": "after", "SpanAttributes": {}},
         {"SpanName": "before", "SpanAttributes": {"agent": "caf\u00e9", "map": '{"a":[1]}'}},
@@ -281,7 +276,9 @@ def test_compression__unknown_or_several_codings_are_415(receiver: Receiver, cod
 
 
 @every_transport
-def test_throttling__overload_is_unavailable_with_a_delay_and_the_request_may_come_again(receiver: Receiver, store: TestStore, send: Send) -> None:
+def test_throttling__overload_is_unavailable_with_a_delay_and_the_request_may_come_again(
+    receiver: Receiver, module_store: TestStore, send: Send
+) -> None:
     made = trace()
     receiver.fault = lambda bodies: [UnavailableError("the store is away", 3.0)] * len(bodies)
     outcome = send(receiver, made.SerializeToString())
@@ -289,7 +286,7 @@ def test_throttling__overload_is_unavailable_with_a_delay_and_the_request_may_co
     receiver.fault = None
     assert send(receiver, made.SerializeToString()).code == "OK"
     trace_id = made.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
-    assert store.rows(f"SELECT count() AS spans FROM otel_traces WHERE TraceId = '{trace_id}'") == [{"spans": 3}]
+    assert module_store.rows(f"SELECT count() AS spans FROM otel_traces WHERE TraceId = '{trace_id}'") == [{"spans": 3}]
 
 
 def test_failures__a_failure_of_the_server_is_retryable_and_logged_whole(
@@ -342,7 +339,7 @@ def test_json__a_success_is_an_empty_object_and_numbers_of_64_bits_are_strings(r
     assert json.loads(receiver.post(bad, content_type=JSON)[1])["partialSuccess"]["rejectedSpans"] == "1"
 
 
-def test_json__the_same_request_in_both_encodings_is_stored_as_the_same(receiver: Receiver, store: TestStore) -> None:
+def test_json__the_same_request_in_both_encodings_is_stored_as_the_same(receiver: Receiver, module_store: TestStore) -> None:
     attributes = {"s": "é", "i": 2**62, "f": 0.1, "b": True, "y": b"\xff", "list": [1, "a"], "map": {"k": [None]}, "none": None, "nan": float("nan")}
     rows = []
     for send in (over_http, over_http_json):
@@ -350,7 +347,9 @@ def test_json__the_same_request_in_both_encodings_is_stored_as_the_same(receiver
         assert send(receiver, made.SerializeToString()).code == "OK"
         trace_id = made.resource_spans[0].scope_spans[0].spans[0].trace_id.hex()
         rows.append(
-            store.rows(f"SELECT SpanName, SpanAttributes, ResourceAttributes, Timestamp FROM otel_traces WHERE TraceId = '{trace_id}' ORDER BY ALL")
+            module_store.rows(
+                f"SELECT SpanName, SpanAttributes, ResourceAttributes, Timestamp FROM otel_traces WHERE TraceId = '{trace_id}' ORDER BY ALL"
+            )
         )
     assert rows[0] == rows[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,9 @@ ONE_SPAN = "from opentelemetry import trace\nwith trace.get_tracer('t').start_as
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "shop")
-    made.git("remote", "add", "origin", "https://x-access-token:s3cr3t@github.com/acme/shop.git")
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.git("remote", "add", "origin", "https://x-access-token:s3cr3t@github.com/acme/shop.git")
+    return checkout
 
 
 def run(checkout: Checkout, *arguments: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

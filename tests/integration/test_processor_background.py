@@ -12,8 +12,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from tests.support.application import App, finish, start
+from tests.support.application import App
 from tests.support.checkout import Checkout
+from tests.support.programs import finish, start
 
 from spanhouse.processor import configure, process
 from spanhouse.processor.git import dirty
@@ -27,13 +28,12 @@ THREAD = "spanhouse-git-dirty"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
+def checkout(checkout: Checkout) -> Checkout:
     """A repository whose index is beyond what is read at the start."""
-    made = Checkout(tmp_path / "app")
     for number in range(700):
-        made.write(f"a-directory-with-a-long-name/and-a-file-with-a-long-name-{number}.py")
-    made.commit()
-    return made
+        checkout.write(f"a-directory-with-a-long-name/and-a-file-with-a-long-name-{number}.py")
+    checkout.commit()
+    return checkout
 
 
 @pytest.fixture

@@ -26,16 +26,15 @@ def check(checkout: Checkout, *, timeout_seconds: float = PLENTY, environ: dict[
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "app")
-    made.write("run.sh", "#!/bin/sh\n").chmod(0o755)
-    made.write("src/deep/down/module.py", "x = 1\n")
-    made.write("src/deep.py", "y = 1\n")
-    made.write("src-other/module.py", "z = 1\n")
-    made.write("empty", "")
-    (made.root / "link").symlink_to("src/deep.py")
-    made.commit()
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.write("run.sh", "#!/bin/sh\n").chmod(0o755)
+    checkout.write("src/deep/down/module.py", "x = 1\n")
+    checkout.write("src/deep.py", "y = 1\n")
+    checkout.write("src-other/module.py", "z = 1\n")
+    checkout.write("empty", "")
+    (checkout.root / "link").symlink_to("src/deep.py")
+    checkout.commit()
+    return checkout
 
 
 def age(checkout: Checkout) -> None:

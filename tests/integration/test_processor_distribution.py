@@ -9,8 +9,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
+from tests.support.programs import finish, start
 
 from spanhouse.processor.sources.distribution import from_distribution
 
@@ -49,14 +49,13 @@ CI = {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_SHA": OTHER, "GITHUB_SERVE
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "shop")
-    made.write("pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
-    made.write("backend.py", BACKEND)
-    made.write("shop/__init__.py", "")
-    made.write("shop/__main__.py", APP)
-    made.write("urls", "")
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.write("pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
+    checkout.write("backend.py", BACKEND)
+    checkout.write("shop/__init__.py", "")
+    checkout.write("shop/__main__.py", APP)
+    checkout.write("urls", "")
+    return checkout
 
 
 def install(requirement: str, root: Path, directory: str = "site-packages") -> Path:

@@ -14,11 +14,6 @@ from spanhouse.processor.git.executable import ask_head
 from spanhouse.processor.git.repository import Head, find_repository, read_head, remote_url
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "app")
-
-
 def head_of(directory: Path, environ: dict[str, str] | None = None) -> Head:
     repository = find_repository(str(directory), environ or {})
     assert repository is not None

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import GIT_ENVIRONMENT, Checkout
+from tests.support.programs import finish, start
 
 from spanhouse.processor.git.repository import find_repository, read_head
 

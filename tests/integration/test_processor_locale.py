@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
+from tests.support.programs import finish, start
 from tests.support.sink import Sink
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -24,13 +23,6 @@ configure()
 with trace.get_tracer("t").start_as_current_span("span"):
     pass
 """
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=["fix/größe-見出し", "тест"])

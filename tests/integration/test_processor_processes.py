@@ -5,28 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
 from tests.support.environment import interpreter
+from tests.support.programs import finish, start
 from tests.support.sink import Sink
 
 COMMIT, NAME, MODEL = "mlflow.source.git.commit", "mlflow.source.name", "mlflow.modelId"
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "shop")
 
 
 def exporting(sink: Sink) -> dict[str, str]:

@@ -13,10 +13,9 @@ from tests.support.checkout import Checkout
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "shop")
-    made.git("remote", "add", "origin", "https://x-access-token:s3cr3t@github.com/acme/shop.git")
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.git("remote", "add", "origin", "https://x-access-token:s3cr3t@github.com/acme/shop.git")
+    return checkout
 
 
 def metadata(checkout: Checkout, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:

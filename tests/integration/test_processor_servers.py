@@ -9,29 +9,16 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
 from tests.support.environment import interpreter
+from tests.support.programs import finish, start
 from tests.support.sink import Sink
 
 SERVERS = ("gunicorn>=23", "opentelemetry-distro")
 COMMIT, NAME, TYPE = "mlflow.source.git.commit", "mlflow.source.name", "mlflow.source.type"
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "shop")
 
 
 WEB = """

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
+from tests.support.programs import finish, start
 
 COMMIT, NAME, USER = "mlflow.source.git.commit", "mlflow.source.name", "mlflow.user"
 APP = """
@@ -31,15 +31,14 @@ ELSEWHERE = "import os\nos.chdir('/')\n"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    made = Checkout(tmp_path / "shop")
-    made.write("src/app.py", APP)
-    made.write("shop/__init__.py", "")
-    made.write("shop/web.py", APP)
-    made.write("package/__main__.py", ELSEWHERE + APP)
-    made.write("run.py", "import runpy, sys\nsys.argv[:] = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n")
-    made.commit()
-    return made
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.write("src/app.py", APP)
+    checkout.write("shop/__init__.py", "")
+    checkout.write("shop/web.py", APP)
+    checkout.write("package/__main__.py", ELSEWHERE + APP)
+    checkout.write("run.py", "import runpy, sys\nsys.argv[:] = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n")
+    checkout.commit()
+    return checkout
 
 
 def stamped(checkout: Checkout, *arguments: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:

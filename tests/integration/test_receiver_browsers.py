@@ -24,31 +24,24 @@ def body() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def closed(store: TestStore) -> Iterator[Receiver]:
-    with Receiver(store) as running:
+def closed(module_store: TestStore) -> Iterator[Receiver]:
+    with Receiver(module_store) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def opened(store: TestStore) -> Iterator[Receiver]:
+def opened(module_store: TestStore) -> Iterator[Receiver]:
     tokens = Tokens({digest("of the page"): frozenset({Right.INGEST})})
-    with Receiver(store, tokens=tokens, origins=parse_origins(f"{PAGE}, http://localhost:3000")) as running:
+    with Receiver(module_store, tokens=tokens, origins=parse_origins(f"{PAGE}, http://localhost:3000")) as running:
         yield running
 
 
 @pytest.fixture
-def stored(store: TestStore) -> Callable[[], int]:
+def stored(module_store: TestStore) -> Callable[[], int]:
     """How many spans were stored since the test began."""
 
     def count() -> int:
-        return int(store.rows("SELECT count() AS spans FROM otel_traces")[0]["spans"])
+        return int(module_store.rows("SELECT count() AS spans FROM otel_traces")[0]["spans"])
 
     before = count()
     return lambda: count() - before
@@ -107,8 +100,8 @@ def test_another_page_is_refused_beside_one_that_is_named(opened: Receiver, stor
     assert stored() == 0
 
 
-def test_all_pages_may_send_when_it_is_spelled_out(store: TestStore) -> None:
-    with Receiver(store, origins=parse_origins("*")) as receiver:
+def test_all_pages_may_send_when_it_is_spelled_out(module_store: TestStore) -> None:
+    with Receiver(module_store, origins=parse_origins("*")) as receiver:
         status, _, headers = receiver.post(body(), origin="https://anything.example")
         assert (status, headers["access-control-allow-origin"]) == (200, "*")
 

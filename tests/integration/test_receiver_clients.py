@@ -18,9 +18,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
-from tests.support.application import finish, start
 from tests.support.environment import interpreter
 from tests.support.node import node_program
+from tests.support.programs import finish, start
 from tests.support.receiver import Receiver
 from tests.support.store import TestStore
 

@@ -30,22 +30,15 @@ BODY = request([span("one"), span("two")]).SerializeToString()
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def receiver(store: TestStore) -> Iterator[Receiver]:
-    with Receiver(store) as running:
+def receiver(module_store: TestStore) -> Iterator[Receiver]:
+    with Receiver(module_store) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def guarded(store: TestStore) -> Iterator[Receiver]:
+def guarded(module_store: TestStore) -> Iterator[Receiver]:
     tokens = Tokens({digest("app"): frozenset({Right.INGEST}), digest("prometheus"): frozenset({Right.READ})})
-    with Receiver(store, tokens=tokens) as running:
+    with Receiver(module_store, tokens=tokens) as running:
         yield running
 
 

@@ -43,17 +43,10 @@ def no_other_ca(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="module")
-def only_store() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
 @pytest.fixture
-def store(only_store: TestStore) -> TestStore:
-    only_store.execute("TRUNCATE TABLE otel_traces")
-    return only_store
+def store(module_store: TestStore) -> TestStore:
+    module_store.execute("TRUNCATE TABLE otel_traces")
+    return module_store
 
 
 @pytest.fixture

@@ -49,12 +49,10 @@ def shop() -> Iterator[list[Any]]:
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[TestStore]:
-    made = TestStore()
+def store(module_store: TestStore) -> TestStore:
     for piece in shop():
-        made.ingest(*piece)
-    yield made
-    made.close()
+        module_store.ingest(*piece)
+    return module_store
 
 
 @pytest.fixture(scope="module")

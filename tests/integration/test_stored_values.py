@@ -178,18 +178,11 @@ def test_a_service_without_a_name_and_a_span_without_attributes_are_stored(store
     )
 )
 @example([[chr(code) for code in range(32)], ["\\u001F\x1f", "\\\x1b"], ["\x0b", 2], ["stop"]])
-def test_the_engine_prints_arrays_of_scalars_as_the_rewriting_prints_nested_ones(engine: TestStore, arrays: list[list[Any]]) -> None:
+def test_the_engine_prints_arrays_of_scalars_as_the_rewriting_prints_nested_ones(module_store: TestStore, arrays: list[list[Any]]) -> None:
     values = [any_value(array) for array in arrays]
-    store_all(engine, request([span("arrays", attributes={f"k{number:02}": value for number, value in enumerate(values)})]))
-    (row,) = engine.rows("SELECT SpanAttributes FROM otel_traces ORDER BY Timestamp DESC LIMIT 1")
+    store_all(module_store, request([span("arrays", attributes={f"k{number:02}": value for number, value in enumerate(values)})]))
+    (row,) = module_store.rows("SELECT SpanAttributes FROM otel_traces ORDER BY Timestamp DESC LIMIT 1")
     assert list(row["SpanAttributes"].values()) == [to_json(value) for value in values]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Any:
-    made = TestStore()
-    yield made
-    made.close()
 
 
 def test_a_request_with_two_values_in_one_oneof_is_stored_in_its_canonical_form(store: TestStore) -> None:

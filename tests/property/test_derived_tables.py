@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -51,13 +51,6 @@ _SPAN = st.fixed_dictionaries(
 )
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
-
-
 ROWS = "SELECT toUnixTimestamp64Nano(Timestamp) AS at, Metadata, ModelId, GitCommit FROM traces"
 Row = tuple[int, dict[str, str], str, str]
 """Start in Unix nanoseconds, metadata, model and commit of a trace."""
@@ -93,13 +86,13 @@ def _merged(rows: Sequence[Row]) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "6")), deadline=None)
 @given(st.lists(_SPAN, min_size=1, max_size=8), st.randoms(use_true_random=False), st.booleans())
 def test_lists_have_what_rows_said_at_any_time_however_the_spans_come(
-    engine: TestStore, drawn: list[dict[str, Any]], order: random.Random, merged: bool
+    module_store: TestStore, drawn: list[dict[str, Any]], order: random.Random, merged: bool
 ) -> None:
     for table in ("spanhouse_trace_parts", "spanhouse_trace_rows", "spanhouse_metadata", "spanhouse_models"):
-        engine.client.command(f"TRUNCATE TABLE {table}")
+        module_store.client.command(f"TRUNCATE TABLE {table}")
     trace_id, mark = new_trace_id(), "telemetry.run"
     bodies = [
         request(
@@ -122,30 +115,30 @@ def test_lists_have_what_rows_said_at_any_time_however_the_spans_come(
     seen: list[Row] = []
     while arrivals:
         size = order.randint(1, 4)
-        engine.ingest(*arrivals[:size])
+        module_store.ingest(*arrivals[:size])
         del arrivals[:size]
-        seen += [(row["at"], row["Metadata"], row["ModelId"], row["GitCommit"]) for row in engine.rows(ROWS)]
+        seen += [(row["at"], row["Metadata"], row["ModelId"], row["GitCommit"]) for row in module_store.rows(ROWS)]
     if merged:
         for table in ("spanhouse_metadata", "spanhouse_models"):
-            engine.client.command(f"OPTIMIZE TABLE {table} FINAL")
+            module_store.client.command(f"OPTIMIZE TABLE {table} FINAL")
     values = _values(seen, mark)
-    rows = engine.rows(f"SELECT * FROM metadata_values WHERE Key != '{mark}'")
+    rows = module_store.rows(f"SELECT * FROM metadata_values WHERE Key != '{mark}'")
     assert {(row["Key"], row["Value"]): (row["FirstDay"], row["LastDay"]) for row in rows} == values
-    listed = engine.rows(f"SELECT Key, Values, Complete FROM metadata_keys WHERE Key != '{mark}'")
+    listed = module_store.rows(f"SELECT Key, Values, Complete FROM metadata_keys WHERE Key != '{mark}'")
     assert {row["Key"]: row["Values"] for row in listed} == {key: sum(one == key for one, _ in values) for key in {key for key, _ in values}}
     assert all(row["Complete"] for row in listed)
-    found = engine.rows("SELECT *, toUnixTimestamp64Nano(FirstSeen) AS f, toUnixTimestamp64Nano(LastSeen) AS l FROM logged_models")
+    found = module_store.rows("SELECT *, toUnixTimestamp64Nano(FirstSeen) AS f, toUnixTimestamp64Nano(LastSeen) AS l FROM logged_models")
     assert {row["ModelId"]: (row["Name"], row["Params"], row["f"], row["l"], row["FirstCommit"], row["LastCommit"]) for row in found} == _models(seen)
 
 
-def test_a_key_with_thousands_of_values_keeps_256_of_a_day_and_says_so(engine: TestStore) -> None:
-    engine.client.command("TRUNCATE TABLE spanhouse_metadata")
+def test_a_key_with_thousands_of_values_keeps_256_of_a_day_and_says_so(module_store: TestStore) -> None:
+    module_store.client.command("TRUNCATE TABLE spanhouse_metadata")
     for batch in range(3):
-        engine.ingest(request([span(start_ns=START + number, attributes={"session.id": f"s{batch}-{number}"}) for number in range(1000)]))
+        module_store.ingest(request([span(start_ns=START + number, attributes={"session.id": f"s{batch}-{number}"}) for number in range(1000)]))
     for _ in range(2):
-        (row,) = engine.rows("SELECT Values, Complete FROM metadata_keys WHERE Key = 'mlflow.trace.session'")
+        (row,) = module_store.rows("SELECT Values, Complete FROM metadata_keys WHERE Key = 'mlflow.trace.session'")
         assert row == {"Values": 256, "Complete": 0}
-        engine.client.command("OPTIMIZE TABLE spanhouse_metadata FINAL")
-    assert engine.rows("SELECT count() AS n, max(length(Values)) AS most FROM spanhouse_metadata WHERE Key = 'mlflow.trace.session'") == [
+        module_store.client.command("OPTIMIZE TABLE spanhouse_metadata FINAL")
+    assert module_store.rows("SELECT count() AS n, max(length(Values)) AS most FROM spanhouse_metadata WHERE Key = 'mlflow.trace.session'") == [
         {"n": 1, "most": 256}
     ]

@@ -20,5 +20,5 @@ def test_a_row_that_is_made_without_a_list_of_spans_is_the_merge_of_its_spans(st
     store.execute("TRUNCATE TABLE spanhouse_trace_rows")
     monkeypatch.setattr(settle, "_MOST_LISTED", 0)
     settle.remake(store.execute, sorted(arrivals.stored), quiet=True)
-    differences = arrivals.differences(large=True)
+    differences = list(arrivals.differences(large=True))
     assert not differences, "\n".join(differences)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.support import reference_words
@@ -16,16 +15,9 @@ from tests.support.store import TestStore
 
 from spanhouse.schema import conventions
 
-EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "10"))
+EXAMPLES: Final = int(os.environ.get("SPANHOUSE_TEST_EXAMPLES", "6"))
 """Others each time; `make settled` runs many more."""
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
 
 
 # A trace is drawn as the seed that makes it: so a failure names few numbers, and shrinking leaves traces out and nothing else.
@@ -41,13 +33,13 @@ def engine() -> Iterator[TestStore]:
     SEEDS,
 )
 def test_each_trace_has_one_row_that_is_the_merge_of_its_spans(
-    engine: TestStore, seeds: Sequence[int], actions: Sequence[str], pieces: int, order: int
+    module_store: TestStore, seeds: Sequence[int], actions: Sequence[str], pieces: int, order: int
 ) -> None:
-    arrivals = Arrivals(engine, seeds, random.Random(order), pieces=pieces)
+    arrivals = Arrivals(module_store, seeds, random.Random(order), pieces=pieces)
     for action in actions:
         arrivals.act(action)
     arrivals.finish()
-    differences = arrivals.differences()
+    differences = list(arrivals.differences())
     assert not differences, "\n".join(differences)
 
 

@@ -6,11 +6,9 @@ protobuf reads no request with a text that is not UTF-8; of such a one it is the
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import pytest
 from clickhouse_connect.driver.client import Client
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
@@ -24,13 +22,6 @@ from spanhouse.exporter.errors import InvalidRequestError
 from spanhouse.exporter.otlp.check import CheckedRequest, canonical, check
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.writer import Batch, Writer
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[TestStore]:
-    made = TestStore()
-    yield made
-    made.close()
 
 
 def mutants(chance: random.Random, number: int) -> list[tuple[bytes, CheckedRequest]]:
@@ -73,33 +64,33 @@ class Counting:
         return getattr(self._client, name)
 
 
-def stored(engine: TestStore, requests: list[CheckedRequest]) -> tuple[list[tuple[Any, ...]], int]:
+def stored(store: TestStore, requests: list[CheckedRequest]) -> tuple[list[tuple[Any, ...]], int]:
     """The rows that requests give in one batch, all of which must be stored, and the inserts that took."""
-    engine.client.command("TRUNCATE TABLE otel_traces")
-    client = Counting(engine.client)
+    store.client.command("TRUNCATE TABLE otel_traces")
+    client = Counting(store.client)
     outcomes = Writer(client, SeenRequests(None)).insert(Batch.of(requests))  # type: ignore[arg-type]
     assert set(outcomes) == {None}
-    return sorted(tuple(row) for row in engine.execute(f"SELECT {expected.COLUMNS} FROM otel_traces")), client.inserts
+    return sorted(tuple(row) for row in store.execute(f"SELECT {expected.COLUMNS} FROM otel_traces")), client.inserts
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
-def test_a_damaged_request_that_is_accepted_is_stored_as_protobuf_reads_it_in_one_insert(engine: TestStore, seed: int) -> None:
+def test_a_damaged_request_that_is_accepted_is_stored_as_protobuf_reads_it_in_one_insert(module_store: TestStore, seed: int) -> None:
     accepted = [(body, checked) for body, checked in mutants(random.Random(seed), 60) if not has_unknown_fields(checked)]
     # A neighbour that is new each time gives every batch a token of its own.
     neighbour = whole_request(nested=False)
     accepted.append((neighbour, check(neighbour)))
-    rows, inserts = stored(engine, [checked for _, checked in accepted])
+    rows, inserts = stored(module_store, [checked for _, checked in accepted])
     assert rows == sorted(row for body, _ in accepted for row in expected.rows(body))
     assert inserts == 1
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32))
-def test_fields_of_the_wrong_type_cost_no_neighbour(engine: TestStore, seed: int) -> None:
+def test_fields_of_the_wrong_type_cost_no_neighbour(module_store: TestStore, seed: int) -> None:
     odd = [checked for _, checked in mutants(random.Random(seed), 60) if has_unknown_fields(checked)]
     neighbours = [whole_request(nested=False) for _ in range(3)]
-    rows, _ = stored(engine, [check(neighbours[0]), *odd[:5], check(neighbours[1]), *odd[5:], check(neighbours[2])])
+    rows, _ = stored(module_store, [check(neighbours[0]), *odd[:5], check(neighbours[1]), *odd[5:], check(neighbours[2])])
     wanted = [row for body in neighbours for row in expected.rows(body)]
     assert [row for row in wanted if row not in rows] == []
     assert len(rows) == sum(one.spans for one in odd) + len(wanted)

@@ -1,11 +1,8 @@
-"""Applications with tracing: in this process with made-up surroundings, and as programs of their own."""
+"""An application with tracing in this process, with made-up surroundings."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from opentelemetry.context import Context
@@ -31,7 +28,7 @@ class App:
         self.tracer = self.provider.get_tracer("tests")
 
     def run(self, name: str = "root") -> ReadableSpan:
-        """A span without anything in it."""
+        """Return a finished span without anything in it."""
         with self.tracer.start_as_current_span(name, context=Context()):
             pass
         return self.span(name)
@@ -52,21 +49,3 @@ def made_up_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     before = dict(span_processor._roots)
     yield made
     assert span_processor._roots == before, "every span that ended is forgotten"
-
-
-def start(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> subprocess.Popen[str]:
-    """Start a program as a user would, without the variables of this machine."""
-    variables = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPYCACHEPREFIX"}}
-    variables |= {"PYTHONDONTWRITEBYTECODE": "1", "USER": "ada", **(environ or {})}
-    return subprocess.Popen(command, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=pass_fds)
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for the end of a program that must go well; its output."""
-    try:
-        output, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors, errors
-    return output

@@ -143,33 +143,40 @@ class Arrivals:
         self.act("age")
         settle.Settler(self.execute).sweep()
 
-    def differences(self, *, large: bool = False) -> list[str]:
-        """Return one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces.
+    def differences(self, *, large: bool = False) -> Iterator[str]:
+        """Give one text for each trace whose rows are not the one that the reference gives, and one if there were more rows than traces.
 
         Args:
-            large: whether the rows were made as those of traces with very many spans.
+            large: True if the rows were made as those of traces with very many spans.
         """
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.store.client.query(ROWS, parameters={"trace_ids": sorted(self.stored)}).named_results():
             found[str(row["TraceId"])].append({key: value for key, value in row.items() if key != "TraceId"})
-        doubles = [f"{self._doubles} traces had two rows for a time"] if self._doubles else []
-        rows = [text for trace_id in sorted(self.stored) for text in self._differences(trace_id, found[trace_id], large)]
-        return doubles + rows + list(self._mistaken({trace_id: made[0]["ErrorFingerprint"] for trace_id, made in found.items() if made}))
+        if self._doubles:
+            yield f"{self._doubles} traces had two rows for a time"
+        expected: dict[str, dict[str, Any]] = {}
+        for trace_id in sorted(self.stored):
+            expected[trace_id] = merge(self.stored[trace_id], self.edits[trace_id], large=large)
+            yield from self._differences(trace_id, found[trace_id], expected[trace_id])
+        yield from _mistaken(
+            {trace_id: (made[0]["ErrorFingerprint"], expected[trace_id]["ErrorFingerprint"]) for trace_id, made in found.items() if made}
+        )
 
-    def _mistaken(self, fingerprints: Mapping[str, int]) -> Iterator[str]:
-        """Give each two traces whose errors are of one kind by their fingerprints or by the reference, and not by both."""
-        kinds = {trace_id: merge(self.stored[trace_id])["ErrorFingerprint"] for trace_id in fingerprints}
-        for one, other in combinations(sorted(fingerprints), 2):
-            if (fingerprints[one] == fingerprints[other]) != (kinds[one] == kinds[other]):
-                yield f"{one} and {other}: fingerprints {fingerprints[one]} and {fingerprints[other]} of {kinds[one]!r} and {kinds[other]!r}"
-
-    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], large: bool) -> Iterator[str]:
+    def _differences(self, trace_id: str, rows: Sequence[dict[str, Any]], expected: dict[str, Any]) -> Iterator[str]:
         wanted = 0 if trace_id in self.deleted else 1
         if len(rows) != wanted:
             yield f"{trace_id}: {len(rows)} rows instead of {wanted}"
-        elif rows and (found := different(rows[0], merge(self.stored[trace_id], self.edits[trace_id], large=large))):
+        elif rows and (found := different(rows[0], expected)):
             spans = "\n  ".join(map(str, sorted(self.stored[trace_id], key=lambda one: (one.span_id, one.start))))
             yield f"{trace_id}: stored and expected {found}, of\n  {spans}\n  {self.edits[trace_id]}"
+
+
+def _mistaken(kinds: Mapping[str, tuple[int, Any]]) -> Iterator[str]:
+    """Give each two traces whose errors are of one kind by their fingerprints or by the reference, and not by both."""
+    for one, other in combinations(sorted(kinds), 2):
+        (stored, expected), (others_stored, others_expected) = kinds[one], kinds[other]
+        if (stored == others_stored) != (expected == others_expected):
+            yield f"{one} and {other}: fingerprints {stored} and {others_stored} of {expected!r} and {others_expected!r}"
 
 
 def put_back(store: TestStore, seconds: float) -> None:

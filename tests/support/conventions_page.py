@@ -25,7 +25,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "reasoning_tokens": ("`ReasoningTokens`", "part of the output tokens"),
     "cost": ("`Cost`", "USD; computed from prices where none was sent"),
     "usage": ("tokens", "a JSON object, where no attribute above says the number"),
-    "costs": ("`Cost`", "a JSON object, likewise"),
+    "costs": ("`Cost`", "a JSON object, where no attribute above says the number"),
     "session": ("`SessionId`", ""),
     "user": ("`UserId`", "at last `user_id` in the object `metadata`"),
     "request": ("`RequestPreview`", "of the root, else of the earliest span that has one"),
@@ -47,7 +47,7 @@ to be changed in the app. Where a span has several names of one thing, the first
 
 _RULES: Final = """
 Of several spans that say a session or a user, the name decides first (the order of the list), then the root's word, then the later start, then the
-greater span id. What `mlflow.traceMetadata.mlflow.trace.session` and `.user` say outranks all of it.
+greater span id. `mlflow.traceMetadata.mlflow.trace.session` and `.user` outrank all of these.
 
 Tokens and cost count once: a span adds what it says less what the nearest spans below it that say the same number say, but never less than 0. So an
 agent's sum over its model calls adds nothing, and a number that nobody says is NULL, not 0. These are sums, and never read: {sums}.

@@ -22,7 +22,7 @@ def body_of(name: str, content_type: str) -> bytes:
 
 def stored(server: Serve, name: str) -> int:
     """Count the spans of a name."""
-    server.drained()
+    server.stored()
     client = clickhouse_connect.get_client(dsn=server.dsn)
     ((count,),) = client.query("SELECT count() FROM otel_traces WHERE SpanName = {name:String}", parameters={"name": name}).result_rows
     client.close()

@@ -90,7 +90,7 @@ def test_the_view_traces_has_the_columns_and_comments_of_the_rows_it_shows() -> 
     for statement in load().baseline.statements:
         if found := re.search(r"CREATE (?:TABLE|VIEW) IF NOT EXISTS (traces|spanhouse_trace_rows)\n", statement):
             described[found[1]] = dict(re.findall(r"^    (\w+) [^\n]*COMMENT ('(?:[^']|'')*')", statement, re.MULTILINE))
-    internal = {"Sorted", "Version", "Gone", "Key", "Settled", "Rank", "Doubt", "Partial"}
+    internal = {"Sorted", "Version", "Gone", "TraceHash", "Settled", "Rank", "Doubt", "Partial"}
     rows = {name: comment for name, comment in described["spanhouse_trace_rows"].items() if name not in internal}
     assert described["traces"] == rows
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import clickhouse_connect
 import pytest
-from tests.support.application import finish, start
 from tests.support.environment import InstallError, interpreter
 from tests.support.fake_openai import FakeOpenAI
+from tests.support.programs import finish, start
 from tests.support.serve import Serve
 from tests.support.sink import Sink
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.application import finish, start
 from tests.support.checkout import Checkout
 from tests.support.environment import interpreter
+from tests.support.programs import finish, start
 from tests.support.sink import Sink
 
 COMMIT, TYPE = "mlflow.source.git.commit", "mlflow.source.type"
@@ -74,11 +74,6 @@ def ours() -> Iterator[Sink]:
     made = Sink()
     yield made
     made.close()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "shop")
 
 
 def run(checkout: Checkout, vendor: str, code: str, **variables: str) -> str:

@@ -26,8 +26,8 @@ _REMADE_FIRST: Final = f"{_VERSION} AS Version, "
 _LARGE_FIRST: Final = "Copies, "
 _PARTS_AT_HAND: Final = """(
     SELECT * FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND Key IN (
-        SELECT touched.Key FROM spanhouse_trace_parts AS touched
+    WHERE Received >= {since:DateTime64(3)} AND TraceId NOT IN {apart:Array(String)} AND TraceHash IN (
+        SELECT touched.TraceHash FROM spanhouse_trace_parts AS touched
         WHERE touched.Received >= {since:DateTime64(3)} AND touched.Arrival IN {arrivals:Array(UInt64)})
 )"""
 _SPANS_OF_TRACES: Final = (

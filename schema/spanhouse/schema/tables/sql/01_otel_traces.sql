@@ -1,6 +1,6 @@
--- One row per span, with the names, types and spellings of the Collector's ClickHouse exporter, whose own INSERT works here.
--- Sorted by time alone: merging rows that are interleaved by trace costs more than twice as much. A trace is found by the index of its id
--- and by its times, which its row has. LZ4 where values repeat: less CPU and less disk there than ZSTD, by measurement.
+-- One row per span, in the names, types and spellings of the Collector's ClickHouse exporter, whose own INSERT works here.
+-- Sorted by time alone: merging rows interleaved by trace costs more than twice as much. A trace is found by the index on its id
+-- and by the times in its row. Columns whose values repeat use LZ4: it measured less CPU and less disk than ZSTD there.
 CREATE TABLE IF NOT EXISTS otel_traces
 (
     Timestamp DateTime64(9) COMMENT 'Start of the span' CODEC(Delta(8), ZSTD(1)),
@@ -47,10 +47,10 @@ ORDER BY Timestamp
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
-    -- What was acknowledged outlives the power, not only the process.
+    -- Acknowledged spans survive a power loss, not only a crash of the process.
     fsync_after_insert = 1,
     fsync_part_directory = 1,
-    -- An insert writes one file to sync, not one a column; large parts have one a column, as usual.
+    -- An insert syncs one file instead of one per column; large parts have a file per column, as usual.
     min_bytes_for_wide_part = 268435456,
     min_parts_to_merge_at_once = 8,
     index_granularity = 2048

@@ -1,4 +1,4 @@
--- Raw OTLP requests, as the engine reads them from protobuf. Nothing is stored here: the view beside it decodes them into otel_traces.
+-- Raw OTLP requests, as the engine reads them from protobuf. This table stores nothing: its view decodes them into otel_traces.
 CREATE TABLE IF NOT EXISTS otlp_requests
 (
     resource_spans Array(Tuple(

@@ -1,9 +1,9 @@
--- Decodes OTLP. Values as the Collector prints them: pcommon Value.AsString, numbers in JSON's shortest form, arrays as compact JSON.
--- Oneof numbers: 1 string, 2 bool, 3 int, 4 double, 5 array, 6 map, 7 bytes; 0 is "no value" and gives ''.
--- An ARRAY JOIN copies all that it takes apart, so the scopes of a resource are not joined, and a resource's map gets its stored type before it
--- is repeated for each span. All attributes are rendered in one place, since each place costs 8 ms an insert to be analysed. A branch of multiIf
--- filters all that it reads, also what is read in branches inside of it: so branches stand side by side, and an array of texts, which most arrays
--- are, has one that reads nothing but its texts.
+-- Decodes OTLP. Values are printed like the Collector's pcommon Value.AsString: numbers in JSON's shortest form, arrays as compact JSON.
+-- Oneof numbers: 1 string, 2 bool, 3 int, 4 double, 5 array, 6 map, 7 bytes; 0 means no value and gives ''.
+-- Rules of this text, each measured: ARRAY JOIN copies every column that it unfolds, so scopes are not joined. A resource's map gets its stored
+-- type before it is repeated for each span. All attributes are rendered in one place: each further place costs 8 ms of analysis per insert.
+-- A branch of multiIf filters all columns that it reads, those of nested branches included: so branches stand side by side, and arrays of
+-- texts, the most frequent ones, have a branch that reads only their texts.
 CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_requests_to_otel_traces TO otel_traces AS
 WITH
     -- 2262-04-11T23:47:16 is the last second that DateTime64(9) holds; a later time is clamped, never wrapped.
@@ -46,8 +46,8 @@ FROM
             isNaN(d), 'NaN',
             isInfinite(d), if(d > 0, 'Infinity', '-Infinity'),
             replaceOne(toString(d), 'e', 'e+'))) AS number_text,
-        -- The engine writes control characters as \u001F, the Collector as \u001f. A byte that UTF-8 does not have stands for \\ meanwhile, lest
-        -- the text \u001F be taken for one.
+        -- The engine writes control characters as \u001F, the Collector as \u001f. \\ is replaced by a byte that UTF-8 lacks meanwhile, so that
+        -- the literal text \u001F stays.
         text -> if(
             position(toJSONString(text), '\\u00') = 0,
             toJSONString(text),
@@ -64,7 +64,7 @@ FROM
             kind = 3, toString(i),
             kind = 4 AND abs(d) < 1e21, toString(d),
             kind = 2, toString(b),
-            -- Characters that the engine and the Collector escape differently are left to the way below.
+            -- The branch below handles characters that the engine and the Collector escape differently.
             kind = 5 AND length(a.kind) = countEqual(a.kind, 1) AND NOT match(arrayStringConcat(a.string_value), '[\\x0B\\x0E\\x0F\\x1A-\\x1F]'),
                 concat('[', arrayStringConcat(arrayMap(s -> toJSONString(s), a.string_value), ','), ']'),
             kind = 5, concat('[', arrayStringConcat(arrayMap(
@@ -79,7 +79,7 @@ FROM
             mapValues(m).array_value.values, mapValues(m).bytes_value)) AS to_map,
         resource_span.scope_spans AS scope_spans,
         arrayFlatten(scope_spans.spans) AS spans,
-        -- First those of the resource and of its scopes, then for each span its own, those of its events and those of its links.
+        -- Order: the resource, its scopes, then for each span its attributes, its events, its links.
         arrayMap(maps -> arrayMap(m -> to_map(m), maps), arrayPushFront(
             arrayMap((own, events, links) -> arrayConcat([own], events, links), spans.attributes, spans.events.attributes, spans.links.attributes),
             arrayPushFront(scope_spans.scope.attributes, resource_span.resource.attributes))) AS rendered,
@@ -90,7 +90,7 @@ FROM
         resource_span.schema_url AS ResourceSchemaUrl,
         spans,
         arrayPopFront(rendered) AS maps_of_spans,
-        -- Name, version, schema and attributes of the scope of each span.
+        -- The scope of each span: name, version, schema, attributes.
         arrayFlatten(arrayMap(
             (scope, spans) -> arrayWithConstant(length(spans), scope),
             arrayZip(scope_spans.scope.name, scope_spans.scope.version, scope_spans.schema_url, arrayPopFront(outer)),

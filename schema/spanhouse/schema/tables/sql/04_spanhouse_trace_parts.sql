@@ -1,11 +1,11 @@
--- One row per trace, process and insert, in order of arrival: what an insert says of a trace, as far as the trace's row needs it. Settling merges
--- the parts of a trace into its row. A part of part, such as a repeated one, changes nothing: every column merges idempotently.
--- Rows live for hours; the partitions of settled arrivals are dropped. One file a part, uncompressed keys: cheap to write, cheap to find.
+-- One row per trace, process and insert: the facts about a trace that one insert brought. Settling merges the parts of a trace into its row.
+-- Every column merges idempotently, so a repeated part changes nothing.
+-- Parts live for hours; partitions whose arrivals are settled are dropped. One file per part and uncompressed hashes: cheap to write and to find.
 CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
 (
     Received DateTime64(3) COMMENT 'When the insert came, by the engine''s clock' CODEC(Delta(8), LZ4),
     Arrival UInt64 COMMENT 'Identity of the insert''s block; see spanhouse_arrivals' CODEC(LZ4),
-    Key UInt64 COMMENT 'Hash of TraceId' CODEC(NONE),
+    TraceHash UInt64 COMMENT 'Hash of TraceId' CODEC(NONE),
     TraceId String COMMENT '32 hex digits' CODEC(LZ4),
     Whole UInt8 COMMENT '1: made from all spans that were stored then' CODEC(LZ4),
     Rank UInt8 COMMENT 'Kind of root that the candidate can be: 0 no parent, 1 a remote parent, 2 flags say nothing and its parent is not in the insert, 3 none' CODEC(LZ4),
@@ -16,16 +16,16 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
     StatusCode String COMMENT 'Status of the candidate' CODEC(LZ4),
     Duration UInt64 COMMENT 'Nanoseconds, of the candidate' CODEC(LZ4),
     Process Map(String, String) COMMENT 'Resource attributes' CODEC(LZ4),
-    Own Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
+    OwnProcess Map(String, String) COMMENT 'Process keys among the candidate''s attributes' CODEC(LZ4),
     OwnSession Tuple(code UInt16, value String) COMMENT 'Session that the candidate names, and the code of the attribute' CODEC(LZ4),
-    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, likewise' CODEC(LZ4),
+    OwnUser Tuple(code UInt16, value String) COMMENT 'User that the candidate names, and the code of the attribute' CODEC(LZ4),
     OwnRequest Tuple(code UInt16, value String) COMMENT 'Input of the candidate, and the code of the attribute' CODEC(LZ4),
-    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, likewise' CODEC(LZ4),
+    OwnResponse Tuple(code UInt16, value String) COMMENT 'Output of the candidate, and the code of the attribute' CODEC(LZ4),
     Session Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'Session by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
-    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User, likewise' CODEC(LZ4),
+    User Tuple(rank UInt16, start DateTime64(9), id String, value String) COMMENT 'User by the attribute that counts most (999 less its code), of spans with it the latest' CODEC(LZ4),
     Request Tuple(start DateTime64(9), id String, code UInt16, value String) COMMENT 'Input of the earliest span that has one' CODEC(LZ4),
     Response Tuple(end Int64, id String, code UInt16, value String) COMMENT 'Output of the span that ended last of those that have one' CODEC(LZ4),
-    Said Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Spans that say something of their trace, and what' CODEC(LZ4),
+    TraceAttributes Array(Tuple(start DateTime64(9), id String, attributes Map(String, String))) COMMENT 'Trace metadata and tags that spans carry, by span' CODEC(LZ4),
     Spans Nested
     (
         id UInt64,
@@ -45,10 +45,10 @@ CREATE TABLE IF NOT EXISTS spanhouse_trace_parts
 )
 ENGINE = MergeTree
 PARTITION BY toStartOfHour(Received)
-ORDER BY (Received, Key)
+ORDER BY (Received, TraceHash)
 SETTINGS
     min_bytes_for_wide_part = 1073741824,
     non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1,
     fsync_part_directory = 1
-COMMENT 'Internal: what each insert says of each trace, until it is settled into traces';
+COMMENT 'Internal: facts about traces by insert, until they are settled into traces';

@@ -1,11 +1,11 @@
--- What a span's attributes say is looked up once, as codes: sorted ones, so that of those of a field the first counts (conventions.py).
--- The candidate for the root is chosen first and its maps are copied then: argMin of a map costs ten times as much.
--- Names in a materialized view mean the inserted block, in subqueries as well.
+-- Makes parts of an insert's spans. Attributes are looked up once, as sorted codes: the first code of a field counts (conventions.py).
+-- The root candidate is chosen first and its maps are copied afterwards: argMin of a map costs ten times as much.
+-- A table name in a materialized view means the inserted block, in subqueries too.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts TO spanhouse_trace_parts AS
 SELECT
     now64(3) AS Received,
     cityHash64(initialQueryID(), now64(9), hostName()) AS Arrival,
-    cityHash64(TraceId) AS Key,
+    cityHash64(TraceId) AS TraceHash,
     TraceId,
     First.1 AS Rank,
     First.2 AS Start,
@@ -15,7 +15,7 @@ SELECT
     StatusCode,
     Duration,
     Process,
-    Own,
+    OwnProcess,
     OwnSession,
     OwnUser,
     OwnRequest,
@@ -24,7 +24,7 @@ SELECT
     User,
     Request,
     Response,
-    Saying AS Said,
+    Saying AS TraceAttributes,
     Ids AS `Spans.id`,
     Parents AS `Spans.parent`,
     Starts AS `Spans.start`,
@@ -46,7 +46,7 @@ FROM
         arrayMap(code -> intDiv(code, 16), arraySort(arrayFilter(code -> code > 0, codes)) AS sorted) AS Fields
     SELECT
         * EXCEPT attributes,
-        mapFilter((k, v) -> k IN ({process_keys}), attributes) AS Own,
+        mapFilter((k, v) -> k IN ({process_keys}), attributes) AS OwnProcess,
         (sorted[indexOf(Fields, {field(session)})], {said(session)}) AS OwnSession,
         (sorted[indexOf(Fields, {field(user)})], {said(user)}) AS OwnUser,
         (sorted[indexOf(Fields, {field(request)})], {said(request)}) AS OwnRequest,
@@ -120,7 +120,7 @@ FROM
             )
             GROUP BY TraceId, resource
         ) AS whole ON span.TraceId = whole.TraceId AND cityHash64(span.ResourceAttributes) = whole.resource AND span.SpanId = whole.First.3 AND span.Timestamp = whole.First.2 AND -toInt64(span.Duration) = whole.First.4
-        -- Copies of the candidate.
+        -- One of the candidate's copies.
         ORDER BY TraceId, resource, StatusCode, Name, attributes
         LIMIT 1 BY TraceId, resource
     )

@@ -1,15 +1,14 @@
--- One row per trace, merged when written. A trace that has its root stands at the root's start (Sorted), where rows of one time are neighbours and
--- hardly any is ever replaced. A trace that waits for its root stands at Sorted = 0, in a small partition of its own; its tombstone follows when the
--- root comes, or when the trace has been quiet for a while and is moved to its start.
--- Version orders any two different rows of a trace: spans, then stamped spans, then the time of the last edit, then
--- copies, then whether the root is in no doubt, then a digest.
+-- One row per trace, merged when written. A trace with a root is stored at the root's start (Sorted): rows of one time are neighbours and are
+-- hardly ever replaced. A trace that waits for its root is stored at Sorted = 0, in a small partition of its own; a tombstone replaces that row
+-- when the root comes, or when the trace has been quiet and moves to its start.
+-- Version orders any two different rows of a trace: spans, stamped spans, time of the last edit, copies, certainty of the root, a digest.
 CREATE TABLE IF NOT EXISTS spanhouse_trace_rows
 (
     Sorted DateTime64(9) COMMENT 'Start of a trace that stands at its start; 0 for one that waits for its root' CODEC(Delta(8), ZSTD(1)),
     TraceId String COMMENT '32 hex digits' CODEC(ZSTD(1)),
     Version UInt128 COMMENT 'Of rows in one place the greatest counts: 32 bits of spans, 16 of stamped spans, 64 of the last edit, 10 of copies, 1 of a root without doubt, 5 of a digest' CODEC(ZSTD(1)),
     Gone UInt8 COMMENT '1: a tombstone' CODEC(LZ4),
-    Key UInt64 COMMENT '40 bits of a hash of TraceId' CODEC(T64, LZ4),
+    TraceHash UInt64 COMMENT '40 bits of a hash of TraceId' CODEC(T64, LZ4),
     Settled DateTime COMMENT 'When the row was made, by the engine''s clock' CODEC(Delta(4), LZ4),
     Rank UInt8 COMMENT 'Kind of the root: 0 no parent, 1 a remote parent, 2 a parent that is not stored, 3 no root' CODEC(LZ4),
     Doubt UInt8 COMMENT '1: the root is to be looked for among all spans' CODEC(LZ4),
@@ -72,15 +71,15 @@ ENGINE = ReplacingMergeTree(Version, Gone)
 PARTITION BY toDate32(Sorted)
 ORDER BY (Sorted, TraceId)
 SETTINGS
-    -- A page of traces that lie far apart reads a granule for each: small ones make that 2.5 times cheaper, for a fiftieth more disk.
+    -- A page of scattered traces reads one granule for each: small granules make it 2.5 times cheaper, for 2 % more disk.
     index_granularity = 1024,
-    -- One file for all columns is what an insert wants; a column alone is read faster from a file of its own, so merged parts are split.
+    -- Small parts have one file for all columns, which is cheap to insert; merged parts have one per column, which is cheap to read.
     min_bytes_for_wide_part = 1048576,
     min_rows_for_wide_part = 20000,
     non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1,
     fsync_part_directory = 1,
-    -- A partition that is one part has nothing to merge while it is read; then its tombstones are removed as well.
+    -- A partition of one part needs no merging while it is read, and merging it removes its tombstones.
     min_age_to_force_merge_seconds = 3600,
     min_age_to_force_merge_on_partition_only = 1,
     allow_experimental_replacing_merge_with_cleanup = 1,

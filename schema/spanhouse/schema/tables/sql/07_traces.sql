@@ -1,4 +1,4 @@
--- One row per trace: the latest version of each, tombstones left out.
+-- One row per trace: its latest version, without tombstones.
 CREATE VIEW IF NOT EXISTS traces
 (
     TraceId String COMMENT '32 hex digits',

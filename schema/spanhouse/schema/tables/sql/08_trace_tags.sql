@@ -1,4 +1,4 @@
--- Tags that were set or deleted after the trace was stored: the last edit of a key wins. Settling puts them into the trace's row.
+-- Edits of tags after the trace was stored: the last edit of a key wins. Settling applies them to the trace's row.
 CREATE TABLE IF NOT EXISTS trace_tags
 (
     TraceId String COMMENT '32 hex digits' CODEC(ZSTD(1)),

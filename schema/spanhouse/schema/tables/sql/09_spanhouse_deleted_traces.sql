@@ -1,4 +1,4 @@
--- Ids of traces that were deleted: spans of them that come later get no row.
+-- Ids of deleted traces: their late spans get no row.
 CREATE TABLE IF NOT EXISTS spanhouse_deleted_traces
 (
     TraceId String COMMENT '32 hex digits' CODEC(ZSTD(1)),

@@ -1,5 +1,5 @@
--- Arrivals that are settled: the watermark, as a set. So no clock and no order of arrival decides which parts are still to be settled. An arrival
--- that is forgotten is settled again, which changes nothing.
+-- Settled arrivals: the watermark, as a set. Neither a clock nor the order of arrival decides which parts wait. A forgotten arrival is settled
+-- again, which changes nothing.
 CREATE TABLE IF NOT EXISTS spanhouse_arrivals
 (
     Arrival UInt64 COMMENT 'Of spanhouse_trace_parts' CODEC(NONE),

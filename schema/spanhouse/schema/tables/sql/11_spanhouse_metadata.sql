@@ -1,5 +1,5 @@
--- Values of metadata by day, for those who choose from a list, fed from settled rows. Of a key that has more than 256 in a day, such as a
--- session, some 256 are kept, so that none can fill the table. Texts over 256 bytes are nothing to choose from.
+-- Values of metadata keys by day, for choosing from a list; fed from settled rows. A key with more than 256 values in a day, such as a session,
+-- keeps some 256, so that no key fills the table. Texts over 256 bytes are left out.
 CREATE TABLE IF NOT EXISTS spanhouse_metadata
 (
     Day Date32 COMMENT 'Day of the traces'' starts' CODEC(ZSTD(1)),

@@ -1,4 +1,4 @@
--- Complete is 0 for a key whose values are not all in metadata_values.
+-- Complete is 0 for a key that has more values than metadata_values holds.
 CREATE VIEW IF NOT EXISTS metadata_keys AS
 SELECT
     Key,

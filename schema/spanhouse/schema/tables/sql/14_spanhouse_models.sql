@@ -1,4 +1,4 @@
--- Models as applications name them, see set_active_model. Commits are those of the processes that the model was active in.
+-- Models as applications name them (set_active_model), with the commits of the processes in which they were active.
 CREATE TABLE IF NOT EXISTS spanhouse_models
 (
     ModelId String CODEC(ZSTD(1)),

@@ -1,4 +1,4 @@
--- Between when the spans of a trace start, for Grafana's ClickHouse datasource, by the names of the Collector's exporter.
+-- Earliest and latest span start of each trace, in the names of the Collector's exporter, for Grafana's ClickHouse datasource.
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts AS
 WITH
     -- 2106-02-07T06:28:15 is the last second that DateTime holds, and readers add one.

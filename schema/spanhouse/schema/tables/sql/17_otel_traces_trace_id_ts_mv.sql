@@ -1,4 +1,4 @@
--- Stands in the place of the view that the Collector's exporter makes where it does not find one.
+-- Placeholder with the name of a view that the Collector's exporter would create.
 CREATE VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv AS
 SELECT
     times.TraceId AS TraceId,

@@ -1,5 +1,5 @@
--- Turns of those who write rows of traces: processes that settle one store take turns, so that none decides where a row stands while another does.
--- A turn has a number, which is the token of its insert: so of two that take the same turn the engine stores one.
+-- Turns of the processes that settle one store: only the holder of the turn decides where a row is stored.
+-- A turn's number is the deduplication token of its insert: of two processes that take one turn the engine stores one.
 CREATE TABLE IF NOT EXISTS spanhouse_turns
 (
     Turn UInt64 COMMENT 'Number; the last one counts',

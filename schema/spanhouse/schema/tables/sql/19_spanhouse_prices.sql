@@ -1,5 +1,5 @@
--- Prices of models that users set, append-only: the write with the greatest Version counts for a model and a first day, and what was current at an
--- earlier version is what is left when later writes are passed over.
+-- Prices that users set, append-only. The greatest Version counts for a model and a first day; prices as of an earlier version are read by
+-- skipping later writes.
 CREATE TABLE IF NOT EXISTS spanhouse_prices
 (
     Version UInt64 COMMENT 'Number of the write, from 1',

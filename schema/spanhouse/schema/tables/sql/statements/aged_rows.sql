@@ -1,5 +1,5 @@
--- Traces without root that have been quiet, at their starts from now on; the tombstones of open rows go first, see settle.sql. A row whose root came
--- into doubt meanwhile waits for the next round.
+-- Moves quiet traces without root to their starts; tombstones of their open rows go first, see settle.sql. A row whose root came into doubt
+-- waits for the next round.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 SELECT place.1, place.2, place.3, {columns}
 FROM

@@ -1,4 +1,4 @@
--- The rows of some traces of which spans have expired: as they are stored, with edits of tags, and with what the spans that are left raise.
+-- Rows of traces whose spans have expired: as stored, with edits of tags, and with counts raised by the spans that are left.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 WITH arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
 SELECT

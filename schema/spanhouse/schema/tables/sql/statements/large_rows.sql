@@ -1,6 +1,6 @@
--- As settled_rows, for a trace with very many spans. Root, state, metadata and tags come from {settled}, merged from parts that tell of no span by
--- itself; what is counted and summed comes from sorting and grouping the spans, for which the engine uses the disk where memory is short.
--- Only here a span's tokens and cost count less those of its direct children alone: a silent child hands on nothing.
+-- settled_rows for a trace with very many spans. Root, state, metadata and tags come from {settled}, merged from parts without lists of spans.
+-- Counts and sums come from sorting and grouping the spans, on disk where memory is short.
+-- Tokens and cost of a span count less those of its direct children only: unlike in settled_rows, a silent child passes nothing on.
 SELECT
     row.* EXCEPT Copies REPLACE (
         spans.Spans AS SpanCount,
@@ -73,13 +73,13 @@ INNER JOIN
                 arrayResize(sumForEachIf(arrayMap(number -> greatest(number, 0), s.numbers), NOT node.2), 5) AS below
             FROM
             (
-                -- Of a span's copies the stamped one counts, then the greater one.
+                -- The stamped copy of a span counts, then the greater one.
                 SELECT
                     *,
                     arrayFirst(
                         price -> price.1 = model AND price.2 <= start,
                         {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}) AS price,
-                    -- USD by the price of the span's model, where it says tokens and no cost.
+                    -- USD by the price of the span's model, if the span reports tokens and no cost.
                     toUInt8(cost < 0 AND price.1 != '' AND (input >= 0 OR output >= 0)) AS computed,
                     [input, output, cached, reasoning, if(computed, (
                         greatest(input - greatest(cached, 0), 0) * price.3 + least(greatest(cached, 0), greatest(input, 0)) * if(price.5 < 0, price.3, price.5)

@@ -1,4 +1,5 @@
--- As made_traces, of spans: those of some traces, whether one of some {roots} is among them, and their models. Deleted traces are left out.
+-- made_traces for very many spans, read from the spans: their number, whether one of {roots} is among them, and their models. Deleted traces
+-- are left out.
 SELECT
     TraceId,
     uniqExact(cityHash64(SpanId)),
@@ -8,5 +9,5 @@ FROM {spans}
 WHERE SpanId != ''
     AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
 GROUP BY TraceId
--- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+-- On a cluster a trace lives on one shard: subqueries about it run there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local'

@@ -1,7 +1,7 @@
--- Parts of all spans of some traces, almost without lists of spans, and as spanhouse_trace_parts has their types.
+-- Parts of all spans of some traces, almost without lists of spans, in the types of spanhouse_trace_parts.
 SELECT * REPLACE (
     CAST(Process, 'Map(String, String)') AS Process,
-    CAST(Own, 'Map(String, String)') AS Own,
+    CAST(OwnProcess, 'Map(String, String)') AS OwnProcess,
     CAST(OwnSession, 'Tuple(code UInt16, value String)') AS OwnSession,
     CAST(OwnUser, 'Tuple(code UInt16, value String)') AS OwnUser,
     CAST(OwnRequest, 'Tuple(code UInt16, value String)') AS OwnRequest,
@@ -10,7 +10,7 @@ SELECT * REPLACE (
     CAST(User, 'Tuple(rank UInt16, start DateTime64(9), id String, value String)') AS User,
     CAST(Request, 'Tuple(start DateTime64(9), id String, code UInt16, value String)') AS Request,
     CAST(Response, 'Tuple(end Int64, id String, code UInt16, value String)') AS Response,
-    CAST(Said, 'Array(Tuple(start DateTime64(9), id String, attributes Map(String, String)))') AS Said,
+    CAST(TraceAttributes, 'Array(Tuple(start DateTime64(9), id String, attributes Map(String, String)))') AS TraceAttributes,
     CAST(Words, 'Array(String)') AS Words,
     CAST(FirstError, 'Tuple(start DateTime64(9), id String, type String, message String)') AS FirstError)
 FROM {parts}

@@ -1,4 +1,4 @@
--- Traces that parts were made of: their spans, whether one of some {roots} is among them, and their models. Deleted ones are left out.
+-- Traces for which parts were made: their spans, whether one of {roots} is among them, and their models. Deleted traces are left out.
 SELECT
     TraceId,
     uniqExactArray(`Spans.id`),
@@ -8,5 +8,5 @@ FROM spanhouse_trace_parts
 WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64}
     AND TraceId NOT IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted WHERE deleted.TraceId IN {trace_ids:Array(String)})
 GROUP BY TraceId
--- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+-- On a cluster a trace lives on one shard: subqueries about it run there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local'

@@ -1,6 +1,6 @@
 INSERT INTO spanhouse_models (ModelId, Name, Params, FirstSeen, LastSeen, FirstCommit, LastCommit)
 WITH
-    -- Without a commit a row says nothing of the first and the last one: it is put where it is neither.
+    -- A row without commit must be neither the first nor the last one.
     (if(GitCommit = '', toDateTime64('2262-04-11 23:47:16', 9, 'UTC'), Timestamp), CAST(GitCommit, 'String')) AS First,
     (if(GitCommit = '', toDateTime64(0, 9, 'UTC'), Timestamp), CAST(GitCommit, 'String')) AS Last
 SELECT

@@ -1,4 +1,4 @@
--- Processes of spans: the service and version that their spans belong to, and whether they say where they come from; as settled_rows has both.
+-- Processes of spans: their service and version, and whether they are stamped; the same expressions as in settled_rows.
 SELECT
     resource,
     {effective(process)} AS known,

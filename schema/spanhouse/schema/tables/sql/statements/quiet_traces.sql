@@ -1,14 +1,14 @@
--- Traces without root that got no span for a while, and whether their row has to be made anew first: its root is in doubt, or another row lives.
--- Two rows come of a span that comes in the moment in which its trace is given its place. They are made one at once.
+-- Quiet traces without root, and whether their row must be remade first: its root is in doubt, or another row lives. Two rows arise if a span
+-- comes in the moment in which its trace gets its place; remaking makes them one.
 WITH
-    open.Key IN (
-        SELECT placed.Key FROM spanhouse_trace_rows AS placed
+    open.TraceHash IN (
+        SELECT placed.TraceHash FROM spanhouse_trace_rows AS placed
         WHERE placed.Sorted > toDateTime64(0, 9, 'UTC')
-            AND placed.Key IN (SELECT waits.Key FROM spanhouse_trace_rows AS waits WHERE waits.Sorted = toDateTime64(0, 9, 'UTC'))) AS double
+            AND placed.TraceHash IN (SELECT waits.TraceHash FROM spanhouse_trace_rows AS waits WHERE waits.Sorted = toDateTime64(0, 9, 'UTC'))) AS double
 SELECT open.TraceId, double OR (open.Doubt AND NOT open.Partial)
 FROM spanhouse_trace_rows AS open FINAL
 WHERE open.Sorted = toDateTime64(0, 9, 'UTC') AND (double OR open.Settled <= now() - toIntervalSecond({seconds:UInt32}))
 ORDER BY open.TraceId
 LIMIT {most:UInt32}
--- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+-- On a cluster a trace lives on one shard: subqueries about it run there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local'

@@ -1,16 +1,16 @@
--- The rows of some traces, merged from parts that were made of all their spans: with edits of tags, and tombstones for every other place where a row
--- of the trace lives. A trace without root stands at its start if it is {quiet} or stood at a start before. Tombstones go first, see settle.sql; for
--- that all of them but those of open rows have to be of one day.
+-- Rows of some traces, merged from parts made of all their spans, with edits of tags, and with tombstones for every other place of the trace.
+-- A trace without root is stored at its start if it is {quiet} or was at a start before. Tombstones go first, see settle.sql; for that, all but
+-- those of open rows must be of one day.
 INSERT INTO spanhouse_trace_rows (Sorted, Version, Gone, {columns})
 WITH
     (Rank = 0 OR {quiet:UInt8} OR arrayExists(place -> toUnixTimestamp64Nano(place.1) > 0, live.Places)) AS placed,
     if(placed, {placed}, toDateTime64(0, 9, 'UTC')) AS target,
     made.Version + bitShiftLeft(toUInt128(if(empty(edits.Edits), 0, edits.Edits[1].1)), 16) AS version,
-    -- Edits come with the latest first: of each key the first one counts.
+    -- Edits are sorted, the latest first: the first edit of a key counts.
     arrayFilter((edit, time) -> time = 1 AND edit.4 = 0, edits.Edits, arrayEnumerateUniq(edits.Edits.2)) AS kept
 SELECT
     place.1,
-    -- A tombstone outranks what a slower process may still write there of fewer spans.
+    -- A tombstone outranks a row of fewer spans that a slower process may still write there.
     if(place.3, greatest(place.2, version) + 1, version),
     place.3,
     {columns}
@@ -35,7 +35,7 @@ LEFT JOIN
 ARRAY JOIN arrayConcat(
     arrayMap(one -> (one.1, one.2, 1), arrayFilter(one -> one.1 != target, live.Places)),
     [(target, toUInt128(0), 0)]) AS place
--- A row elsewhere that knows more, digests aside, was written since these spans were read: it stays.
+-- A row elsewhere with a greater version, digests aside, was written after these spans were read: it stays.
 WHERE NOT arrayExists(one -> one.1 != target AND bitShiftRight(one.2, 6) > bitShiftRight(version, 6), live.Places)
 ORDER BY place.1 > toDateTime64(0, 9, 'UTC'), place.3 DESC
 -- See settle.sql.

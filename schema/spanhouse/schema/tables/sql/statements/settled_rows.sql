@@ -1,13 +1,13 @@
--- Merges parts into rows of spanhouse_trace_rows, one for each trace of {parts}: a pure function of the spans that the parts tell of.
--- Written for a cheap analysis, which is most of what a small settle costs: few expressions, spans as tuples, and a step of its own for what is used
--- more than once, since the engine analyses an alias anew wherever it stands.
+-- Merges parts into rows of spanhouse_trace_rows, one for each trace of {parts}: a pure function of the spans that the parts describe.
+-- Written for a cheap analysis, which is most of the cost of a small settle: few expressions, spans as tuples, and a step of its own for each
+-- value that is used more than once, since the engine analyses an alias again at each use.
 WITH
 known AS
 (
     SELECT
         *,
-        -- Spans belong to what their process says of itself: a candidate's own keys are its own, whatever part it stands in.
-        arrayMap(process -> {effective(process)}, if(empty(Own), [Process], [Process, mapUpdate(Process, Own)])) AS Known,
+        -- Effective metadata of the process, and of the candidate with its own process keys over it.
+        arrayMap(process -> {effective(process)}, if(empty(OwnProcess), [Process], [Process, mapUpdate(Process, OwnProcess)])) AS Known,
         arrayMap(
             word -> arrayFirst(price -> startsWith(word, {letter(model)}) AND price.1 = trim(BOTH '"' FROM substring(word, 2)) AND price.2 <= toUnixTimestamp64Nano(Start), {prices:Array(Tuple(String, Int64, Float64, Float64, Float64, Float64))}),
             Words) AS Prices
@@ -21,21 +21,21 @@ headed AS
         Known[-1] AS Effective,
         (OfProcess['service.name'], OfProcess['app_version'], OfProcess['mlflow.source.git.commit'], OfProcess['mlflow.source.git.branch'], OfProcess['mlflow.source.type']) AS Owner,
         toUInt8(OfProcess['mlflow.source.git.commit'] != '' OR OfProcess['mlflow.source.name'] != '') AS Stamped,
-        -- USD by the price of the span's model, where it says tokens and no cost.
+        -- USD by the price of the span's model, if the span reports tokens and no cost.
         arrayMap(
             (cost, price, input, cached, output, reasoning) -> if(cost >= 0 OR price.1 = '' OR (input < 0 AND output < 0), cost, (
                 greatest(input - greatest(cached, 0), 0) * price.3 + least(greatest(cached, 0), greatest(input, 0)) * if(price.5 < 0, price.3, price.5)
                 + greatest(output - greatest(reasoning, 0), 0) * price.4 + least(greatest(reasoning, 0), greatest(output, 0)) * if(price.6 < 0, price.4, price.6)
             ) / 1e6),
             `Spans.cost`, arrayMap(word -> Prices[word], `Spans.model`), `Spans.input`, `Spans.cached`, `Spans.output`, `Spans.reasoning`) AS Costs,
-        row_number() OVER (PARTITION BY Key ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, Own, OwnSession, OwnUser, OwnRequest, OwnResponse, Process) = 1 AS Head
+        row_number() OVER (PARTITION BY TraceHash ORDER BY Rank, Start, SpanId, Stamped DESC, Owner, Duration DESC, StatusCode, Name, OwnProcess, OwnSession, OwnUser, OwnRequest, OwnResponse, Process) = 1 AS Head
     FROM known
 ),
 merged AS
 (
-    -- The root is the first candidate. Lists are gathered by a group, not over a window, which would copy them for each part.
+    -- The root is the first candidate. A group gathers the lists; a window would copy them for each part.
     SELECT
-        part.Key AS Hash,
+        part.TraceHash AS Hash,
         anyIf(part.TraceId, part.Head) AS TraceId,
         anyIf(part.Start, part.Head) AS Start,
         anyIf(part.SpanId, part.Head) AS SpanId,
@@ -54,40 +54,40 @@ merged AS
         max(part.User) AS LastUser,
         minIf(part.Request, part.Request.code > 0) AS FirstRequest,
         maxIf(part.Response, part.Response.code > 0) AS LastResponse,
-        groupArrayArray(part.Said) AS AllSaid,
+        groupArrayArray(part.TraceAttributes) AS AllTraceAttributes,
         groupUniqArray(part.Owner) AS Owners,
         groupArrayArray(arrayZip(
             part.`Spans.id`, arrayWithConstant(length(part.`Spans.id`) AS spans, part.Stamped), part.`Spans.start`, CAST(part.`Spans.duration`, 'Array(Float64)'),
             part.`Spans.error`, part.`Spans.parent`, arrayWithConstant(spans, cityHash64(part.Owner)), part.`Spans.input`, part.`Spans.output`,
             part.`Spans.cached`, part.`Spans.reasoning`, part.Costs, arrayWithConstant(spans, cityHash64(part.Process)))) AS AllSpans,
-        -- Of a circle of parents the earliest span is the root.
+        -- The earliest span of a circle of parents is the root.
         if(CandidateRank = 3 AND hasAll(AllSpans.1, AllSpans.6), 2, CandidateRank) AS RootRank,
         groupUniqArrayArray(part.Words) AS AllWords,
         minIf(part.FirstError, part.FirstError.id != '') AS EarliestError,
         max(part.Costs != part.`Spans.cost`) AS Computed,
         min(part.Arrival) != max(part.Arrival) AS Several
     FROM headed AS part
-    GROUP BY part.Key
+    GROUP BY part.TraceHash
 ),
 distinct_spans AS
 (
     SELECT
         * EXCEPT (OwnSession, OwnUser, OwnRequest, OwnResponse, LastSession, LastUser, FirstRequest, LastResponse, AllWords),
-        -- The attribute counts first, then the root's word, then the latest.
+        -- Precedence: the attribute's rank, then the root, then the latest span.
         if(RootRank < 3 AND OwnSession.value != '' AND OwnSession.code <= 999 - LastSession.rank, OwnSession.value, LastSession.value) AS SessionOf,
         if(RootRank < 3 AND OwnUser.value != '' AND OwnUser.code <= 999 - LastUser.rank, OwnUser.value, LastUser.value) AS UserOf,
         [
             if(RootRank < 3 AND OwnRequest.code > 0, OwnRequest, (FirstRequest.code, FirstRequest.value)),
             if(RootRank < 3 AND OwnResponse.code > 0, OwnResponse, (LastResponse.code, LastResponse.value))
         ] AS Messages,
-        -- Of each key the root's word counts, then the latest.
+        -- Precedence for each key: the root, then the latest span.
         arrayMap(
             pairs -> CAST(arrayFilter((pair, time) -> time = 1, pairs, arrayEnumerateUniq(pairs.1)), 'Map(String, String)'),
             [arrayFlatten(arrayMap(
                 one -> CAST({told(one.attributes)}, 'Array(Tuple(String, String))'),
-                arrayReverseSort(one -> (RootRank < 3 AND one.id = SpanId, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllSaid)))])[1] AS Last,
+                arrayReverseSort(one -> (RootRank < 3 AND one.id = SpanId, one.start, one.id, arraySort(CAST(one.attributes, 'Array(Tuple(String, String))'))), AllTraceAttributes)))])[1] AS Last,
         arraySort(AllWords) AS Words,
-        -- Of a span's copies the stamped one counts, then the greater one.
+        -- The stamped copy of a span counts, then the greater one.
         arrayReverse(arrayFilter((copy, time) -> time = 1, arrayReverseSort(AllSpans) AS copies, arrayEnumerateUniq(copies.1))) AS Spans
     FROM merged
 ),
@@ -95,32 +95,32 @@ family AS
 (
     SELECT
         *,
-        -- Parents and children by id: how many children each has, and 1 if it is stored.
+        -- By span id: the number of its children, and 1 if the span is stored.
         arrayReduce(
             'sumMap',
             [arrayConcat(Spans.1, Spans.6)],
             [arrayConcat(arrayWithConstant(length(Spans), 0), arrayWithConstant(length(Spans), 1))],
             [arrayConcat(arrayWithConstant(length(Spans), 1), arrayWithConstant(length(Spans), 0))]) AS Ids,
-        -- Place and number of each span's children, if these are sorted by their parents; spans are sorted by id.
+        -- First place and number of each span's children, with children sorted by parent. Spans are sorted by id.
         arrayFilter((children, stored) -> stored > 0, arrayZip(arrayMap((last, kids) -> last - kids + 1, arrayCumSum(Ids.2), Ids.2), Ids.2), Ids.3) AS Children
     FROM distinct_spans
 ),
 counted AS
 (
     WITH
-        -- The sums of children's values, in the order of their parents' ids.
+        -- Sums of children's values, in the order of their parents' ids.
         values -> arrayReduceInRanges('sum', Children, arraySort((value, parent) -> parent, values, Spans.6)) AS below
     SELECT
         *,
-        -- Places of its row, and 1 where its tombstone goes.
+        -- Places of the trace's rows, with 1 for a tombstone.
         arrayConcat(
             if(RootRank > 0 OR Several, [(toDateTime64(0, 9, 'UTC'), toUInt8(RootRank = 0))], []),
             if(RootRank = 0, [(greatest(Start, fromUnixTimestamp64Nano(toInt64(1))), toUInt8(0))], [])) AS Places,
         arraySum(Spans.2) AS Stamped,
-        arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllSaid) AS Copies,
+        arrayUniq(AllSpans) - length(Spans) + arrayUniq(AllTraceAttributes) AS Copies,
         arrayMap(own -> arrayMax(own) >= 0, [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12]) AS Reported,
-        -- A span adds what the nearest of its descendants that report the same number do not account for. A silent span hands on what is below it,
-        -- so there are as many steps as silent parents may stand in a row.
+        -- A span adds its number less the sum of its nearest descendants that report the same number. A silent span passes on the sum below it:
+        -- one step for each silent parent in a row.
         arrayMap(
             own -> arraySum((number, under) -> greatest(number, 0) - if(number < 0, 0, least(number, under)), own, below(arrayFold(
                 (up, step) -> arrayMap((number, under) -> if(number < 0, under, number), own, below(up)),
@@ -129,14 +129,14 @@ counted AS
             arrayFilter((own, reported) -> reported, [Spans.8, Spans.9, Spans.10, Spans.11, Spans.12], Reported)) AS Sums,
         arrayMap((reported, place) -> if(reported, Sums[place], NULL), Reported, arrayCumSum(Reported)) AS Counted,
         arrayMap((duration, children) -> duration - least(duration, children), Spans.4, below(Spans.4)) AS Selves,
-        -- An owner of copies that do not count did not take part.
+        -- An owner of discarded copies only did not take part.
         arrayMap(
             sums -> arraySort(arrayFilter(owner -> owner.2 > 0, arrayMap(
                 owner -> (owner, sums.2[indexOf(sums.1, cityHash64(owner)) AS at], sums.3[at], sums.4[at]), Owners))),
             [arrayReduce('sumMap', [Spans.7], [arrayWithConstant(length(Spans), 1)], [Spans.5], [Selves])])[1] AS Took,
         arrayMap(raw -> arrayMap(spoken -> {preview(raw)}, [{messages(raw)}])[1], Messages) AS Previews,
-        -- Over the process's what other tools set, then session and user, then what was set for the trace. A span that has tools' words for one key
-        -- twice gives Last that key twice: the first counts.
+        -- Later layers win: process, metadata of other tools, session and user, metadata set for the trace. If a span has one key under two tools'
+        -- names, Last holds the key twice: the first counts.
         mapUpdate(
             mapUpdate(
                 mapUpdate(Effective, mapFromArrays(
@@ -150,7 +150,7 @@ counted AS
 )
 SELECT
     {first}TraceId,
-    bitAnd(Hash, 0xFFFFFFFFFF) AS Key,
+    bitAnd(Hash, 0xFFFFFFFFFF) AS TraceHash,
     now() AS Settled,
     RootRank AS Rank,
     CandidateRank = 2 AND has(Spans.1, Parent) AS Doubt,

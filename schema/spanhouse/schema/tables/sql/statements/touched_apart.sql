@@ -1,5 +1,5 @@
--- Traces among some arrivals that the parts at hand do not tell all of: they are made anew from their spans. One row each, with the reason.
--- How long parts reach back counts from the latest one, not from now: so those that waited are settled like those that just came.
+-- Traces among some arrivals that the parts at hand do not describe completely: they are remade from their spans. One row each, with the reason.
+-- The reach of parts is counted from the latest one, not from now: parts that waited are settled like fresh ones.
 WITH
     Arrival IN {arrivals:Array(UInt64)} AS new,
     greatest(maxIf(Received, Whole), min(Received)) AS covered
@@ -25,7 +25,7 @@ FROM
         max(Received) AS Latest,
         minIf(greatest(toUnixTimestamp64Nano(Start), 1), Rank = 0) AS RootAt
     FROM spanhouse_trace_parts
-    WHERE Received >= {since:DateTime64(3)} AND Key IN (SELECT part.Key FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
+    WHERE Received >= {since:DateTime64(3)} AND TraceHash IN (SELECT part.TraceHash FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
     GROUP BY TraceId
 ) AS trace
 LEFT JOIN
@@ -50,7 +50,7 @@ LEFT JOIN
             latest.5 AS Counted,
             if(At > 0, latest.3, 0) AS Kind
         FROM spanhouse_trace_rows AS row
-        WHERE row.Key IN (SELECT bitAnd(part.Key, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
+        WHERE row.TraceHash IN (SELECT bitAnd(part.TraceHash, 0xFFFFFFFFFF) FROM spanhouse_trace_parts AS part WHERE part.Received >= {since:DateTime64(3)} AND part.Arrival IN {arrivals:Array(UInt64)})
         GROUP BY row.TraceId, row.Sorted
         HAVING NOT latest.1
     )
@@ -69,5 +69,5 @@ LEFT JOIN
     GROUP BY edit.TraceId
 ) AS edited USING TraceId
 WHERE Reason != ''
--- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+-- On a cluster a trace lives on one shard: subqueries about it run there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local', optimize_and_compare_chain = 0, query_plan_merge_expressions = 0

@@ -1,4 +1,4 @@
--- Traces whose row is older than the last edit of their tags, and deleted traces that have a row.
+-- Traces with a row older than the last edit of their tags, and deleted traces that still have a row.
 SELECT TraceId
 FROM
 (
@@ -23,5 +23,5 @@ FROM
     WHERE row.TraceId IN (SELECT deleted.TraceId FROM spanhouse_deleted_traces AS deleted)
 )
 LIMIT {most:UInt32}
--- On a cluster all of a trace is on one shard, so what is asked of the trace's rows in other tables is asked there (distributed_product_mode).
+-- On a cluster a trace lives on one shard: subqueries about it run there (distributed_product_mode).
 SETTINGS distributed_product_mode = 'local'
