@@ -77,7 +77,7 @@ def _row(span: Span, of_resource: dict[str, str], scope: str, version: str) -> t
 def main() -> None:
     spans, size, now_ns = map(int, sys.argv[1:])
     bodies = standard_load(spans, size, now_ns=now_ns)
-    with tempfile.TemporaryDirectory() as directory, OpenStore(parse_store(f"chdb://{directory}/store")) as store:
+    with tempfile.TemporaryDirectory() as directory, OpenStore.open(parse_store(f"chdb://{directory}/store")) as store:
         wait_until_quiet(os.getpid())
         begun = cpu_seconds(os.getpid())
         rows = _rows(bodies)

@@ -25,9 +25,9 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from tests.support.standard_load import standard_request
 
-from spanhouse.exporter.store.settle_thread import executing
 from spanhouse.schema.settle.settle import Settler
 from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import execute_of
 
 _REQUEST_SPANS: Final = 512
 _INTERVAL_NS: Final = 20_000_000
@@ -88,7 +88,7 @@ class Tables:
         admin.close()
         self.name = name
         self.client: Client = clickhouse_connect.get_client(dsn=f"chdb://{store}?database={name}")
-        execute = executing(self.client)
+        execute = execute_of(self.client)
         migrations.apply(execute)
         self._settler = Settler(execute) if _SETTLE in changes else None
         for change in changes:

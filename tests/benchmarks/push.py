@@ -45,7 +45,7 @@ _COMPARED = (
 def fill(directory: str, spans: int) -> None:
     """Make a store with so many spans, 40,000 an hour; run in a process of its own, which has the engine for itself."""
     now_ns = time.time_ns() // (3600 * 10**9) * 3600 * 10**9
-    with OpenStore(parse_store(f"chdb://{directory}")) as store:
+    with OpenStore.open(parse_store(f"chdb://{directory}")) as store:
         body = b"".join(standard_request(_SIZE, seed, now_ns=now_ns) for seed in range(_FIRST // _SIZE))
         store.client.raw_insert("otlp_requests", insert_block=body, fmt="ProtobufSingle", settings=migrations.otlp_insert_settings())
         after = store.client.query("SELECT toString(min(Timestamp) - INTERVAL 1 SECOND) FROM otel_traces").first_row

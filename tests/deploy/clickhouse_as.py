@@ -24,10 +24,10 @@ from tests.support.otlp import trace
 
 from spanhouse.exporter.otlp.check import CheckedRequest
 from spanhouse.exporter.spool.seen_requests import SeenRequests
-from spanhouse.exporter.store.settle_thread import executing
 from spanhouse.exporter.store.writer import Batch, Writer
 from spanhouse.schema.settle.settle import settle_all
 from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import execute_of
 
 CLICKHOUSE = Path(__file__).parents[2] / "deploy/clickhouse"
 VARIABLES = {
@@ -78,14 +78,14 @@ def run(client: Client, statement: str) -> Any:
         case "MIGRATE":
             # The owner of the views is then the one that a server would note: whom the connection belongs to.
             client.command("SET default_view_definer = 'spanhouse_migrate'")
-            applied = migrations.apply(executing(client))
+            applied = migrations.apply(execute_of(client))
             return [migration.id for migration in applied]
         case "INSERT":
             request = CheckedRequest(trace().SerializeToString(), 3)
             batch = Batch.of([request])
             outcomes = Writer(client, SeenRequests(None)).insert(batch)
             again = Writer(client, SeenRequests(None)).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
-            settle_all(executing(client))
+            settle_all(execute_of(client))
             return [str(outcome) for outcome in (*outcomes, *again)]
         case _:
             return [list(map(str, row)) for row in client.query(statement).result_rows]

@@ -118,7 +118,8 @@ def prepare(directory: Path) -> None:
     spool.mkdir(parents=True)
     append(spool, *_before())
     run(directory, before=None, after=None)
-    with OpenStore(parse_store(f"chdb://{directory}")) as store:
+    os.chdir(directory.parent)
+    with OpenStore.open(parse_store(f"chdb://{directory}")) as store:
         store.client.command(
             "INSERT INTO trace_tags (TraceId, Key, Value) SELECT {id:String}, {key:String}, {value:String}",
             parameters={"id": _EDITED, "key": _EDIT.key, "value": _EDIT.value},
@@ -130,11 +131,13 @@ def prepare(directory: Path) -> None:
 
 def run(directory: Path, *, before: int | None, after: int | None) -> None:
     """Drain the spool beside the store into it, settle, and sweep."""
-    with OpenStore(parse_store(f"chdb://{directory}")) as store:
+    os.chdir(directory.parent)
+    with OpenStore.open(parse_store(f"chdb://{directory}")) as store:
         client: Any = Killing(store.client, before=before, after=after)
         spool = directory.with_name(f"{directory.name}-spool")
         root = SpoolDirectory(spool, "test")
         drain = Drain(root, Writer(client, SeenRequests(spool), root.identity), batch_bytes=2**20)
+        drain.start()
         deadline = time.monotonic() + 60
         while root.sealed():
             assert time.monotonic() < deadline, drain.trouble

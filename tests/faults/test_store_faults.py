@@ -24,10 +24,10 @@ from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.replay import replay
 from spanhouse.exporter.spool.seen_requests import SeenRequests
-from spanhouse.exporter.store.settle_thread import executing
 from spanhouse.exporter.store.writer import Batch, Writer
 from spanhouse.schema.settle.settle import settle_all
 from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import execute_of
 
 _numbers = itertools.count(1)
 
@@ -67,7 +67,7 @@ class Store:
 
     def disagreeing_traces(self) -> list[object]:
         """Traces whose row says another number of spans than are stored, or no root."""
-        settle_all(executing(self.client))
+        settle_all(execute_of(self.client))
         return list(
             self.client.query(
                 "SELECT * FROM (SELECT TraceId, count() AS Stored FROM otel_traces GROUP BY TraceId) AS s "
@@ -89,7 +89,8 @@ class Spool:
         self.root = SpoolDirectory(self.directory, "store")
         self.client = Store.connect(self._dsn)
         self.drain = Drain(self.root, Writer(self.client, SeenRequests(self.directory), self.root.identity), batch_bytes=2**20)
-        self.log = SpoolAppender(self.directory, 0, limits())
+        self.drain.start()
+        self.log = SpoolAppender.open(self.directory, 0, limits())
 
     def stop(self) -> None:
         self.log.close()

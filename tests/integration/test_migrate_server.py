@@ -92,7 +92,7 @@ def test_a_migrate_that_was_killed_is_told_and_another_goes_on_where_it_ended(se
     with pytest.raises(MigrationError, match=rf"process {os.getpid()} on .* migrates this store; if it does not run any more, .*--resume"):
         migrations.apply(database.execute, wait_seconds=0)
     with pytest.raises(StoreError, match="begun and not finished"):
-        OpenStore(parse_store(database.dsn))
+        OpenStore.open(parse_store(database.dsn))
     resumed = database.run("migrate", "--resume")
     out, err = resumed.communicate(timeout=120)
     assert (resumed.returncode, err) == (0, ""), err
@@ -117,7 +117,7 @@ def test_a_store_of_a_version_that_is_not_known_is_neither_served_nor_migrated(s
         f"INSERT INTO spanhouse_migrations (id, name, sha256, state) VALUES ({id_}, 'other', 'x', 'started'), ({id_}, 'other', 'x', 'done')"
     )
     with pytest.raises(StoreError, match=said):
-        OpenStore(parse_store(database.dsn))
+        OpenStore.open(parse_store(database.dsn))
     for words in (["migrate"], ["migrate", "--resume"], ["migrate", "--plan"]):
         migrate = database.run(*words)
         out, err = migrate.communicate(timeout=120)

@@ -33,11 +33,13 @@ class OldWriter(Writer):
 
 def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: bytes) -> None:
     root = SpoolDirectory(directory, "test")
-    log = SpoolAppender(directory, 0, LIMITS)
+    log = SpoolAppender.open(directory, 0, LIMITS)
     if requests:
         assert not any(log.append([CheckedRequest(body, 1) for body in requests]))
     log.close()
-    Drain(root, writer(store.client, SeenRequests(directory)), batch_bytes=2**20).stop(60)
+    drained = Drain(root, writer(store.client, SeenRequests(directory)), batch_bytes=2**20)
+    drained.start()
+    drained.stop(60)
     root.close()
 
 

@@ -48,11 +48,11 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.log = SpoolAppender(self.directory, 0, limits(segment_bytes=1500))
+        self.log = SpoolAppender.open(self.directory, 0, limits(segment_bytes=1500))
 
     def die(self) -> None:
         """Give up what the process held, as its death does; no seal, no close."""
-        self.log._owner.close()
+        self.log._folder.close()
         if self.log._segment is not None:
             os.close(self.log._segment.descriptor)
 
@@ -74,7 +74,7 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
     def append_to_a_failing_disk(self, group: list[bytes], written: int, call: str) -> None:
         """A write that ends early and goes on with an error, a sync that fails after everything was written."""
         self.offered.update(group)
-        real_writev, real_write, real_sync = os.writev, os.write, open_segment._sync_data
+        real_writev, real_write, real_sync = os.writev, os.write, open_segment.sync_data
 
         def writev(descriptor: int, buffers: list[bytes]) -> int:
             return real_write(descriptor, b"".join(buffers)[:written]) if call != "sync" else real_writev(descriptor, buffers)
@@ -87,11 +87,11 @@ class SpoolLogAgainstList(RuleBasedStateMachine):
                 raise OSError(5, "Input/output error")
             real_sync(descriptor)
 
-        os.writev, os.write, open_segment._sync_data = writev, write, sync  # type: ignore[assignment]
+        os.writev, os.write, open_segment.sync_data = writev, write, sync  # type: ignore[assignment]
         try:
             refused = self.log.append([CheckedRequest(body, 1) for body in group])
         finally:
-            os.writev, os.write, open_segment._sync_data = real_writev, real_write, real_sync
+            os.writev, os.write, open_segment.sync_data = real_writev, real_write, real_sync
         size = sum(len(header(body, 1, 0, 0)) + len(body) for body in group)
         if call == "write" and written >= size:
             assert not any(refused)

@@ -15,6 +15,7 @@ from spanhouse.exporter.access.tls import Certificates
 from spanhouse.exporter.access.tokens import Tokens
 from spanhouse.exporter.address import Address
 from spanhouse.exporter.errors import ExportError
+from spanhouse.exporter.ingest.admission import Admission
 from spanhouse.exporter.ingest.batcher import Batcher
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.otlp.check import CheckedRequest
@@ -77,8 +78,9 @@ class Receiver:
         origins: frozenset[str],
         max_connections: int,
     ) -> tuple[str, str]:
-        self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25, waiting_bytes=2**28)
-        service = ExportService(self._batcher, max_request_bytes)
+        self._batcher = Batcher(self._insert, linger_seconds=0.1, max_spans=20_000, max_bytes=2**25)
+        self._batcher.start()
+        service = ExportService(Admission(self._batcher, waiting_bytes=2**28), self._batcher, max_request_bytes)
         anywhere = Address("127.0.0.1", 0)
         self._grpc = GrpcServer(
             service,

@@ -48,7 +48,7 @@ def bodies(root: Path) -> list[bytes]:
 
 def append(root: Path, *requests: CheckedRequest) -> None:
     """Put requests into a segment of their own."""
-    log = SpoolAppender(root, 0, limits())
+    log = SpoolAppender.open(root, 0, limits())
     assert not any(log.append(requests))
     log.close()
 
@@ -57,5 +57,6 @@ def drain(root: Path, client: Client, seconds: float = 60) -> Drain:
     """Store what the spool holds, as a server does that is started and stopped."""
     with closing(SpoolDirectory(root, "test")) as opened:
         drained = Drain(opened, Writer(client, SeenRequests(root)), batch_bytes=2**20)
+        drained.start()
         drained.stop(seconds)
     return drained

@@ -40,28 +40,31 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ends.set()
 
 
-def ended(tmp_path: Path, error: BaseException | None) -> EndedError:
+def ended(tmp_path: Path, error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> EndedError:
     """Serve until the error comes, and end."""
 
-    async def serve() -> None:
+    async def serve(config: ServeConfig, _: object, open_engine: app._OpenEngine) -> None:
         with ThreadPoolExecutor(1) as engine:
-            async with app._clickhouse_http(ServeConfig(store=parse_store(f"chdb://{tmp_path}/store")), TokenFile.read(None), engine):
+            async with app._clickhouse_http(config, TokenFile.read(None), engine, open_engine):
                 if error is not None:
                     raise error
 
+    monkeypatch.setattr(app, "_serve", serve)
     with pytest.raises(EndedError) as caught:
-        asyncio.run(serve())
+        app.run(ServeConfig(store=parse_store(f"chdb://{tmp_path}/store")))
     return caught.value
 
 
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("error", [None, asyncio.CancelledError()], ids=["nothing", "cancelled"])
-def test_a_stop_ends_well_though_a_query_does_not_end(error: BaseException | None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert ended(tmp_path, error).args == (0,)
+def test_a_stop_ends_well_though_a_query_does_not_end(
+    error: BaseException | None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ended(tmp_path, error, monkeypatch).args == (0,)
     assert caplog.messages == ["a query does not end: stopped without waiting for it"]
 
 
 @pytest.mark.usefixtures("endless")
-def test_an_error_is_told_of_though_a_query_does_not_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert ended(tmp_path, OSError("the disk is gone")).args == (3,)
+def test_an_error_is_told_of_though_a_query_does_not_end(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ended(tmp_path, OSError("the disk is gone"), monkeypatch).args == (3,)
     assert "OSError: the disk is gone" in caplog.text

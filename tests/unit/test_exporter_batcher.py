@@ -29,8 +29,10 @@ class Inserts:
         return [self.outcome(body) for body in bodies]
 
 
-def batcher(inserts: Inserts, *, linger_seconds: float = 0.02, max_spans: int = 1000, max_bytes: int = 10**6, waiting_bytes: int = 10**6) -> Batcher:
-    return Batcher(inserts, linger_seconds=linger_seconds, max_spans=max_spans, max_bytes=max_bytes, waiting_bytes=waiting_bytes)
+def batcher(inserts: Inserts, *, linger_seconds: float = 0.02, max_spans: int = 1000, max_bytes: int = 10**6) -> Batcher:
+    made = Batcher(inserts, linger_seconds=linger_seconds, max_spans=max_spans, max_bytes=max_bytes)
+    made.start()
+    return made
 
 
 def one(number: int, *, spans: int = 1, size: int = 1) -> CheckedRequest:
@@ -131,24 +133,37 @@ def test_a_client_that_hangs_up_takes_nothing_out_of_the_insert() -> None:
     assert inserts.batches == [[b"1", b"2"]]
 
 
-def test_more_than_fits_in_memory_is_refused_as_retryable() -> None:
-    async def run() -> None:
-        made = batcher(inserts, waiting_bytes=100)
+def test_bytes_wait_until_they_are_written_even_if_their_client_hangs_up() -> None:
+    async def run() -> list[int]:
+        made = batcher(inserts)
         inserts.gate.clear()
-        waiting = [asyncio.create_task(made.add(one(number, size=40))) for number in range(3)]
-        await asyncio.sleep(0.05)
-        waiting += [asyncio.create_task(made.add(one(number, size=40))) for number in range(3, 6)]
+        stays, gone = (asyncio.create_task(made.add(one(number, size=40))) for number in range(2))
         await asyncio.sleep(0)
-        with pytest.raises(UnavailableError) as caught:
-            await made.add(one(9, size=40))
-        assert caught.value.retry_seconds is not None
+        gone.cancel()
+        await asyncio.sleep(0)
+        waiting = [made.waiting_bytes]
         inserts.gate.set()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await made.add(one(10, size=40))
+        await stays
+        await made.close()
+        return [*waiting, made.waiting_bytes]
+
+    inserts = Inserts()
+    assert asyncio.run(run()) == [80, 0]
+
+
+def test_requests_wait_for_the_start() -> None:
+    async def run() -> None:
+        made = Batcher(inserts, linger_seconds=0, max_spans=1000, max_bytes=10**6)
+        waiting = asyncio.create_task(made.add(one(1)))
+        await asyncio.sleep(0.01)
+        assert inserts.batches == []
+        made.start()
+        await waiting
         await made.close()
 
     inserts = Inserts()
     asyncio.run(run())
+    assert inserts.batches == [[b"1"]]
 
 
 def test_closing_stores_what_waits_and_refuses_what_comes_after() -> None:
@@ -158,6 +173,7 @@ def test_closing_stores_what_waits_and_refuses_what_comes_after() -> None:
         await asyncio.sleep(0)
         await made.close()
         await waiting
+        assert made.closing
         with pytest.raises(UnavailableError):
             await made.add(one(2))
 

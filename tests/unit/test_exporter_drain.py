@@ -42,6 +42,7 @@ class Running:
     def __init__(self, root: Path, writer: FakeWriter, batch_bytes: int = 2**20) -> None:
         self.root = SpoolDirectory(root, "test")
         self.drain = Drain(self.root, writer, batch_bytes=batch_bytes)  # type: ignore[arg-type]
+        self.drain.start()
 
     def until(self, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30
@@ -186,7 +187,7 @@ def test_jumps_of_the_clock_change_nothing(tmp_path: Path, monkeypatch: pytest.M
     now = time.time_ns()
     writer = FakeWriter()
     running = Running(tmp_path, writer)
-    log = SpoolAppender(tmp_path, 0, limits())
+    log = SpoolAppender.open(tmp_path, 0, limits())
     sent = []
     for jump in (0, -86_400 * 365, 86_400 * 365 * 40, -86_400, 0):
         monkeypatch.setattr(time, "time_ns", lambda jump=jump: now + jump * 10**9)

@@ -15,14 +15,16 @@ from tests.support.spool import append, bodies, checked, limits, segments
 
 from spanhouse.exporter.errors import UnavailableError
 from spanhouse.exporter.spool import appender as appender_module
-from spanhouse.exporter.spool import open_segment
+from spanhouse.exporter.spool import capacity as capacity_module
+from spanhouse.exporter.spool import disk_probe, open_segment
 from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.spool.file_names import OPEN, SEALED
+from spanhouse.exporter.spool.record import HEADER_BYTES
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[SpoolAppender]:
-    opened = SpoolAppender(tmp_path, 0, limits())
+    opened = SpoolAppender.open(tmp_path, 0, limits())
     yield opened
     opened.close()
 
@@ -48,13 +50,13 @@ def taken(log: SpoolAppender, *names: str) -> bytes:
 
 def test_requests_of_one_write_share_one_sync(log: SpoolAppender, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    real = open_segment._sync_data
+    real = open_segment.sync_data
 
     def sync(descriptor: int) -> None:
         synced.append(descriptor)
         real(descriptor)
 
-    monkeypatch.setattr(open_segment, "_sync_data", sync)
+    monkeypatch.setattr(open_segment, "sync_data", sync)
     assert log.append([checked(str(number)) for number in range(700)]) == [None] * 700
     assert len(synced) == 1
 
@@ -84,10 +86,10 @@ def test_nothing_is_sealed_while_the_drain_is_busy_unless_it_has_to_be(log: Spoo
 
 
 def test_what_a_killed_process_left_open_is_sealed_when_the_folder_is_opened_again(tmp_path: Path) -> None:
-    first = SpoolAppender(tmp_path, 0, limits())
+    first = SpoolAppender.open(tmp_path, 0, limits())
     kept = taken(first, "kept")
-    first._owner.close()  # as a killed process does
-    with closing(SpoolAppender(tmp_path, 0, limits())) as second:
+    first._folder.close()  # as a killed process does
+    with closing(SpoolAppender.open(tmp_path, 0, limits())) as second:
         after = taken(second, "after")
     assert bodies(tmp_path) == [kept, after]
 
@@ -95,8 +97,8 @@ def test_what_a_killed_process_left_open_is_sealed_when_the_folder_is_opened_aga
 def test_two_processes_never_write_one_folder(log: SpoolAppender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appender_module, "_ENDING_SECONDS", 0.05)
     with pytest.raises(BlockingIOError):
-        SpoolAppender(tmp_path, 0, limits())
-    with closing(SpoolAppender(tmp_path, 1, limits())) as other:
+        SpoolAppender.open(tmp_path, 0, limits())
+    with closing(SpoolAppender.open(tmp_path, 1, limits())) as other:
         taken(other, "in a folder of its own")
 
 
@@ -135,7 +137,7 @@ def test_a_disk_that_fails_refuses_and_goes_on_in_another_segment(
         if call == "writev":
             patched.setattr(os, call, fails)
         else:
-            patched.setattr(open_segment, "_sync_data", fails)
+            patched.setattr(open_segment, "sync_data", fails)
         assert "Input/output error" in refused(log, "lost")
     after = taken(log, "after")
     log.close()
@@ -175,70 +177,39 @@ def test_a_segment_that_could_not_be_sealed_is_sealed_later(log: SpoolAppender, 
     assert bodies(tmp_path) == [kept, after]
 
 
-def test_a_full_spool_refuses_until_it_was_drained(tmp_path: Path) -> None:
-    with closing(SpoolAppender(tmp_path, 0, limits(spool_bytes=2000))) as log:
+def test_a_full_spool_refuses_until_it_was_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity_module, "_WALK_SECONDS", -1)
+    with closing(SpoolAppender.open(tmp_path, 0, limits(spool_bytes=2000))) as log:
         while log.append([checked("x" * 100)]) == [None]:
             pass
         assert "full (it may hold 2000 bytes)" in refused(log, "x" * 100)
         log.seal(now=True)
-        log._measured_at = 0  # it is measured a few times a second
         assert "full (it may hold 2000 bytes)" in refused(log, "x" * 100)
         for path in (tmp_path / "0").glob(f"*{SEALED}"):
             path.unlink()
-        log._measured_at = 0
         log.seal()
         taken(log, "room again")
 
 
-def test_the_last_of_the_room_is_for_requests_that_come_again(tmp_path: Path) -> None:
-    with closing(SpoolAppender(tmp_path, 0, limits(spool_bytes=8000))) as log:
-        log.admit(7000, is_retry=False)
-        with pytest.raises(UnavailableError):
-            log.admit(7001, is_retry=False)
-        log.admit(8000, is_retry=True)
-        while log._measured + log._appended <= 7000:
-            taken(log, "x" * 100)
-        log.seal()
-        with pytest.raises(UnavailableError) as caught:
-            log.admit(1, is_retry=False)
-        assert caught.value.retry_seconds
-        log.admit(1, is_retry=True)
-        taken(log, "x" * 100)
-        with pytest.raises(UnavailableError):
-            log.admit(1000, is_retry=True)
-
-
-@pytest.mark.parametrize("refused_by", ["admit", "append"])
-def test_it_is_full_from_the_first_request_that_comes_again_and_finds_no_room_until_there_is_room_for_it(refused_by: str, tmp_path: Path) -> None:
-    with closing(SpoolAppender(tmp_path, 0, limits(spool_bytes=8000))) as log:
-        while log._measured + log._appended <= 7000:
-            taken(log, "x" * 100)
-        log.seal()
-        with pytest.raises(UnavailableError):
-            log.admit(1, is_retry=False)
-        log.seal()
-        assert log.full == ""
-        if refused_by == "append":
-            while log.append([checked("x" * 100)]) == [None]:
-                pass
-        else:
-            with pytest.raises(UnavailableError):
-                log.admit(1000, is_retry=True)
+def test_a_spool_that_has_no_room_for_an_append_is_full_until_there_is_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity_module, "_WALK_SECONDS", -1)
+    with closing(SpoolAppender.open(tmp_path, 0, limits(spool_bytes=8000))) as log:
+        while log.append([checked("x" * 100)]) == [None]:
+            pass
         log.seal(now=True)
-        assert "full (it may hold 8000 bytes)" in log.full
+        assert "full (it may hold 8000 bytes)" in log.capacity.full
         for path in (tmp_path / "0").glob(f"*{SEALED}"):
             path.unlink()
-        log._measured_at = 0
         log.seal()
-        assert log.full == ""
+        assert log.capacity.full == ""
 
 
-def test_a_request_that_no_room_would_be_enough_for_does_not_make_it_full(tmp_path: Path) -> None:
-    with closing(SpoolAppender(tmp_path, 0, limits(spool_bytes=8000))) as log:
-        with pytest.raises(UnavailableError):
-            log.admit(8001, is_retry=True)
-        log.seal()
-        assert log.full == ""
+def test_appended_bytes_are_counted_before_the_files_are_measured_again(log: SpoolAppender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity_module, "_WALK_SECONDS", 3600)
+    taken(log, "first")
+    free = log.capacity.free
+    body = taken(log, "second")
+    assert log.capacity.free == free - len(body) - HEADER_BYTES
 
 
 def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,14 +222,12 @@ def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, mon
         return os.statvfs_result(found)
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    with closing(SpoolAppender(tmp_path, 0, limits(free_bytes=8000))) as log:
+    with closing(SpoolAppender.open(tmp_path, 0, limits(free_bytes=8000))) as log:
         taken(log, "room")
         free = 8999
         log.seal()
-        with pytest.raises(UnavailableError):
-            log.admit(1, is_retry=False)
-        log.admit(1, is_retry=True)
-        taken(log, "room for those that come again")
+        assert "keeps 8000 bytes free" in log.capacity.refuses(1, reserve=True)
+        taken(log, "room for retries")
         free = 7999
         log.seal()
         assert "keeps 8000 bytes free" in refused(log, "no room")
@@ -268,7 +237,7 @@ def test_a_disk_with_little_room_refuses_until_there_is_more(tmp_path: Path, mon
 
 
 def test_a_full_spool_of_a_directory_that_is_gone_is_an_error_and_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(SpoolAppender(tmp_path, 0, limits())) as log:
+    with closing(SpoolAppender.open(tmp_path, 0, limits())) as log:
         with monkeypatch.context() as patched:
 
             def fails(_: Path) -> os.statvfs_result:
@@ -282,7 +251,7 @@ def test_a_full_spool_of_a_directory_that_is_gone_is_an_error_and_no_crash(tmp_p
 
 def test_appends_and_seals_of_many_threads_lose_nothing(tmp_path: Path) -> None:
     kept: list[bytes] = []
-    with closing(SpoolAppender(tmp_path, 0, limits(segment_bytes=5000))) as log:
+    with closing(SpoolAppender.open(tmp_path, 0, limits(segment_bytes=5000))) as log:
         stop = threading.Event()
 
         def seal() -> None:
@@ -329,7 +298,7 @@ def test_a_folder_that_somebody_removes_is_made_again_by_the_next_request(log: S
 
 def test_nothing_is_written_into_a_folder_that_another_process_took(log: SpoolAppender, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "0")
-    with closing(SpoolAppender(tmp_path, 0, limits())) as other:
+    with closing(SpoolAppender.open(tmp_path, 0, limits())) as other:
         assert "another process owns it" in refused(log, "refused")
         log.seal()
         assert log.unwritable == "can't be written: another process owns it"
@@ -342,7 +311,7 @@ def test_nothing_is_written_into_a_folder_that_another_process_took(log: SpoolAp
 
 
 def test_it_is_unwritable_until_the_disk_takes_as_much_as_it_refused(log: SpoolAppender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appender_module, "_PROBE_SECONDS", 0)
+    monkeypatch.setattr(disk_probe, "_PROBE_SECONDS", 0)
     log.seal()
     with file_size_limit(2000):
         refused(log, "x" * 3000)
@@ -361,8 +330,8 @@ def test_a_disk_that_refuses_is_probed_once_a_second_at_most(log: SpoolAppender,
         probes.append(size)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(appender_module, "probe", fails)
-    monkeypatch.setattr(appender_module, "_PROBE_SECONDS", 3600)
+    monkeypatch.setattr(disk_probe, "write_and_remove", fails)
+    monkeypatch.setattr(disk_probe, "_PROBE_SECONDS", 3600)
     with file_size_limit(100):
         refused(log, "x" * 3000)
     for _ in range(5):

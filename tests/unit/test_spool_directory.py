@@ -68,7 +68,7 @@ def test_a_process_that_dies_while_it_claims_the_spool_leaves_the_old_name_or_th
 
 
 def test_a_segment_that_a_living_receiver_writes_is_left_to_it(tmp_path: Path) -> None:
-    with closing(SpoolAppender(tmp_path, 1, limits())) as log:
+    with closing(SpoolAppender.open(tmp_path, 1, limits())) as log:
         assert log.append([checked("a")]) == [None]
         with closing(SpoolDirectory(tmp_path, "store")) as root:
             assert root.sealed() == []
@@ -80,9 +80,9 @@ def test_a_segment_that_a_living_receiver_writes_is_left_to_it(tmp_path: Path) -
 
 
 def test_segments_of_receivers_that_are_no_more_are_sealed(tmp_path: Path) -> None:
-    log = SpoolAppender(tmp_path, 7, limits())
+    log = SpoolAppender.open(tmp_path, 7, limits())
     assert log.append([checked("a")]) == [None]
-    log._owner.close()  # as a killed process does
+    log._folder.close()  # as a killed process does
     with closing(SpoolDirectory(tmp_path, "store")) as root:
         (path,) = root.sealed()
         assert root.doubtful(path)

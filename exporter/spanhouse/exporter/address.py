@@ -1,4 +1,4 @@
-"""Listener addresses, and the error of an option that the user has to correct."""
+"""Listener addresses, and the error for an option that the user has to correct."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OFF: Final = "off"
 
 
 class ConfigError(ValueError):
-    """An option that the user has to correct. One line that names it."""
+    """An option that the user has to correct. The message is one line that names the option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, option: str) -> Self | None:
-        """``HOST:PORT`` or ``[IPV6]:PORT``; None for ``off``.
+        """Parse ``HOST:PORT`` or ``[IPV6]:PORT``; return None for ``off``.
 
         Raises:
-            ConfigError: it is neither.
+            ConfigError: the text is neither.
         """
         if text == OFF:
             return None
@@ -40,7 +40,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Return True if only this machine can reach the address."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:

@@ -1,4 +1,4 @@
-"""What can go wrong with an export, and how each transport says so: one table for both.
+"""Errors of an export, with their gRPC and HTTP status codes: one table for both transports.
 
 The codes follow the OTLP specification 1.x, "OTLP/gRPC response" and "OTLP/HTTP response": a client may repeat a request after
 UNAVAILABLE or 503, and must not after INVALID_ARGUMENT, RESOURCE_EXHAUSTED without RetryInfo, 400 or 413.
@@ -20,8 +20,8 @@ class ExportError(Exception):
     """A request that was not stored. The message is one line for the client's operator.
 
     Attributes:
-        message: what is wrong and what to do.
-        retry_seconds: when to try again; None for "do not".
+        message: the problem and its remedy.
+        retry_seconds: pause before a retry; None for "do not retry".
     """
 
     message: str
@@ -35,14 +35,14 @@ class ExportError(Exception):
         return self.message
 
     def status(self) -> Status:
-        """The google.rpc.Status that both transports send, with RetryInfo where the client should try again."""
+        """Return the google.rpc.Status that both transports send, with RetryInfo where the client should retry."""
         status = Status(code=self.grpc_code, message=self.message)
         for detail in self.details():
             status.details.add().Pack(detail)
         return status
 
     def details(self) -> Iterator[Message]:
-        """What the status says for programs."""
+        """Return the details of the status, for programs."""
         if self.retry_seconds is not None:
             info = RetryInfo()
             info.retry_delay.FromMilliseconds(round(self.retry_seconds * 1000))
@@ -54,7 +54,7 @@ class InvalidRequestError(ExportError):
     """The bytes are not an OTLP trace request.
 
     Attributes:
-        field: path of the field that is wrong, if it is known.
+        field: path of the wrong field; '' if it is unknown.
     """
 
     field: str = ""
@@ -63,13 +63,13 @@ class InvalidRequestError(ExportError):
     http_status = 400
 
     def details(self) -> Iterator[Message]:
-        """Which field is wrong."""
+        """Return the details with the path of the wrong field."""
         yield from super().details()
         yield BadRequest(field_violations=[BadRequest.FieldViolation(field=self.field, description=self.message)])
 
 
 class UnsupportedMediaTypeError(ExportError):
-    """The content type or encoding is none that we read."""
+    """The content type or encoding is not supported."""
 
     grpc_code = 3
     http_status = 415
@@ -83,7 +83,7 @@ class TooLargeError(ExportError):
 
 
 class UnauthenticatedError(ExportError):
-    """No token, or one that is not in the token file."""
+    """The request has no token, or one that is not in the token file."""
 
     grpc_code = 16
     http_status = 401
@@ -111,7 +111,7 @@ class MethodNotAllowedError(ExportError):
 
 
 class UnavailableError(ExportError):
-    """The store cannot take the request now; nothing of it was acknowledged."""
+    """The store can't take the request now; none of its spans were acknowledged."""
 
     grpc_code = 14
     http_status = 503

@@ -1,6 +1,6 @@
-"""What the server says of itself: one line per problem on standard error, as text or as JSON.
+"""Logging of the server: one line per problem on standard error, as text or as JSON.
 
-A problem that repeats is said once, and then counted once a minute for as long as it goes on. Credentials are taken out of every line.
+A problem that repeats is logged once, then its repeats are counted in one line a minute. Credentials are removed from every line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Problem: TypeAlias = tuple[str, int, str, type[BaseException] | None]
 
 _REPEATED: Final = "repeated"
 _PROBLEMS: Final = 1000
-"""Problems that are remembered; libraries put values into their messages before they log them."""
+"""Most problems that are remembered: libraries put values into their messages before they log them."""
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>,;]+", re.IGNORECASE)
 _CREDENTIALS: Final = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _HEADERS: Final = re.compile(r"((?:api-key|clickhouse-key|authorization)['\"]?\s*[:=,]\s*)(?:b?'[^']*'|b?\"[^\"]*\"|[^\s,;}&]+)", re.IGNORECASE)
@@ -31,46 +31,46 @@ _SECRETS: Final = re.compile(r"((?:password|token|secret)['\"]?\s*[:=]\s*)(?:b?'
 
 
 class LogFormat(StrEnum):
-    """How a line is written."""
+    """Format of a line."""
 
     TEXT = "text"
     """``2026-11-30T12:00:00.000Z WARNING spanhouse.exporter.serve.app: message``; a trace follows in lines that are indented."""
     JSON = "json"
-    """One object a line: ``time``, ``level``, ``logger``, ``message``, for repeats ``repeated``, for our faults ``trace``."""
+    """One object a line: ``time``, ``level``, ``logger``, ``message``, for repeats ``repeated``, for exceptions ``trace``."""
 
 
 def configure(form: LogFormat, level: str) -> None:
     """Log to standard error.
 
     Args:
-        form: how.
-        level: from which level on, ``error``, ``warning``, ``info`` or ``debug``; libraries are heard from ``warning`` on.
+        form: format of a line.
+        level: lowest level that is logged: ``error``, ``warning``, ``info`` or ``debug``; of libraries it is ``warning`` at least.
     """
     handler = Handler(form)
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler])
     logging.getLogger("spanhouse").setLevel(level.upper())
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of each try; what comes of them is an exception
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each try; the last failure raises an exception
 
 
 @dataclass(slots=True)
 class _Repeats:
-    """How often a problem was logged since it was last said, and by which record."""
+    """Repeats of a problem since it was last written."""
 
     said_at: float
     count: int = 0
     last: logging.LogRecord | None = None
     timer: threading.Timer | None = None
-    """Says the count."""
+    """Timer that writes the count."""
 
 
 class Handler(logging.Handler):
-    """Says each problem, a record from ``warning`` on, once and counts its repeats.
+    """Handler that writes each problem, a record from ``warning`` on, once and counts its repeats.
 
-    Two records tell of the same problem if they have the same logger, level, message before its values are put in, and class of exception.
+    Two records are the same problem if logger, level, message (before its values are put in) and class of exception are the same.
 
     Args:
-        form: how lines are written.
-        repeat_seconds: how long repeats are counted before their number is said.
+        form: format of a line.
+        repeat_seconds: time that repeats are counted before their number is written.
     """
 
     def __init__(self, form: LogFormat, *, repeat_seconds: float = 60.0) -> None:
@@ -80,7 +80,7 @@ class Handler(logging.Handler):
         self._said: dict[_Problem, _Repeats] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say the record, or count it. Called with the handler's lock held."""
+        """Write the record, or count it. Called with the handler's lock held."""
         if record.levelno < logging.WARNING:
             self._write(record)
             return
@@ -101,7 +101,7 @@ class Handler(logging.Handler):
         said.last = record
 
     def close(self) -> None:
-        """Say what was counted and not yet said."""
+        """Write the counts that are not written yet."""
         for key, said in tuple(self._said.items()):
             if said.timer is not None:
                 said.timer.cancel()
@@ -125,10 +125,10 @@ class Handler(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> None:
         try:
-            # Standard error as it is now: a status line may stand in its place for a while.
+            # Standard error of this moment: a status line may replace it for a while.
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
-        except Exception:  # noqa: BLE001 logging's own rule: a line that can't be written ends nothing
+        except Exception:  # noqa: BLE001 as logging itself does: a line that can't be written ends nothing
             self.handleError(record)
 
 
@@ -158,7 +158,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text without credentials."""
+    """Return the text without credentials."""
     text = _URL.sub(lambda found: _scrubbed(found[0]), text)
     return _SECRETS.sub(r"\1***", _HEADERS.sub(r"\1***", _CREDENTIALS.sub(r"\1 ***", text)))
 
@@ -166,5 +166,5 @@ def _clean(text: str) -> str:
 def _scrubbed(url: str) -> str:
     try:
         return scrub(url)
-    except ValueError:  # no URL after all; who knows what is in it
+    except ValueError:  # not a URL after all, so it may hold anything
         return "***"

@@ -1,4 +1,4 @@
-"""What the write path counts, in Prometheus' terms. Every number that an operator can see is declared here and nowhere else."""
+"""Prometheus metrics of the write path. Every metric that an operator can see is declared here and nowhere else."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ BUILD: Final = Gauge("spanhouse_build_info", "Always 1; its labels say what runs
 
 
 def acknowledged(transport: Transport, spans: int) -> None:
-    """Count a request that was acknowledged with so many spans."""
+    """Count an acknowledged request and its spans."""
     requests, stored = _acknowledged(transport)
     requests.inc()
     stored.inc(spans)
 
 
 def refused(transport: Transport, error: Exception) -> None:
-    """Count a request that was answered with an error; the reason is the name of its class: ``too_large`` for TooLargeError."""
+    """Count a request answered with an error. The reason is the name of the error's class: ``too_large`` for TooLargeError."""
     _refused(transport, type(error).__name__).inc()
 
 
 def exposition(accept: str) -> tuple[bytes, str]:
-    """All metrics for a scrape.
+    """Return all metrics for a scrape.
 
     Args:
         accept: the scraper's Accept header.
@@ -79,7 +79,7 @@ def exposition(accept: str) -> tuple[bytes, str]:
 
 
 def registry() -> CollectorRegistry:
-    """The numbers of all processes of this server."""
+    """Return the metrics of all processes of this server."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     every = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Directories that belong to one process at a time."""
+"""Directories owned by one process at a time, and durable files in them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _LOOK_SECONDS: Final = 0.1
 
 
 def own(directory: Path, *, wait_seconds: float = 0) -> TextIO:
-    """Make the directory and own it for as long as the returned file stays open.
+    """Make the directory, and own it as long as the returned file stays open.
 
     Args:
         directory: it gets a file ``spanhouse.lock``.
-        wait_seconds: how long another process is given to end.
+        wait_seconds: time that another process gets to end.
 
     Raises:
         BlockingIOError: another process owns it.
-        OSError: it can't be made or written.
+        OSError: the directory can't be made or written.
     """
     make(directory)
     file = os.fdopen(os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), "w", encoding="utf-8")
@@ -46,7 +46,7 @@ def own(directory: Path, *, wait_seconds: float = 0) -> TextIO:
 
 
 def owns(lock: TextIO, directory: Path) -> bool:
-    """Return True while a directory is the one that ``own`` gave this lock for: nobody has removed or replaced it."""
+    """Return True while nobody has removed or replaced the directory that ``own`` returned this lock for."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), (directory / LOCK_FILE).stat())
     except OSError:
@@ -54,10 +54,10 @@ def owns(lock: TextIO, directory: Path) -> bool:
 
 
 def make(directory: Path) -> None:
-    """Make a directory and those above it, if they are not there; durable when the call returns.
+    """Make a directory and its parents where they are missing; durable when the call returns.
 
     Raises:
-        OSError: it can't be made.
+        OSError: the directory can't be made.
     """
     if directory.is_dir():
         return
@@ -67,7 +67,7 @@ def make(directory: Path) -> None:
 
 
 def replace(file: Path, data: Buffer) -> None:
-    """Give a file new content: whoever reads it, after whatever crash, finds the old or the new one. Durable when the call returns.
+    """Replace a file's content atomically: after any crash a reader finds the old or the new one. Durable when the call returns.
 
     Raises:
         OSError: the disk can't take it.
@@ -82,7 +82,7 @@ def replace(file: Path, data: Buffer) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Make the names in a directory durable: those of files made in it, renamed or removed."""
+    """Make the names in a directory durable: files made, renamed or removed in it."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

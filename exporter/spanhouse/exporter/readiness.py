@@ -1,4 +1,4 @@
-"""Whether requests can be taken: each part says what keeps it from that, health checks ask."""
+"""Readiness: each part of the server says why it takes no requests; health checks ask."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Final
 
 STOPPING: Final = "stopping"
-"""The part that says that the server is about to end."""
+"""Name of the part that is not ready while the server stops."""
 
 
 class Readiness:
-    """What keeps the server from taking requests, by part. Ready is who has nothing to say.
+    """Problems that keep the server from taking requests, by part. Without problems it is ready.
 
-    A part sets its own condition when it changes, from any thread::
+    A part sets its own problem when that changes, from any thread::
 
         readiness.set("spool", "full: 16 GiB wait to be stored")
         readiness.set("spool", None)
@@ -28,11 +28,11 @@ class Readiness:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What is not ready: part and one line for the operator, no secrets. It does not change any more; a later call may give another."""
+        """Problems by part: one line each for the operator, without secrets. The mapping never changes; a later call may give another."""
         return self._problems
 
     def set(self, part: str, problem: str | None) -> None:
-        """Say what keeps a part from taking requests; None for nothing. Saying it again costs next to nothing."""
+        """Set a part's problem; None for none. Setting the same again costs next to nothing."""
         if self._problems.get(part) == problem:
             return
         with self._lock:
@@ -43,7 +43,7 @@ class Readiness:
             loop.call_soon_threadsafe(event.set)
 
     async def other_than(self, seen: Mapping[str, str]) -> Mapping[str, str]:
-        """Wait until the problems are others than those seen."""
+        """Wait until the problems differ from those seen, and return them."""
         while True:
             changed = asyncio.Event()
             entry = (asyncio.get_running_loop(), changed)

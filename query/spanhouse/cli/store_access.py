@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -24,7 +24,7 @@ from spanhouse.schema.address import embedded, serving
 from spanhouse.schema.address.dsn import DEFAULT_DATABASE, Store, StoreError, default_store, parse_store
 from spanhouse.schema.maintenance.actions import Event
 from spanhouse.schema.tables import migrations
-from spanhouse.schema.tables.driver import Execute
+from spanhouse.schema.tables.driver import Execute, execute_of
 
 _CAUSE: Final = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _WRAPPING: Final = re.compile(r"^.*?DB::Exception: | \(version [^()]*\)| \(for url [^()]*\)$", re.DOTALL)
@@ -95,7 +95,7 @@ def read_only(dsn: str | None) -> Iterator[tuple[Client, Store]]:
 def tables(store: Store, *, create: bool, cluster: str | None = None) -> Iterator[Execute | None]:
     """Open a store as ``opened`` does; give a function that runs a statement in its database."""
     with opened(store, create=create, cluster=cluster) as client:
-        yield None if client is None else execute_by(client)
+        yield None if client is None else execute_of(client)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def run_maintenance(dsn: str | None, action: str, steps: Callable[[Execute], Ite
             yield told
             return
     with whole(given_store(dsn)) as client:
-        yield steps(execute_by(client))
+        yield steps(execute_of(client))
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def whole(store: Store, *, backups: Path | None = None) -> Iterator[Client]:
         CommandError: it lacks tables, or can't be reached.
     """
     with opened(store, backups=backups) as client:
-        if client is None or migrations.plan(execute_by(client)):
+        if client is None or migrations.plan(execute_of(client)):
             make = "`spanhouse migrate`" if store.embedded else "`spanhouse migrate --store DSN`"
             raise CommandError(f"{store}: there is no store, or migrations are missing; run {make} first", Exit.STORE)
         yield client
@@ -237,15 +237,6 @@ def _engine_is_silent() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def execute_by(client: Client) -> Execute:
-    """Return a function that runs a statement through a client."""
-
-    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-        return client.query(sql, parameters=dict(parameters or {})).result_rows
-
-    return execute
 
 
 def _what_to_do(store: Store, error: ClickHouseError) -> str:

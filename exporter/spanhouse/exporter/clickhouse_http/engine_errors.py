@@ -5,28 +5,30 @@ from __future__ import annotations
 import re
 from typing import Final, Self
 
-BAD_ARGUMENTS: Final = 36
-CHECKSUM_DOESNT_MATCH: Final = 40
-UNKNOWN_FUNCTION: Final = 46
-NOT_IMPLEMENTED: Final = 48
-UNKNOWN_TABLE: Final = 60
-SYNTAX_ERROR: Final = 62
-UNKNOWN_FORMAT: Final = 73
-UNKNOWN_DATABASE: Final = 81
-UNKNOWN_COMPRESSION_METHOD: Final = 89
-READONLY: Final = 164
-TOO_MANY_SIMULTANEOUS_QUERIES: Final = 202
-QUERY_IS_TOO_LARGE: Final = 229
-MEMORY_LIMIT_EXCEEDED: Final = 241
-CANNOT_DECOMPRESS: Final = 271
-TOO_DEEP_RECURSION: Final = 306
-QUERY_WAS_CANCELLED: Final = 394
-UNKNOWN_QUERY_PARAMETER: Final = 456
-ACCESS_DENIED: Final = 497
-AUTHENTICATION_FAILED: Final = 516
-UNKNOWN_EXCEPTION: Final = 1002
+from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
-_NAMES: Final = {
+BAD_ARGUMENTS: Final = ClickHouseErrorCode.BAD_ARGUMENTS
+CHECKSUM_DOESNT_MATCH: Final = ClickHouseErrorCode.CHECKSUM_DOESNT_MATCH
+UNKNOWN_FUNCTION: Final = ClickHouseErrorCode.UNKNOWN_FUNCTION
+NOT_IMPLEMENTED: Final = ClickHouseErrorCode.NOT_IMPLEMENTED
+UNKNOWN_TABLE: Final = ClickHouseErrorCode.UNKNOWN_TABLE
+SYNTAX_ERROR: Final = ClickHouseErrorCode.SYNTAX_ERROR
+UNKNOWN_FORMAT: Final = ClickHouseErrorCode.UNKNOWN_FORMAT
+UNKNOWN_DATABASE: Final = ClickHouseErrorCode.UNKNOWN_DATABASE
+UNKNOWN_COMPRESSION_METHOD: Final = ClickHouseErrorCode.UNKNOWN_COMPRESSION_METHOD
+READONLY: Final = ClickHouseErrorCode.READONLY
+TOO_MANY_SIMULTANEOUS_QUERIES: Final = ClickHouseErrorCode.TOO_MANY_SIMULTANEOUS_QUERIES
+QUERY_IS_TOO_LARGE: Final = ClickHouseErrorCode.QUERY_IS_TOO_LARGE
+MEMORY_LIMIT_EXCEEDED: Final = ClickHouseErrorCode.MEMORY_LIMIT_EXCEEDED
+CANNOT_DECOMPRESS: Final = ClickHouseErrorCode.CANNOT_DECOMPRESS
+TOO_DEEP_RECURSION: Final = ClickHouseErrorCode.TOO_DEEP_RECURSION
+QUERY_WAS_CANCELLED: Final = ClickHouseErrorCode.QUERY_WAS_CANCELLED
+UNKNOWN_QUERY_PARAMETER: Final = ClickHouseErrorCode.UNKNOWN_QUERY_PARAMETER
+ACCESS_DENIED: Final = ClickHouseErrorCode.ACCESS_DENIED
+AUTHENTICATION_FAILED: Final = ClickHouseErrorCode.AUTHENTICATION_FAILED
+UNKNOWN_EXCEPTION: Final = ClickHouseErrorCode.UNKNOWN_EXCEPTION
+
+_NAMES: Final[dict[int, str]] = {
     BAD_ARGUMENTS: "BAD_ARGUMENTS",
     CHECKSUM_DOESNT_MATCH: "CHECKSUM_DOESNT_MATCH",
     UNKNOWN_FUNCTION: "UNKNOWN_FUNCTION",
@@ -51,23 +53,52 @@ _NAMES: Final = {
 
 # ClickHouse's mapping (src/Server/HTTP/exceptionCodeToHTTPStatus.cpp) with three differences: a refused statement is 403 (there 500), a missing
 # token is 401, so that a browser or curl asks for one (there 403), and a full queue is 503 (there 500).
-_STATUS: Final = (
-    dict.fromkeys((6, 26, 27, 36, 38, 41, 53, 62, 69, 72, 117, 456, 457), 400)
-    | dict.fromkeys((16, 46, 47, 50, 56, 60, 63, 73, 81, 115), 404)
-    | {
-        READONLY: 403,
-        ACCESS_DENIED: 403,
-        AUTHENTICATION_FAILED: 401,
-        159: 408,
-        QUERY_IS_TOO_LARGE: 413,
-        UNKNOWN_COMPRESSION_METHOD: 415,
-        CHECKSUM_DOESNT_MATCH: 400,
-        CANNOT_DECOMPRESS: 400,
-        TOO_DEEP_RECURSION: 400,
-        NOT_IMPLEMENTED: 501,
-        TOO_MANY_SIMULTANEOUS_QUERIES: 503,
-    }
-)
+_STATUS: Final[dict[int, int]] = {
+    **dict.fromkeys(
+        (
+            ClickHouseErrorCode.CANNOT_PARSE_TEXT,
+            ClickHouseErrorCode.CANNOT_PARSE_QUOTED_STRING,
+            ClickHouseErrorCode.CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+            ClickHouseErrorCode.BAD_ARGUMENTS,
+            ClickHouseErrorCode.CANNOT_PARSE_DATE,
+            ClickHouseErrorCode.CANNOT_PARSE_DATETIME,
+            ClickHouseErrorCode.TYPE_MISMATCH,
+            ClickHouseErrorCode.SYNTAX_ERROR,
+            ClickHouseErrorCode.ARGUMENT_OUT_OF_BOUND,
+            ClickHouseErrorCode.CANNOT_PARSE_NUMBER,
+            ClickHouseErrorCode.INCORRECT_DATA,
+            ClickHouseErrorCode.UNKNOWN_QUERY_PARAMETER,
+            ClickHouseErrorCode.BAD_QUERY_PARAMETER,
+        ),
+        400,
+    ),
+    **dict.fromkeys(
+        (
+            ClickHouseErrorCode.NO_SUCH_COLUMN_IN_TABLE,
+            ClickHouseErrorCode.UNKNOWN_FUNCTION,
+            ClickHouseErrorCode.UNKNOWN_IDENTIFIER,
+            ClickHouseErrorCode.UNKNOWN_TYPE,
+            ClickHouseErrorCode.UNKNOWN_STORAGE,
+            ClickHouseErrorCode.UNKNOWN_TABLE,
+            ClickHouseErrorCode.UNKNOWN_AGGREGATE_FUNCTION,
+            ClickHouseErrorCode.UNKNOWN_FORMAT,
+            ClickHouseErrorCode.UNKNOWN_DATABASE,
+            ClickHouseErrorCode.UNKNOWN_SETTING,
+        ),
+        404,
+    ),
+    READONLY: 403,
+    ACCESS_DENIED: 403,
+    AUTHENTICATION_FAILED: 401,
+    ClickHouseErrorCode.TIMEOUT_EXCEEDED: 408,
+    QUERY_IS_TOO_LARGE: 413,
+    UNKNOWN_COMPRESSION_METHOD: 415,
+    CHECKSUM_DOESNT_MATCH: 400,
+    CANNOT_DECOMPRESS: 400,
+    TOO_DEEP_RECURSION: 400,
+    NOT_IMPLEMENTED: 501,
+    TOO_MANY_SIMULTANEOUS_QUERIES: 503,
+}
 
 _ENGINE_TEXT: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*)\Z", re.DOTALL)
 _VERSION: Final = re.compile(r" \(version [0-9.]+\)")

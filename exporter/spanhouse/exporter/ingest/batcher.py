@@ -1,4 +1,4 @@
-"""Requests that arrive together share what each would have to pay for alone: an fsync of the spool, or an insert."""
+"""Batching: requests that arrive together share one fsync of the spool, or one insert."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 from spanhouse.exporter.errors import ExportError, UnavailableError
+from spanhouse.exporter.ingest.admission import RETRY_SECONDS
 from spanhouse.exporter.otlp.check import CheckedRequest
 
 _log = logging.getLogger(__name__)
 
 Write = Callable[[Sequence[CheckedRequest]], Sequence[ExportError | None]]
-"""Writes requests together; blocks. Gives for each its error, None if it is safe."""
-
-RETRY_SECONDS: Final = 1.0
+"""Function that writes requests together and blocks. Returns for each its error, None if it is safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,86 +27,63 @@ class _Waiting:
 
 
 class Batcher:
-    """Collects requests and writes them together, one write at a time; each waits for the write that holds it.
+    """Queue of requests that are written together, one write at a time; each waits for the write that holds it.
 
-    What arrives while one runs goes into the next.
+    Requests that arrive during a write go into the next one.
 
     Args:
         write: called in a thread.
-        linger_seconds: a write is begun when a request has waited this long,
-        max_spans, max_bytes: or when this much waits; a single larger request makes a batch of its own.
-        waiting_bytes: beyond this, requests are refused; what is being written counts.
-        admit: raises ExportError if ``write`` would refuse so many bytes, those that wait included; told whether the request was refused before.
+        linger_seconds: age of the oldest request at which a write begins,
+        max_spans, max_bytes: or size of the queue at which it begins; a single larger request makes a batch of its own.
+
+    Attributes:
+        waiting_bytes: bytes of the requests that are queued or being written.
+        closing: True once no request is taken any more.
     """
 
-    def __init__(
-        self,
-        write: Write,
-        *,
-        linger_seconds: float,
-        max_spans: int,
-        max_bytes: int,
-        waiting_bytes: int,
-        admit: Callable[[int, bool], None] = lambda *_: None,
-    ) -> None:
+    def __init__(self, write: Write, *, linger_seconds: float, max_spans: int, max_bytes: int) -> None:
+        self.waiting_bytes = 0
+        self.closing = False
         self._write = write
-        self._admit = admit
         self._linger_seconds = linger_seconds
         self._max_spans = max_spans
         self._max_bytes = max_bytes
-        self._waiting_limit = waiting_bytes
         self._queue: deque[_Waiting] = deque()
         self._spans = 0
-        self._bytes = 0
         self._changed = asyncio.Event()
-        self._closing = False
+        self._worker: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write, in the event loop that runs."""
         self._worker = asyncio.create_task(self._run(), name="spanhouse-batcher")
 
-    def admit(self, size: int, *, is_retry: bool = False) -> None:
-        """Say whether a request of so many bytes would be taken now.
-
-        Args:
-            size: its bytes.
-            is_retry: it was refused before.
-
-        Raises:
-            ExportError: it would not.
-        """
-        if self._closing:
-            raise UnavailableError("the server is stopping", RETRY_SECONDS)
-        if self._bytes and self._bytes + size > self._waiting_limit:
-            raise UnavailableError("more waits to be written than fits in memory; try again", RETRY_SECONDS)
-        self._admit(self._bytes + size, is_retry)
-
-    async def add(self, request: CheckedRequest, *, is_retry: bool = False) -> None:
+    async def add(self, request: CheckedRequest) -> None:
         """Wait until the request is safe.
 
-        Args:
-            request: what to write.
-            is_retry: it was refused before.
-
         Raises:
-            ExportError: it was not.
+            ExportError: the request is not safe.
         """
-        self.admit(len(request.body), is_retry=is_retry)
+        if self.closing:  # since it was admitted
+            raise UnavailableError("the server is stopping", RETRY_SECONDS)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.time(), loop.create_future())
         self._queue.append(waiting)
         self._spans += request.spans
-        self._bytes += len(request.body)
+        self.waiting_bytes += len(request.body)
         if len(self._queue) == 1 or self._is_enough():
             self._changed.set()
         # A client that hangs up cancels this future and takes nothing out of a write that others share.
         await waiting.written
 
     async def close(self) -> None:
-        """Write what waits, then end. Later requests are refused."""
-        self._closing = True
+        """Refuse later requests, write those that wait, then end."""
+        self.closing = True
         self._changed.set()
-        await self._worker
+        if self._worker is not None:
+            await self._worker
 
     async def _run(self) -> None:
-        while self._queue or not self._closing:
+        while self._queue or not self.closing:
             if not self._queue:
                 self._changed.clear()
                 await self._changed.wait()
@@ -117,16 +92,16 @@ class Batcher:
             await self._finish(self._take())
 
     async def _linger(self) -> None:
-        """Wait for more, as long as the oldest request may."""
+        """Wait for more requests until the oldest one has waited its time."""
         left = self._queue[0].since + self._linger_seconds - asyncio.get_running_loop().time()
-        if left <= 0 or self._closing or self._is_enough():
+        if left <= 0 or self.closing or self._is_enough():
             return
         self._changed.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), left)
 
     def _is_enough(self) -> bool:
-        return self._spans >= self._max_spans or self._bytes >= self._max_bytes
+        return self._spans >= self._max_spans or self.waiting_bytes >= self._max_bytes
 
     def _take(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]
@@ -146,10 +121,10 @@ class Batcher:
             outcomes = await asyncio.to_thread(self._write, [waiting.request for waiting in batch])
         except ExportError as error:
             outcomes = [error] * len(batch)
-        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and what waits and what comes is still answered
+        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and all other requests are still answered
             _log.exception("a write of %d requests failed", len(batch))
             outcomes = [UnavailableError("the server failed; its log says why", RETRY_SECONDS)] * len(batch)
-        self._bytes -= sum(len(waiting.request.body) for waiting in batch)
+        self.waiting_bytes -= sum(len(waiting.request.body) for waiting in batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.written.cancelled():
                 continue
@@ -157,5 +132,5 @@ class Batcher:
                 waiting.written.set_result(None)
             else:
                 waiting.written.set_exception(type(outcome)(outcome.message, outcome.retry_seconds))
-                # The client may be gone; then nobody asks for the exception, which is no reason for a warning.
+                # The client may be gone. Read here, so that asyncio does not warn of an exception that nobody read.
                 waiting.written.exception()

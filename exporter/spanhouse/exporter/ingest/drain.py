@@ -1,4 +1,4 @@
-"""The spool's reading end: sealed segments go to the store in their order and are removed when it has them."""
+"""The drain: inserts the spool's sealed segments into the store in order, and removes those that are stored."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from spanhouse.schema.address.dsn import StoreError
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.05
-"""How often an idle drain looks for a segment."""
+"""Pause between two looks of an idle drain for a segment."""
 _LAST_SECONDS: Final = 1.0
-"""What an insert that is under way at the deadline may take on top."""
+"""Time that an insert under way at the deadline gets on top."""
 _BACK_OFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
-"""Pauses after the first failure, the second and so on, the last one for all that follow."""
+"""Pauses after the first failure, the second and so on; the last one holds for all that follow."""
 
 
 class Drain:
-    """A thread that empties the spool into the store.
+    """Thread that empties the spool into the store.
 
     Args:
         root: the spool.
         writer: stores batches.
-        batch_bytes: segments that together have no more than this share an insert.
+        batch_bytes: size up to which segments share an insert.
 
     Attributes:
-        trouble: why the oldest segments are not stored yet although they were tried; '' if nothing is wrong.
+        trouble: error of the last try to store the oldest segments; '' after success.
     """
 
     def __init__(self, root: SpoolDirectory, writer: Writer, *, batch_bytes: int) -> None:
@@ -50,10 +50,13 @@ class Drain:
         self._stopping = threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run, name="spanhouse-drain", daemon=True)
+
+    def start(self) -> None:
+        """Begin with the oldest segment."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Store what is there, for so long at the most and not if the store is in trouble; the rest waits for the next start."""
+        """Store the sealed segments that are left, within the time and unless the store is in trouble; the rest waits for the next start."""
         self._deadline = time.monotonic() + seconds
         self._stopping.set()
         self._thread.join(seconds + _LAST_SECONDS)
@@ -70,15 +73,15 @@ class Drain:
                 break
             try:
                 self._root.keep()
-                # A batch that failed is tried again as it was: the store may have it, and knows it by its content.
+                # A batch that failed is repeated exactly: the store may have it, and recognises it by its content.
                 batch = batch or self._next_batch()
                 trouble = self._store([Segment.open(path) for path in batch if path.exists()])
             except StoreError as error:
                 trouble = str(error)
-            except Exception as error:  # noqa: BLE001 whatever it is, the segments stay and are tried again
+            except Exception as error:  # noqa: BLE001 on any error the segments stay and are tried again
                 _log.exception("segments were not stored; they are tried again")
                 trouble = f"{type(error).__name__}: {error}"
-            self._tell(trouble)
+            self._report(trouble)
             if trouble:
                 self._stopping.wait(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
                 failures += 1
@@ -93,7 +96,7 @@ class Drain:
             _log.warning("%d segments wait in the spool for the next start", waiting)
 
     def _next_batch(self) -> Sequence[Path]:
-        """The oldest segments that fit into one insert: several small ones come from several receive processes, or from quiet times."""
+        """Return the oldest segments that fit into one insert: there are several small ones with several receive processes, and in quiet times."""
         batch: list[Path] = []
         size = 0
         for path in self._root.sealed():
@@ -103,7 +106,7 @@ class Drain:
             batch.append(path)
         return batch
 
-    def _tell(self, trouble: str) -> None:
+    def _report(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
             _log.error("spans are not stored and wait in the spool: %s", trouble)
         elif self.trouble and not trouble:
@@ -111,7 +114,7 @@ class Drain:
         self.trouble = trouble
 
     def _store(self, segments: Sequence[Segment]) -> str:
-        """Store segments and remove them. Why that did not succeed, '' if it did."""
+        """Store segments and remove them. Return why that failed, '' if it did not."""
         records = [(segment, record) for segment in segments for record in segment.records]
         if records:
             oldest_ns = min(record.received_ns for _, record in records)
@@ -140,5 +143,5 @@ class Drain:
 
 
 def _seconds_since(at_ns: int) -> float:
-    """0 if the clock was set back."""
+    """Return the seconds since a time; 0 if the clock was set back."""
     return max(0.0, (time.time_ns() - at_ns) / 1e9)

@@ -1,7 +1,7 @@
-"""AnyValues that hold maps or arrays of arrays, as the JSON text that the Collector would store.
+"""Nested AnyValues (maps, arrays of arrays) as JSON text, as the Collector stores them.
 
-The engine renders scalars and arrays of scalars itself. The rest is found by ``wire.Flat`` and rewritten, value by value, to an AnyValue
-with that text as its string.
+The engine renders scalars and arrays of scalars itself. Nested values are found by ``partial_schemas.Flat``, and each is rewritten to an
+AnyValue with its JSON text as string.
 
 Text: Go's encoding/json without HTML escaping, as the Collector's ``Value.AsString`` uses it: compact, keys sorted, of duplicate keys
 the last, numbers in ES6 form, bytes as base64, "no value" as null. NaN and infinities, for which Go gives up the whole value, are
@@ -19,7 +19,7 @@ from typing import Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 MAX_DEPTH: Final = 24
-"""Arrays and maps inside one another that are kept exactly; a deeper value costs its span."""
+"""Deepest nesting of arrays and maps that is kept exactly; a deeper value costs its span."""
 
 
 class TooDeepError(ValueError):
@@ -27,7 +27,7 @@ class TooDeepError(ValueError):
 
 
 def is_nested(value: AnyValue) -> bool:
-    """Whether it is a map, or an array with an array or map in it."""
+    """Return True for a map, and for an array with an array or map in it."""
     kind = value.WhichOneof("value")
     return kind == "kvlist_value" or (kind == "array_value" and any(map(_is_container, value.array_value.values)))
 
@@ -37,14 +37,14 @@ def _is_container(value: AnyValue) -> bool:
 
 
 def to_json(value: AnyValue, *, stop_bytes: int | None = None) -> str:
-    """The Collector's JSON text of a value.
+    """Return the Collector's JSON text of a value.
 
     Args:
-        value: any.
-        stop_bytes: of a longer text only its beginning is wanted, which is more than so many bytes.
+        value: any value.
+        stop_bytes: of a text longer than this return only a beginning, itself longer than this.
 
     Raises:
-        TooDeepError: it is nested deeper than ``MAX_DEPTH``.
+        TooDeepError: the value is nested deeper than ``MAX_DEPTH``.
     """
     if stop_bytes is None:
         return "".join(_write(value, 0))
@@ -95,7 +95,7 @@ def _quote(text: str) -> str:
 
 
 def _number(number: float) -> str:
-    """ES6 number text: no exponent from 1e-6 up to 1e21, none with a leading zero."""
+    """Return a number as ES6 text: no exponent from 1e-6 up to 1e21, none with a leading zero."""
     if not math.isfinite(number):
         return '"NaN"' if math.isnan(number) else ('"Infinity"' if number > 0 else '"-Infinity"')
     digits, _, exponent = repr(number).partition("e")

@@ -1,6 +1,6 @@
-"""From the bytes of an OTLP request to what may be stored: parsed, its ids and sizes checked, its nested values rewritten.
+"""Validation of an OTLP request: parses it, checks ids and sizes, rejects single spans, rewrites nested values.
 
-All of it happens before the acknowledgement, so that a bad request gets its own error and costs its neighbours nothing.
+All of this happens before the acknowledgement, so that a bad request gets its own error and costs its neighbours nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spanhouse.exporter.otlp.truncate import NOTHING, Attributes, Sizes, Truncat
 _NOTHING: Final[Mapping[Place, Sizes]] = MappingProxyType({})
 _LARGE_BYTES: Final = 4 * 2**20
 _one_large_request: Final = threading.Lock()
-"""A parsed request takes several times its bytes. So of the large ones one is parsed at a time, whichever thread it comes from."""
+"""Lock of the threads that parse large requests: a parsed one takes several times its bytes, so they are parsed one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class CheckedRequest:
     Attributes:
         body: serialised ``ExportTraceServiceRequest`` without the rejected spans; several of them joined are one request. The same
             request gives the same bytes each time.
-        spans: how many spans ``body`` holds.
-        rejected: how many spans were left out.
-        reason: why, and what was cut, for ``partial_success``; '' if all is stored.
+        spans: number of spans in ``body``.
+        rejected: number of spans that were left out.
+        reason: rejected spans and truncated values in words, for ``partial_success``; '' if all is stored.
     """
 
     body: bytes
@@ -52,11 +52,11 @@ class CheckedRequest:
 
 
 def check(body: bytes, limits: Limits = DEFAULT_LIMITS) -> CheckedRequest:
-    """Check a serialised request, and count what is left out or cut.
+    """Check a serialised request. Count rejected spans and truncated values.
 
     Raises:
-        InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
-        TooLargeError: it holds more tiny values than memory is given to.
+        InvalidRequestError: the body is not an ``ExportTraceServiceRequest``.
+        TooLargeError: the request holds more tiny values than memory is given to.
     """
     with _one_large_request if len(body) > _LARGE_BYTES else nullcontext(), _decoding():
         if is_dense(body, limits.values):
@@ -85,10 +85,10 @@ def _check(body: bytes, limits: Limits, repaired: Mapping[Place, Sizes] = _NOTHI
 
 
 def canonical(body: bytes) -> bytes:
-    """A request as protobuf itself would write it, without unknown fields: for one that ``check`` passed and the engine refused.
+    """Return a request as protobuf itself writes it, without unknown fields: for one that ``check`` passed and the engine refused.
 
     Raises:
-        InvalidRequestError: it is not an ``ExportTraceServiceRequest``.
+        InvalidRequestError: the body is not an ``ExportTraceServiceRequest``.
     """
     with _decoding():
         return _known(body).SerializeToString()
@@ -103,16 +103,16 @@ def _decoding() -> Iterator[None]:
 
 
 def _known(body: bytes) -> ExportTraceServiceRequest:
-    """The request without unknown fields."""
+    """Return the parsed request without unknown fields."""
     request = ExportTraceServiceRequest.FromString(body)
     request.DiscardUnknownFields()
     return request
 
 
 def _outlined(body: bytes) -> bytes:
-    """The request as protobuf would write it, without unknown fields, but for what is in attributes; the same object if it is the same.
+    """Return the request as protobuf writes it, without unknown fields outside of attributes; the same object if nothing changed.
 
-    Writers other than protobuf's differ outside of attributes: they have fields that are zero or empty, which protobuf leaves out.
+    Writers other than protobuf's differ outside of attributes: they write fields that are zero or empty, which protobuf leaves out.
     """
     outline = Outline.FromString(body)
     outline.DiscardUnknownFields()
@@ -125,7 +125,7 @@ def _count(request: Any) -> int:
 
 
 def _first_spans(frame: Any, number: int) -> bytes:
-    """The request with its first spans only."""
+    """Return the serialised request with its first spans only."""
     for resource in frame.resource_spans:
         for scope in resource.scope_spans:
             del scope.spans[number:]
@@ -135,7 +135,7 @@ def _first_spans(frame: Any, number: int) -> bytes:
 
 
 class _Rewrite:
-    """Leaves out the spans that cannot be stored, flattens nested values and cuts what is beyond a limit."""
+    """Rewriter of a request: rejects spans that can't be stored, flattens nested values, truncates values beyond a limit."""
 
     def __init__(self, limits: Limits, repaired: Mapping[Place, Sizes]) -> None:
         self._limits = limits
@@ -145,12 +145,12 @@ class _Rewrite:
         self._first = ""
 
     def reject(self, reason: str, words: str, spans: int = 1) -> None:
-        """Note that so many spans are left out."""
+        """Count rejected spans."""
         self._rejected[reason] += spans
         self._first = self._first or words
 
     def __call__(self, request: ExportTraceServiceRequest) -> CheckedRequest:
-        """Change the request; what is left of it."""
+        """Rewrite the request in place, and return it checked."""
         for first, resource in enumerate(request.resource_spans):
             problem = self._shared(resource.resource.attributes, "resource", (first,))
             for second, scope in enumerate(resource.scope_spans):
@@ -159,7 +159,7 @@ class _Rewrite:
         return CheckedRequest(request.SerializeToString(), _count(request), self._rejected.total(), self._reason())
 
     def _shared(self, attributes: Attributes, where: str, place: Place) -> tuple[str, str] | None:
-        """Why no span with these attributes of its resource or scope can be stored; None if they can."""
+        """Return why no span of a resource or scope with these attributes can be stored; None if they can."""
         if len(attributes) > self._limits.attributes:
             return "attributes", f"the {where} has {len(attributes)} attributes, more than the {self._limits.attributes} allowed"
         try:
@@ -181,7 +181,7 @@ class _Rewrite:
             scope.spans.extend(copies)
 
     def _problem(self, span: Span, repaired: Sizes) -> tuple[str, str] | None:
-        """Why the span cannot be stored; None if it can, and then its attributes are flat and within the limits."""
+        """Return why the span can't be stored; None if it can, and then its attributes are flat and within the limits."""
         match id_problem(span):
             case "trace_id":
                 return "trace_id", "trace_id must be 16 bytes and not all zero"
@@ -196,14 +196,14 @@ class _Rewrite:
         return None
 
     def _reason(self) -> str:
-        told = []
+        parts = []
         if self._rejected:
-            told.append(f"{self._rejected.total()} spans rejected; first: {self._first}")
+            parts.append(f"{self._rejected.total()} spans rejected; first: {self._first}")
         if self._truncator.cuts:
-            told.append(f"{self._truncator.cuts.total()} values cut; first: {self._truncator.first}")
+            parts.append(f"{self._truncator.cuts.total()} values cut; first: {self._truncator.first}")
         if self._truncator.repaired:
-            told.append(f"{self._truncator.repaired} texts are not UTF-8 and are kept with U+FFFD; first: {self._truncator.first_repaired}")
-        return ". ".join(told)
+            parts.append(f"{self._truncator.repaired} texts are not UTF-8 and are kept with U+FFFD; first: {self._truncator.first_repaired}")
+        return ". ".join(parts)
 
     def _count(self) -> None:
         for reason, spans in self._rejected.items():

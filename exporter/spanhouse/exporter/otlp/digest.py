@@ -8,5 +8,5 @@ from spanhouse.exporter.owned_directory import Buffer
 
 
 def digest(body: Buffer) -> bytes:
-    """Identity of a request: half of the SHA-256 of its bytes. It is also the record's checksum."""
+    """Return the identity of a request: the first half of the SHA-256 of its bytes. It is also the record's checksum."""
     return hashlib.sha256(body).digest()[:16]

@@ -1,4 +1,4 @@
-"""Whether a request can be stored as it is, told without a Python object for each attribute. Nearly every request can."""
+"""The fast path: finds requests that are stored byte for byte, without a Python object for each attribute. Nearly all are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SCANNED_BYTES: Final = 2**20
 
 
 def takes_fast_path(body: bytes, frame: Any, limits: Limits) -> bool:
-    """Whether a request, whose ``Frame`` is given, can be stored byte for byte. It is valid then; one that is not plain may be valid or not."""
+    """Return True if a request, given with its ``Frame``, can be stored byte for byte. It is valid then; others may be valid or not."""
     try:
         if Flat.FromString(body).SerializeToString() != body:
             return False
@@ -45,15 +45,15 @@ def _span_is_within(span: Span, limits: Limits) -> bool:
 
 
 def _are_within(attributes: Attributes, limits: Limits) -> bool:
-    """Whether attributes are surely within the limits."""
+    """Return True if attributes are surely within the limits."""
     if len(attributes) > limits.attributes:
         return False
-    # Four bytes a character, and what an array's text may grow to, at the most: what is near a limit is left to the exact measure.
+    # Upper bounds: four bytes a character, and the greatest growth of an array's text. Values near a limit are left to the exact measure.
     return all(len(one.key) * 4 <= limits.key_bytes and one.ByteSize() * MAX_JSON_GROWTH <= limits.value_bytes for one in attributes)
 
 
 def is_dense(body: bytes, values: int) -> bool:
-    """Whether more than so many fields of at most 8 bytes are in a request. Bytes of text that look like one are rare: control characters."""
+    """Return True if a request holds more than so many fields of at most 8 bytes. Few bytes of text look like one: control characters."""
     if len(body) <= 2 * values:
         return False
     found = 0

@@ -1,11 +1,11 @@
-"""OTLP's JSON encoding to its binary one, so that everything behind the transport sees one form.
+"""Translation of OTLP's JSON encoding to protobuf, so that everything behind the transport sees one encoding.
 
 The rules are those of the OTLP specification, "JSON Protobuf Encoding", where they differ from protobuf's own JSON: ids are hex in any case,
 enums are numbers only, keys are lowerCamelCase only. Else protobuf's hold: 64-bit integers are numbers or strings, doubles may be the strings
 "NaN", "Infinity" and "-Infinity", bytes are base64 of either alphabet with or without padding, null is a field left out, and unknown keys are
 ignored. ``json_format`` of the protobuf package takes names for enums, snake_case keys and base64 ids, and needs several times as long.
 
-A stranger's JSON costs no more than ``Limits`` says: its values are counted before any is made.
+Hostile JSON costs no more than ``Limits`` says: its values are counted before any is made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spanhouse.exporter.errors import InvalidRequestError, TooLargeError
 from spanhouse.exporter.otlp.request_limits import DEFAULT_LIMITS, Limits
 
 _MAX_MESSAGES_DEEP: Final = 100
-"""Messages inside one another that protobuf parsers take."""
+"""Deepest nesting of messages that protobuf parsers accept."""
 _HEX_FIELDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", re.ASCII)
@@ -40,7 +40,7 @@ _SHOWN_PATH: Final = 200
 
 
 class _FieldError(ValueError):
-    """A value that its field cannot hold. The path to the field is put together on the way out."""
+    """A value that its field can't hold. The path to the field is collected while the error rises."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -48,13 +48,13 @@ class _FieldError(ValueError):
 
 
 def to_protobuf(body: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """A serialised ``ExportTraceServiceRequest`` from one in JSON. The same text gives the same bytes each time.
+    """Translate a request in JSON to a serialised ``ExportTraceServiceRequest``. The same text gives the same bytes each time.
 
-    It takes many times the body's bytes for a moment: not for several large ones at once.
+    This takes many times the body's bytes for a moment: call it for one large body at a time.
 
     Raises:
-        InvalidRequestError: it is not JSON, or not an ``ExportTraceServiceRequest``.
-        TooLargeError: it is larger, or holds more values, than allowed.
+        InvalidRequestError: the body is not JSON, or not an ``ExportTraceServiceRequest``.
+        TooLargeError: the body is larger, or holds more values, than allowed.
     """
     request = ExportTraceServiceRequest()
     try:
@@ -72,7 +72,7 @@ def _parse(body: bytes, limits: Limits) -> Any:
         raise TooLargeError(
             f"the request has {len(body)} bytes, more than the {limits.json_bytes} allowed in JSON: send smaller batches, or protobuf"
         )
-    # Texts hold commas too. So when there are too many, those outside of texts are counted.
+    # Texts hold commas too. So where there are too many commas, those outside of texts are counted.
     if sum(map(body.count, (b",", b"[", b"{"))) > limits.json_values and _values(body) > limits.json_values:
         raise TooLargeError(f"the request has more than {limits.json_values} JSON values: send smaller batches, or protobuf")
     try:
@@ -82,7 +82,7 @@ def _parse(body: bytes, limits: Limits) -> Any:
 
 
 def _values(body: bytes) -> int:
-    """How many values a JSON text holds, but for the first."""
+    """Count the values of a JSON text, without the first."""
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     found, in_text = 0, False
     for begin in range(0, len(unescaped), _SCANNED_BYTES):
@@ -99,7 +99,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """How a field is read: a scalar by ``convert``, a message by filling it."""
+    """A field and its reading: a scalar is converted by ``convert``, a message is filled."""
 
     name: str
     repeated: bool
@@ -160,7 +160,7 @@ def _at(key: str, problem: str) -> _FieldError:
 
 @cache
 def _fields(descriptor: Descriptor) -> Mapping[str, _Field]:
-    """The fields of a message by their keys in JSON."""
+    """Return the fields of a message by their keys in JSON."""
     return {
         field.json_name: _Field(field.name, field.is_repeated, _converter(field), field.containing_oneof is not None) for field in descriptor.fields
     }

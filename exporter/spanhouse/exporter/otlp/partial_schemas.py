@@ -1,17 +1,17 @@
-"""Four readings of an OTLP trace request that say fast whether and how it can be stored: protobuf's own parser with a changed schema.
+"""Partial schemas: four changed schemas of an OTLP trace request, with which protobuf's own parser checks it fast.
 
 ``Frame`` stops at the spans, so that their number, sizes and ids are known without a Python object for each.
 
-``Flat`` is the whole request, but for one thing: where a nested value would stand (a map, or an array or map inside an array), the schema has
-``repeated bool``, unpacked. A parser takes the packed form for that too, which is what the bytes of the nested value look like to it, and a
-writer never gives those bytes back. So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Nor does it hold a
-field that is given twice, a second value in a oneof, an overlong number, or anything else that a reader other than protobuf might take otherwise.
+``Flat`` is the whole request, except that a nested value (a map, or an array or map inside an array) has the type ``repeated bool``, unpacked.
+A parser accepts the packed form for that type too, and the bytes of a nested value look packed to it; a writer never writes the packed form.
+So a request that ``Flat`` reads and writes again byte for byte holds no nested value. Neither does it hold a field that is given twice, a second
+value in a oneof, an overlong number, or anything else that a reader other than protobuf might read otherwise.
 
-``Loose`` takes any bytes for a text. protobuf refuses a request with a text that is not UTF-8, and does not say which text that is.
+``Loose`` accepts any bytes as text. protobuf refuses a request with a text that is not UTF-8, and does not name the text.
 
-``Outline`` stops at attributes. Read, rid of unknown fields and written again, it is a request that protobuf would write so. A field with a known
-number and a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes they are not looked for, which would cost
-more than all of this: no library writes them, and of those the engine reads a value or refuses the request, which the writer then has without them.
+``Outline`` stops at attributes. Read, stripped of unknown fields and written again, it is a request as protobuf writes it. A field with a known
+number and a wrong type is unknown to protobuf, but the engine would read a span in it. Inside attributes such fields are not looked for, since that
+would cost more than all the rest. No library writes them. The engine reads a value in them or refuses the request; then the writer removes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FILES: Final = (common_pb2, resource_pb2, trace_pb2, trace_service_pb2)
 
 
 def _flat(file: FileDescriptorProto) -> None:
-    """No maps, and arrays of elements that are neither array nor map."""
+    """Forbid maps, and arrays or maps as elements of arrays."""
     messages = {message.name: message for message in file.message_type}
     if "AnyValue" in messages:
         element = file.message_type.add()
@@ -72,14 +72,14 @@ def _messages(file: FileDescriptorProto) -> Iterator[DescriptorProto]:
 
 
 def _opaque(file: FileDescriptorProto, *fields: str) -> None:
-    """Have message fields of these names read as bytes, whatever is in them."""
+    """Read message fields of these names as bytes, whatever they hold."""
     for field in (field for message in _messages(file) for field in message.field if field.name in fields):
         field.ClearField("type_name")
         field.type = FieldDescriptorProto.TYPE_BYTES
 
 
 def _request_class(change: Callable[[FileDescriptorProto], None]) -> Any:
-    """The class of ``ExportTraceServiceRequest`` with the messages of the schema's files changed."""
+    """Make the class of ``ExportTraceServiceRequest`` in a changed schema."""
     pool = descriptor_pool.DescriptorPool()
     for module in _FILES:
         file = descriptor_pb2.FileDescriptorProto()

@@ -1,7 +1,7 @@
-"""Texts that are not UTF-8: each costs itself and not its request. U+FFFD takes the place of what is wrong in it.
+"""UTF-8 repair: U+FFFD replaces invalid bytes of a text, so that such a text costs itself and not its request.
 
-protobuf's parser refuses a request with such a text as a whole. Only a request that was refused gets here. It is read with ``wire.Loose``, to
-which a text is bytes; a span in which all is well is left as it is.
+protobuf's parser refuses a whole request for one such text. Only refused requests get here. They are read with ``partial_schemas.Loose``, where
+a text is bytes; a span without invalid text is left as it is.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from spanhouse.exporter.otlp.request_limits import Limits
 from spanhouse.exporter.otlp.truncate import Sizes
 
 Place = tuple[int, ...]
-"""Numbers of a resource, of a scope in it, and of a span in that: one for the resource itself, two for the scope, three for the span."""
+"""Indexes of a resource, of its scope, and of the scope's span: one for the resource itself, two for the scope, three for the span."""
 
 _MARK_BYTES: Final = 16
-"""Bytes that a name takes in a mark beside itself."""
+"""Bytes of an entry in a mark beside its name."""
 
 
 class Repaired(NamedTuple):
@@ -34,7 +34,7 @@ class Repaired(NamedTuple):
 
     Attributes:
         body: serialised ``ExportTraceServiceRequest``.
-        sizes: by place the texts that were changed, with the bytes that they had. An attribute is named by its key, as in marks of what was cut
+        sizes: by place the changed texts with their original bytes. An attribute is named by its key, as in marks of truncated values
             (see ``truncate``), any other text by its path: ``span.name``, ``span.events.0.name``, ``scope.version``, ``resource.schema_url``.
     """
 
@@ -46,8 +46,8 @@ def repair(body: bytes, limits: Limits) -> Repaired:
     """Make all texts of a serialised request UTF-8. The same request gives the same bytes each time.
 
     Raises:
-        DecodeError: it is not an ``ExportTraceServiceRequest`` for other reasons.
-        TooLargeError: more of it is wrong than work and memory are given to.
+        DecodeError: the body is not an ``ExportTraceServiceRequest`` for other reasons.
+        TooLargeError: more text is invalid than work and memory are given to.
     """
     request = Loose.FromString(body)
     repairer = _Repairer(limits)
@@ -65,7 +65,7 @@ def repair(body: bytes, limits: Limits) -> Repaired:
 
 
 class _Repairer:
-    """Repairer of messages of ``wire.Loose``, in place, until there is too much to do."""
+    """Repairer of messages of ``partial_schemas.Loose``, in place, within the limits of work and memory."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -73,7 +73,7 @@ class _Repairer:
         self._bytes_left = limits.repaired_bytes
 
     def part(self, message: Any, strict: Any, path: str) -> dict[str, int]:
-        """Repair a resource, scope or span, and return the texts that were changed."""
+        """Repair a resource, scope or span, and return the changed texts."""
         try:
             strict.FromString(message.SerializeToString())
         except DecodeError:
@@ -83,7 +83,7 @@ class _Repairer:
         return {}
 
     def texts(self, message: Any, path: str) -> dict[str, int]:
-        """Repair the texts of a message that are its own fields, and return those that were changed."""
+        """Repair a message's own text fields, and return the changed ones."""
         sizes = {}
         for name in _fields(message.DESCRIPTOR.full_name).texts:
             value = getattr(message, name)
@@ -112,13 +112,13 @@ class _Repairer:
         for index, attribute in enumerate(attributes):
             key_size = self._text(attribute, "key", self._limits.key_bytes)
             size = self._attribute_value(attribute.value) or key_size
-            if size and index < self._limits.attributes:  # others are left out
+            if size and index < self._limits.attributes:  # further ones are dropped
                 name = f"{path}.{attribute.key.decode()}" if path else attribute.key.decode()
                 self._grow(len(name))
                 sizes[name] = size
 
     def _attribute_value(self, value: Any) -> int:
-        """Repair an attribute's value, and return the bytes that it had, on the wire for an array or map; 0 if it was UTF-8."""
+        """Repair an attribute's value, and return its original bytes, on the wire for an array or map; 0 if it was UTF-8."""
         kind = value.WhichOneof("value")
         if kind == "string_value":
             self._take(1)
@@ -127,7 +127,7 @@ class _Repairer:
         return size if self._nested(value) else 0
 
     def _nested(self, value: Any) -> int:
-        """Repair a value and those in it, and return the bytes of texts that were changed."""
+        """Repair a value and those in it, and return the original bytes of changed texts."""
         self._take(1)
         match value.WhichOneof("value"):
             case "string_value":
@@ -139,7 +139,7 @@ class _Repairer:
         return 0
 
     def _text(self, message: Any, name: str, most: int | None = None) -> int:
-        """Repair a text, and return the bytes that it had; 0 if it was UTF-8."""
+        """Repair a text, and return its original bytes; 0 if it was UTF-8."""
         raw = getattr(message, name)
         if raw.isascii() or (text := self._repaired(raw, most)) == raw:
             return 0
@@ -147,7 +147,7 @@ class _Repairer:
         return len(raw)
 
     def _repaired(self, raw: bytes, most: int | None = None) -> bytes:
-        """Return a text as UTF-8: the same if it was, else repaired and cut to so many bytes."""
+        """Return a text as UTF-8: unchanged if it was valid, else repaired and truncated to so many bytes."""
         try:
             raw.decode()
         except UnicodeDecodeError:
@@ -174,7 +174,7 @@ class _Repairer:
 
 
 class _Fields(NamedTuple):
-    """Fields of a message that hold texts, or messages with texts: their names, and for messages whether there may be several."""
+    """Names of a message's fields that hold texts, and of those that hold messages, with True for repeated ones."""
 
     texts: tuple[str, ...]
     messages: tuple[tuple[str, bool], ...]

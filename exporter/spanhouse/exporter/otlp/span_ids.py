@@ -1,4 +1,4 @@
-"""The ids that a span has to have: 16 and 8 bytes, not all zero; for the parent 8 bytes or none."""
+"""Span ids: a trace id has 16 bytes, a span id 8, neither all zero; a parent id has 8 bytes or none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEAD: Final = np.dtype(
         "itemsize": 30,
     }
 )
-"""How a span begins on the wire: trace id and span id with their tags and lengths, then the tag of its next field and a byte more."""
+"""Head of a span on the wire: trace id and span id with their tags and lengths, then the tag of the next field and one byte more."""
 _TRACE_ID_TAG: Final = 0x100A
 _SPAN_ID_TAG: Final = 0x0812
 _PARENT_TAG: Final = 0x22
 
 
 def id_problem(span: Span) -> str:
-    """The id that is bad, '' if all are good."""
+    """Return the name of the bad id, '' if all are good."""
     if len(span.trace_id) != 16 or not any(span.trace_id):
         return "trace_id"
     if len(span.span_id) != 8 or not any(span.span_id):
@@ -32,7 +32,7 @@ def id_problem(span: Span) -> str:
 
 
 def ids_are_good(spans: Sequence[bytes]) -> bool:
-    """Whether all ids of serialised spans, written as protobuf writes them, are good."""
+    """Return True if all ids of serialised spans are good. The spans are written as protobuf writes them."""
     heads = b"".join([span[: _HEAD.itemsize] for span in spans])
     if len(heads) != _HEAD.itemsize * len(spans):
         return not any(id_problem(Span.FromString(span)) for span in spans)

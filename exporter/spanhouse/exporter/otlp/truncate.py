@@ -1,4 +1,4 @@
-"""Attributes made storable: nested values as JSON text, what is beyond a limit cut and marked."""
+"""Truncation: makes attributes storable. Nested values become JSON text; content beyond a limit is cut and marked."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from spanhouse.exporter.otlp.any_value import is_nested, to_json
 from spanhouse.exporter.otlp.request_limits import MAX_JSON_GROWTH, Limits
 
 CUT_KEY: Final = "spanhouse.cut"
-"""Attribute that names what was cut where it stands: a JSON object, key -> original bytes (for an array or map, those on the wire).
+"""Attribute that marks truncated neighbours: a JSON object, key -> original bytes (for an array or map, those on the wire).
 
-On a span it also tells of the span's events and links: ``events.0.KEY`` is an attribute of the first event, and ``events.0`` alone how many
-attributes that event had. A key that was cut stands there as it is stored, with the bytes of the whole key.
+On a span it also marks the span's events and links: ``events.0.KEY`` is an attribute of the first event, ``events.0`` alone the number of
+attributes that event had. A truncated key stands there as it is stored, with the bytes of the whole key.
 
-It names texts that were not UTF-8, too (see ``repair``).
+Texts that were not UTF-8 are marked too (see ``repair_utf8``).
 """
 _MAX_UINT32: Final = 2**32 - 1
 
 Attributes = Any
 """A repeated field of KeyValue."""
 Sizes = Mapping[str, int]
-"""Names and original bytes of what was changed."""
+"""Original bytes of changed texts, by name."""
 NOTHING: Final[Sizes] = MappingProxyType({})
 
 
 class Truncator:
-    """Makes attributes storable, in place, and counts what that took.
+    """Truncator of attributes, in place; counts its changes.
 
     Attributes:
-        cuts: what was cut, by the limit's name.
-        first: the first of it in words, '' if nothing was cut.
-        repaired: how many texts that are not UTF-8 were changed (see ``repair``).
-        first_repaired: the first of them in words.
+        cuts: number of cuts, by the limit's name.
+        first: first cut in words, '' if nothing was cut.
+        repaired: number of repaired texts that were not UTF-8 (see ``repair_utf8``).
+        first_repaired: first repaired text in words.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -50,7 +50,7 @@ class Truncator:
         self.first_repaired = ""
 
     def span(self, span: Span, repaired: Sizes = NOTHING) -> None:
-        """Flatten and cut everything in a span, and mark it, as what was repaired in it.
+        """Flatten and truncate all attributes of a span; mark those changes and the repaired texts.
 
         Raises:
             TooDeepError: a value is nested too deep.
@@ -78,7 +78,7 @@ class Truncator:
         self._mark(span.attributes, cut, repaired, where)
 
     def shared(self, attributes: Attributes, where: str, repaired: Sizes = NOTHING) -> None:
-        """Flatten and cut the attributes of a resource or scope. Their number is left as it is.
+        """Flatten and truncate the attributes of a resource or scope. Their number is left as it is.
 
         Raises:
             TooDeepError: a value is nested too deep.
@@ -88,7 +88,7 @@ class Truncator:
         self._mark(attributes, cut, repaired, where)
 
     def _drop(self, items: Any, name: str, where: str) -> int:
-        """Leave out what is beyond the limit of that name; how many that are."""
+        """Drop items beyond the limit of that name, and return their number."""
         most: int = getattr(self._limits, name)
         dropped = len(items) - most
         if dropped <= 0:
@@ -109,7 +109,7 @@ class Truncator:
                 self._note("value_bytes", f"{where}: {attribute.key[:100]!r} has {size} bytes, more than the {self._limits.value_bytes} kept")
 
     def _cut_value(self, value: AnyValue) -> int:
-        """Bytes that the value had; 0 if it is whole."""
+        """Truncate a value, and return its original bytes; 0 if it is whole."""
         most = self._limits.value_bytes
         match value.WhichOneof("value"):
             case "string_value":
@@ -130,7 +130,7 @@ class Truncator:
         return 0
 
     def _mark(self, attributes: Attributes, cut: Sizes, repaired: Sizes, where: str) -> None:
-        """Name what was changed in an attribute."""
+        """Add the attribute that names the changes."""
         if repaired:
             self.repaired += len(repaired)
             self.first_repaired = self.first_repaired or f"{where}: {next(iter(repaired))[:100]!r}"
@@ -143,7 +143,7 @@ class Truncator:
 
 
 def attribute_lists(span: Span) -> Iterator[Attributes]:
-    """All attributes of a span, its events and its links."""
+    """Return the attributes of a span, of its events and of its links."""
     yield span.attributes
     for event in span.events:
         yield event.attributes
@@ -152,10 +152,10 @@ def attribute_lists(span: Span) -> Iterator[Attributes]:
 
 
 def flatten(attributes: Iterable[KeyValue]) -> None:
-    """Put its JSON text in the place of each nested value.
+    """Replace each nested value by its JSON text.
 
     Raises:
-        TooDeepError: a value is nested too deep; those before it are already rewritten.
+        TooDeepError: a value is nested too deep; the values before it are already rewritten.
     """
     for attribute in attributes:
         if is_nested(attribute.value):
@@ -163,7 +163,7 @@ def flatten(attributes: Iterable[KeyValue]) -> None:
 
 
 def _utf8_length(text: str, most: int) -> int:
-    """Bytes of a text that has more than ``most``; 0 for one that has not."""
+    """Return the bytes of a text with more than ``most``; 0 for a shorter one."""
     if len(text) * 4 <= most or (size := len(text.encode())) <= most:
         return 0
     return size

@@ -1,1 +1,1 @@
-"""The `serve` process: its options, its listeners and pipeline, its start and its stop."""
+"""The `serve` process: options, listeners, pipeline, start and stop."""

@@ -1,4 +1,4 @@
-"""Who may come in, as files and options say: read at the start, and again on SIGHUP."""
+"""Credentials of the listeners: tokens, certificates and CORS origins, read at the start and again on SIGHUP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from spanhouse.exporter.transport.cors import parse_origins
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What every listener asks before it takes a request.
+    """Credentials that every listener checks before it takes a request.
 
     Attributes:
-        tokens: those that hold now.
-        certificates: for TLS; None speaks without.
-        origins: web pages that may send OTLP over HTTP.
+        tokens: tokens and their rights.
+        certificates: certificates for TLS; None for no TLS.
+        origins: origins of the web pages that may send OTLP over HTTP.
     """
 
     tokens: TokenFile
@@ -30,7 +30,7 @@ class Credentials:
         """Read the files that the options name.
 
         Raises:
-            ConfigError: one can't be read or used.
+            ConfigError: a file can't be read or used.
         """
         certificates = None
         if config.tls_cert is not None and config.tls_key is not None:
@@ -38,7 +38,7 @@ class Credentials:
         return cls(TokenFile.read(config.token_file), certificates, parse_origins(config.cors_origins))
 
     def reload(self) -> None:
-        """Read the files again; one with a mistake in it changes nothing."""
+        """Read the files again; a file with a mistake changes nothing."""
         self.tokens.reload()
         if self.certificates is not None:
             self.certificates.reload()

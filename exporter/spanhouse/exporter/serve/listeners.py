@@ -1,4 +1,4 @@
-"""Every listener, by its option."""
+"""The listeners of `serve`: OTLP over gRPC and HTTP, ClickHouse-compatible HTTP, console."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from spanhouse.exporter.transport.otlp_http import OtlpHttp
 
 _CONNECTIONS: Final = 1000
 _OPEN_FILES: Final = 10_240
-"""What is asked for; macOS gives no process more."""
+"""Open files that are asked for; macOS gives no process more."""
 
 
 class Listener(Protocol):
-    """What listens at an address."""
+    """A listener at an address."""
 
     address: Address
 
@@ -42,7 +42,7 @@ class Listener(Protocol):
         ...
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new requests and let those under way finish for so long."""
+        """Refuse new requests, and let those under way finish within the time."""
         ...
 
 
@@ -57,19 +57,19 @@ async def listening(
     readiness: Readiness,
     share_ports: bool = False,
 ) -> AsyncIterator[Mapping[str, Listener]]:
-    """All listeners; stopped together, so that one client that stalls delays the end once.
+    """Open all listeners and stop them together, so that a client that stalls delays the end once.
 
     Args:
-        config: the addresses.
-        service: for OTLP; None if other processes receive.
-        clickhouse_http: for queries; None if nobody answers them here.
-        console: for the JSON API; None if there is none.
-        credentials: who may come in.
-        readiness: what health checks are told.
-        share_ports: other processes listen for OTLP at the same addresses.
+        config: their addresses.
+        service: stores OTLP requests; None if other processes receive.
+        clickhouse_http: answers queries; None leaves that listener out.
+        console: answers the JSON API; None leaves that listener out.
+        credentials: tokens, certificates and origins.
+        readiness: answer to health checks.
+        share_ports: True if other processes listen for OTLP at the same addresses.
 
     Raises:
-        ConfigError: an address can't be had.
+        ConfigError: an address can't be used.
     """
     listeners: dict[str, Listener] = {}
     certificates = credentials.certificates
@@ -111,7 +111,7 @@ async def listening(
 
 
 def _connections_per_listener() -> int:
-    """As many as leave the engine and the spool most of the files that this process may open, after raising that number where it is low."""
+    """Return the most connections of a listener, after raising a low limit of open files. The engine and the spool get most of the files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _CONNECTIONS

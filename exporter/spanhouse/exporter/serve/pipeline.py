@@ -1,4 +1,4 @@
-"""What acknowledges requests: the spool, with the drain behind it, or the store itself."""
+"""The write path behind the transports: spool and drain, or the store alone, whichever acknowledges."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Final
 
+from spanhouse.exporter.ingest.admission import Admission
 from spanhouse.exporter.ingest.batcher import Batcher
 from spanhouse.exporter.ingest.drain import Drain
+from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import Readiness
-from spanhouse.exporter.serve.config import BATCH_BYTES, BATCH_SPANS, LINGER_SECONDS, STOP_SECONDS, WAITING_BYTES, Ack, ServeConfig
+from spanhouse.exporter.serve.config import BATCH_BYTES, BATCH_SPANS, LINGER_SECONDS, MAX_REQUEST_BYTES, STOP_SECONDS, WAITING_BYTES, Ack, ServeConfig
 from spanhouse.exporter.spool.appender import SpoolAppender, SpoolLimits
+from spanhouse.exporter.spool.capacity import SpoolCapacity
 from spanhouse.exporter.spool.directory import SpoolDirectory
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.open_store import OpenStore
@@ -20,26 +23,27 @@ from spanhouse.exporter.store.writer import Batch, Writer
 
 _NO_LIMIT: Final = 2**62
 _SEAL_SECONDS: Final = 0.05
-"""How often it is seen to whether the open segment is due."""
+"""Pause between two looks whether the open segment is due."""
 
 
 @asynccontextmanager
-async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readiness) -> AsyncIterator[Batcher]:
-    """The sink of a server that is one process."""
+async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readiness) -> AsyncIterator[ExportService]:
+    """Run the whole write path of a server that is one process."""
     if config.ack is Ack.STORE:
-        async with _into_store(store) as sink:
-            yield sink
+        async with _into_store(store) as service:
+            yield service
         return
-    async with draining(config, store), spooling(config, 0, readiness) as sink:
-        yield sink
+    async with draining(config, store), spooling(config, 0, readiness) as service:
+        yield service
 
 
 @asynccontextmanager
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
-    """Empty the spool into the store; at the end what is there is stored, as far as the time goes."""
+    """Empty the spool into the store; at the end store the rest, as far as the time goes."""
     with _root(config) as root, settling(store) as settler:
         writer = Writer(store.client, SeenRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
         drain = Drain(root, writer, batch_bytes=BATCH_BYTES)
+        drain.start()
         try:
             yield
         finally:
@@ -53,24 +57,18 @@ def _root(config: ServeConfig) -> Iterator[SpoolDirectory]:
 
 
 @asynccontextmanager
-async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[Batcher]:
-    """The spool's writing end. Requests that wait share one fsync."""
-    log = SpoolAppender(config.spool_directory, receiver, _spool_limits(config))
-    batcher = Batcher(
-        log.append,
-        linger_seconds=0,
-        max_spans=_NO_LIMIT,
-        max_bytes=BATCH_BYTES,
-        waiting_bytes=WAITING_BYTES,
-        admit=log.admit,
-    )
-    sealing = asyncio.create_task(_seal(log, readiness))
+async def spooling(config: ServeConfig, receiver: int, readiness: Readiness) -> AsyncIterator[ExportService]:
+    """Acknowledge requests from the spool. Those that wait share one fsync."""
+    appender = SpoolAppender.open(config.spool_directory, receiver, _spool_limits(config))
+    batcher = Batcher(appender.append, linger_seconds=0, max_spans=_NO_LIMIT, max_bytes=BATCH_BYTES)
+    batcher.start()
+    sealing = asyncio.create_task(_seal(appender, readiness))
     try:
-        yield batcher
+        yield _service(batcher, appender.capacity)
     finally:
         sealing.cancel()
         await batcher.close()
-        await asyncio.to_thread(log.close)
+        await asyncio.to_thread(appender.close)
 
 
 def _spool_limits(config: ServeConfig) -> SpoolLimits:
@@ -83,15 +81,20 @@ def _spool_limits(config: ServeConfig) -> SpoolLimits:
     )
 
 
-async def _seal(log: SpoolAppender, readiness: Readiness) -> None:
+def _service(batcher: Batcher, capacity: SpoolCapacity | None) -> ExportService:
+    return ExportService(Admission(batcher, waiting_bytes=WAITING_BYTES, capacity=capacity), batcher, MAX_REQUEST_BYTES)
+
+
+async def _seal(appender: SpoolAppender, readiness: Readiness) -> None:
     while True:
-        await asyncio.to_thread(log.seal)
-        readiness.set("spool", log.unwritable or log.full or None)
+        await asyncio.to_thread(appender.seal)
+        readiness.set("spool", appender.unwritable or appender.capacity.full or None)
         await asyncio.sleep(_SEAL_SECONDS)
 
 
 @asynccontextmanager
-async def _into_store(store: OpenStore) -> AsyncIterator[Batcher]:
+async def _into_store(store: OpenStore) -> AsyncIterator[ExportService]:
+    """Acknowledge requests from the store. Those that wait share one insert."""
     with settling(store) as settler:
         writer = Writer(store.client, SeenRequests(None), turn=store.writing, stored_some=settler.notify)
         batcher = Batcher(
@@ -99,9 +102,9 @@ async def _into_store(store: OpenStore) -> AsyncIterator[Batcher]:
             linger_seconds=LINGER_SECONDS,
             max_spans=BATCH_SPANS,
             max_bytes=BATCH_BYTES,
-            waiting_bytes=WAITING_BYTES,
         )
+        batcher.start()
         try:
-            yield batcher
+            yield _service(batcher, None)
         finally:
             await batcher.close()

@@ -1,4 +1,4 @@
-"""Several receive processes on the same ports: started, watched, and stopped together."""
+"""The pool of receive processes that share the ports: started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ _log = logging.getLogger(__name__)
 
 _RESTART_SECONDS: Final = 1.0
 _LAST_SECONDS: Final = 2.0
-"""What a process may take on top of the time for calls under way before it is killed."""
+"""Time that a process gets on top of the time for calls under way, before it is killed."""
 
 
 class Receivers:
-    """The receive processes of a server. One that ends unasked is started again.
+    """Pool of a server's receive processes. One that ends unasked is started again.
+
+    Args:
+        config: configuration of each process.
+        addresses: their addresses by option.
 
     Attributes:
-        addresses: by option, where they listen.
+        addresses: their addresses by option.
     """
 
     def __init__(self, config: ServeConfig, addresses: Mapping[str, str]) -> None:
@@ -42,17 +46,17 @@ class Receivers:
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start all of them; returns when they take requests.
+        """Start all processes; return when they take requests.
 
         Raises:
-            ConfigError: one could not start; its log says why.
+            ConfigError: a process could not start; its log says why.
         """
         for number in range(self._config.processes):
             await self._start(number)
         self._watches = [asyncio.create_task(self._watch(number), name=f"receiver {number}") for number in range(self._config.processes)]
 
     async def stop(self) -> None:
-        """Let calls under way finish, then end all of them."""
+        """Let calls under way finish, then end all processes."""
         self._stopping = True
         self.signal(signal.SIGTERM)
         try:
@@ -63,7 +67,7 @@ class Receivers:
         await asyncio.gather(*self._watches)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of them."""
+        """Send a signal to all processes."""
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.send_signal(number)
@@ -95,10 +99,10 @@ class Receivers:
 
 @asynccontextmanager
 async def receivers(config: ServeConfig) -> AsyncIterator[Receivers]:
-    """The receive processes that a configuration asks for.
+    """Run the receive processes that a configuration asks for.
 
     Raises:
-        ConfigError: a port can't be had, or a process could not start.
+        ConfigError: a port is taken, or a process could not start.
     """
     with _ports(config) as addresses:
         started = Receivers(replace(config, grpc=addresses["grpc"], http=addresses["http"], clickhouse_http=OFF), addresses)
@@ -111,7 +115,7 @@ async def receivers(config: ServeConfig) -> AsyncIterator[Receivers]:
 
 @contextmanager
 def _ports(config: ServeConfig) -> Iterator[Mapping[str, str]]:
-    """Choose the ports and keep them: a socket that is bound and does not listen gets no connections, and lets in who shares the port."""
+    """Choose the ports and keep them. A bound socket that does not listen gets no connections, and lets others share the port."""
     with ExitStack() as stack:
         addresses = {}
         for name, text in (("grpc", config.grpc), ("http", config.http)):
@@ -119,7 +123,7 @@ def _ports(config: ServeConfig) -> Iterator[Mapping[str, str]]:
             if address is None:
                 addresses[name] = OFF
                 continue
-            # Somebody else's port is not shared, so first it has to be free.
+            # A port of another program must not be shared, so it has to be free first.
             with closing(bind(address, name)) as free:
                 address = replace(address, port=free.getsockname()[1])
             stack.enter_context(closing(bind(address, name, shared=True)))

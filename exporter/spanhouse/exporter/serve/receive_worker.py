@@ -1,6 +1,6 @@
 """A receive process: one of several that share the ports and write the same spool, which another process empties.
 
-The process that starts it writes the configuration to its standard input and keeps that open: its end is the end of this process, too.
+Its parent process writes the configuration to its standard input and keeps that open. When standard input ends, this process ends too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import uvloop
 
 from spanhouse.exporter import logs
-from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import STOPPING, Readiness
-from spanhouse.exporter.serve.config import MAX_REQUEST_BYTES, Ack, ServeConfig
+from spanhouse.exporter.serve.config import Ack, ServeConfig
 from spanhouse.exporter.serve.credentials import Credentials
 from spanhouse.exporter.serve.listeners import listening
 from spanhouse.exporter.serve.pipeline import acknowledging, spooling
@@ -29,11 +28,11 @@ READY = b"ready\n"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a receive process is told.
+    """Orders to a receive process.
 
     Attributes:
-        config: the server's, with the ports that were chosen.
-        number: of this process, from 0 on.
+        config: the server's configuration, with the ports that were chosen.
+        number: number of this process, from 0 on.
     """
 
     config: ServeConfig
@@ -47,16 +46,15 @@ async def _receive(orders: Orders) -> None:
     credentials, readiness = Credentials.read(config), Readiness()
     loop.add_signal_handler(signal.SIGHUP, credentials.reload)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # Ctrl-C reaches all processes of a terminal; who empties the spool says when this one ends.
+    # Ctrl-C reaches all processes of a terminal; the parent process says when this one ends.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_reader(sys.stdin.fileno(), stop.set)
     async with AsyncExitStack() as stack:
         if config.ack is Ack.STORE:
-            store = stack.enter_context(OpenStore(config.store))
-            sink = await stack.enter_async_context(acknowledging(config, store, readiness))
+            store = stack.enter_context(OpenStore.open(config.store))
+            service = await stack.enter_async_context(acknowledging(config, store, readiness))
         else:
-            sink = await stack.enter_async_context(spooling(config, orders.number, readiness))
-        service = ExportService(sink, MAX_REQUEST_BYTES)
+            service = await stack.enter_async_context(spooling(config, orders.number, readiness))
         await stack.enter_async_context(listening(config, service, None, None, credentials=credentials, readiness=readiness, share_ports=True))
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""One line on the terminal where `serve` runs, kept up to date: how much comes in, what waits, what was refused."""
+"""The status line on the terminal of `serve`: spans per second, size of the spool, lag, refused requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS: Final = 1.0
 
 @asynccontextmanager
 async def status_line() -> AsyncIterator[None]:
-    """Show the line as long as the block runs; nothing where standard error is no terminal, or one that can't go back in a line."""
+    """Show the line as long as the block runs; show nothing where standard error is no terminal, or one that can't rewrite a line."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         yield
         return
@@ -34,7 +34,7 @@ async def _show() -> None:
     from rich.live import Live
     from rich.text import Text
 
-    # What is logged meanwhile goes to standard error, which rich writes above the line.
+    # Log lines go to standard error meanwhile, and rich writes them above the line.
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False) as live:
         loop = asyncio.get_running_loop()
         now = _Numbers(loop.time())
@@ -45,7 +45,7 @@ async def _show() -> None:
 
 
 class _Numbers:
-    """The counts of all processes at one moment."""
+    """Counts of all processes at one moment."""
 
     def __init__(self, time: float) -> None:
         self.time = time

@@ -1,4 +1,4 @@
-"""Files of what can't go on by itself: dead letters and damaged records. Kept for people, with the reason beside each."""
+"""Dead letters and quarantine: requests that the store can't read and bytes damaged on disk, kept with the reason beside each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class DeadLetters:
-    """Writes dead letters and damaged records below the spool's directory; durable when a call returns.
+    """Writer of dead letters and damaged bytes below the spool's directory; durable when a call returns.
 
     Args:
-        directory: the spool's.
+        directory: the spool's directory.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,26 +42,24 @@ class DeadLetters:
         _log.error("a request of %d spans can't be stored and is kept as dead letter %s: %s", record.spans, name, reason)
 
     def quarantine(self, segment: Segment, damage: Damage, *, left: bool) -> None:
-        """Keep bytes of a segment that are no record: ``quarantine/SEGMENT-OFFSET-HASH.bin`` and the reason as JSON beside it.
+        """Keep damaged bytes of a segment: ``quarantine/SEGMENT-OFFSET-HASH.bin`` and the reason as JSON beside it.
 
         Args:
-            segment: where they are.
-            damage: which they are.
-            left: the process that wrote the segment ended without notice. Its last write may have been cut off, before anything of it was
-                acknowledged: such an end is named and not counted. All else is counted as corrupt.
+            segment: segment that holds them.
+            damage: their place.
+            left: True if the process that wrote the segment was killed. Its last write may be torn and was not acknowledged: a torn end is
+                named and not counted. All other damage is counted as corrupt.
 
         Raises:
             OSError: the disk can't take it.
         """
         data = segment.read(damage.begin, damage.end)
         place = "-".join(segment.path.relative_to(self._directory).with_suffix("").parts)
-        # Numbers of segments come again; the hash tells what is kept from what was kept before.
+        # Segment numbers are reused; the hash keeps this file apart from an earlier one.
         name = f"{place}-{damage.begin}-{hashlib.sha256(data).hexdigest()[:8]}"
         torn = damage.torn and left
         if torn:
-            _log.warning(
-                "segment %s ends in %d bytes that are no whole request, as a write leaves that was cut off; kept as %s", place, len(data), name
-            )
+            _log.warning("segment %s ends in a torn write: %d bytes that are no whole request; kept as %s", place, len(data), name)
         else:
             CORRUPT_RECORDS.inc()
             _log.error("segment %s is damaged on disk: %d bytes from %d on are no request; kept as %s", place, len(data), damage.begin, name)

@@ -21,15 +21,16 @@ _IDENTITY_FILE: Final = "identity"
 
 
 class SpoolDirectory:
-    """Owned by the process that empties it, until ``close``.
+    """The spool's directory, owned until ``close`` by the process that empties it.
 
     Args:
         path: made if it is not there.
         store: name of the store that its requests are for.
 
     Attributes:
-        identity: tells this spool from others, whoever owns it.
-        left: the segments that an earlier process left and that are still there; the store may have some of them already.
+        path: the directory.
+        identity: random name of this spool, the same for every owner.
+        left: segments that an earlier process left and that are still there; the store may have some of them already.
 
     Raises:
         StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
@@ -42,10 +43,10 @@ class SpoolDirectory:
         self._owner = self._own()
 
     def keep(self) -> None:
-        """Own the directory again where somebody removed or replaced it. The store may have some of the segments that are in it then.
+        """Own the directory again where somebody removed or replaced it. The store may have some of the segments in it.
 
         Raises:
-            StoreError: as for the first time.
+            StoreError: as at the first time.
         """
         if owns(self._owner, self.path):
             return
@@ -54,11 +55,11 @@ class SpoolDirectory:
         _log.warning("spool %s was gone or replaced: it is made again", self.path)
 
     def sealed(self) -> list[Path]:
-        """The segments that wait for the store, those of all receive processes, oldest first, and dead letters that are tried again last."""
+        """Return the segments that wait for the store, of all receive processes: oldest first, replayed dead letters last."""
         return file_names.sealed(self.path)
 
     def doubtful(self, segment: Path) -> bool:
-        """Whether the store may have some of a segment: an earlier process left it, or it was a dead letter."""
+        """Return True if the store may have some of a segment: an earlier process left it, or it is a replayed dead letter."""
         return segment in self.left or segment.parent == self.path
 
     def close(self) -> None:
@@ -80,16 +81,16 @@ class SpoolDirectory:
             return owner
 
     def _identify(self) -> str:
-        """Return the identity that the directory has. One that was replaced while it was owned gets that of its owner, whose inserts carry it."""
+        """Return the directory's identity. One that was replaced while it was owned keeps the owner's identity, which the inserts carry."""
         file = self.path / _IDENTITY_FILE
         if self.identity or not file.exists():
             replace(file, (self.identity or os.urandom(8).hex()).encode())
         return file.read_text(encoding="utf-8")
 
     def _claim(self) -> None:
-        """Requests must not end in another store than they were acknowledged for."""
+        """Claim the directory for this store; refuse one with requests that were acknowledged for another store."""
         for folder in {left.parent for left in self.path.glob(f"*/*{OPEN}")}:
-            # A receive process that outlives the one that started it goes on writing its segment, and seals it.
+            # A receive process that outlives its parent goes on writing its segment, and seals it itself.
             with suppress(BlockingIOError), closing(own(folder)):
                 for left in folder.glob(f"*{OPEN}"):
                     left.rename(left.with_suffix(SEALED))

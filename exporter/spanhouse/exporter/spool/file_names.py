@@ -1,4 +1,4 @@
-"""What the files of a spool are called. Needs the standard library alone, so that anybody can look into one."""
+"""File names of a spool. Imports the standard library alone, so that any program can look into a spool."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LETTER: Final = ".otlp"
 QUARANTINE: Final = "quarantine"
 DAMAGED: Final = ".bin"
 REASON: Final = ".json"
-"""Beside each file of these two folders: why it is there."""
+"""Suffix of the reason, beside each file of these two folders."""
 
 
 def sealed(root: Path) -> list[Path]:
-    """The segments that wait for the store, those of all receive processes: oldest first, dead letters that are tried again last."""
+    """Return the segments that wait for the store, of all receive processes: oldest first, replayed dead letters last."""
     return sorted((*root.glob(f"*/*{SEALED}"), *root.glob(f"*{SEALED}")), key=lambda path: path.name)
 
 
 def dead_letters(root: Path) -> list[Path]:
-    """The requests that the store could not read."""
+    """Return the requests that the store could not read."""
     return sorted((root / DEAD_LETTERS).glob(f"*{LETTER}"))
 
 
 def damaged(root: Path) -> list[Path]:
-    """What was damaged on disk."""
+    """Return the files of bytes that were damaged on disk."""
     return sorted((root / QUARANTINE).glob(f"*{DAMAGED}"))

@@ -1,7 +1,7 @@
-"""The form of a record: a header, then a serialised OTLP request.
+"""Records of a segment: a header, then a serialised OTLP request. The package's page describes the format.
 
-The header is a protobuf field that OTLP does not have, so a run of records is itself a serialised OTLP request: what follows
-one another is merged, and unknown fields are skipped (protobuf encoding, "Last One Wins" and "Unknown Fields").
+The header is a protobuf field that OTLP does not have. So a run of records is itself a serialised OTLP request: protobuf merges messages that
+follow one another and skips unknown fields (protobuf encoding, "Last One Wins" and "Unknown Fields").
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from spanhouse.exporter.otlp.digest import digest
 from spanhouse.exporter.owned_directory import Buffer
 
 _HEADER: Final = struct.Struct("<2s4sIIQ16sI")
-"""Tag and length of field 15; magic with the format's version; bytes and spans of the body; when it was received (Unix time, ns);
-its digest; CRC-32 of all before, begun with the header's place in its segment: a copy of a record within a request is none."""
+"""Tag and length of field 15; magic with the format's version; bytes and spans of the body; time of receipt (Unix time, ns); digest of the
+body; CRC-32 of all before, seeded with the header's offset in its segment, so that a copy of a record inside a request is no record."""
 _TAG: Final = bytes((15 << 3 | 2, _HEADER.size - 2))
 _MAGIC: Final = b"spn1"
 _START: Final = _TAG + _MAGIC
 
 HEADER_BYTES: Final = _HEADER.size
 _WINDOW_BYTES: Final = 2**20
-"""In which the next header is looked for after damage."""
+"""Window of the search for the next header after damage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record's place in its segment and what its header says.
+    """A record: its place in its segment and its header's fields.
 
     Attributes:
-        begin, end: where its header begins and its body ends.
-        spans: spans in the body.
-        received_ns: when it was acknowledged, Unix time in nanoseconds.
+        begin, end: offsets of the header's first byte and behind the body's last.
+        spans: number of spans in the body.
+        received_ns: time of receipt, Unix time in nanoseconds.
         digest: identity of the request, see ``digest``.
     """
 
@@ -47,7 +47,7 @@ class Record:
 
     @property
     def body(self) -> slice:
-        """Where the request stands."""
+        """Place of the request in the segment."""
         return slice(self.begin + HEADER_BYTES, self.end)
 
 
@@ -56,7 +56,8 @@ class Damage:
     """Bytes of a segment that are no record.
 
     Attributes:
-        torn: they are the segment's end, as a write leaves that was cut off before it was acknowledged.
+        begin, end: their offsets.
+        torn: True for the segment's end, as a write leaves it that was cut off before it was acknowledged.
     """
 
     begin: int
@@ -65,13 +66,13 @@ class Damage:
 
 
 def header(body: Buffer, spans: int, received_ns: int, begin: int) -> bytes:
-    """The header that goes before a body, itself at ``begin`` in its segment."""
+    """Return the header of a body; ``begin`` is the header's offset in its segment."""
     packed = _HEADER.pack(_TAG, _MAGIC, len(body), spans, received_ns, digest(body), 0)[:-4]
     return packed + struct.pack("<I", zlib.crc32(packed, begin))
 
 
 def read(file: BinaryIO) -> tuple[list[Record], list[Damage]]:
-    """The records of a segment whose digests are right, and what stands between and after them. One record is in memory at a time."""
+    """Return the records of a segment whose digests are right, and the damage between and after them. Hold one record in memory at a time."""
     records: list[Record] = []
     damages: list[Damage] = []
     for found in _read(file, file.seek(0, os.SEEK_END)):
@@ -98,7 +99,7 @@ def _read(file: BinaryIO, size: int) -> Iterator[Record | Damage]:
 
 
 def _record(packed: bytes, at: int) -> Record | None:
-    """The record whose header these bytes are; None if they are none. Its end may lie beyond the file's."""
+    """Return the record of a header at this offset; None if these bytes are none. The record may end beyond the file."""
     if len(packed) < HEADER_BYTES or not packed.startswith(_START):
         return None
     _, _, size, spans, received_ns, found_digest, checksum = _HEADER.unpack(packed)

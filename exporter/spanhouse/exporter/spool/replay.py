@@ -1,4 +1,4 @@
-"""Dead letters go into the spool again, as sealed segments: a running server stores them at once, another one when it starts."""
+"""Replay of dead letters: moves them back into the spool as sealed segments, which a server stores at once, or when it starts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _MOVING: Final = ".moving"
 
 
 def replay(directory: Path) -> int:
-    """Move every dead letter of a spool back into it. What the store still can't read becomes a dead letter again.
+    """Move every dead letter of a spool back into it. A request that the store still can't read becomes a dead letter again.
 
     Args:
-        directory: the spool's. A server may be using it.
+        directory: the spool's directory. A server may be using it.
 
     Returns:
-        How many there were.
+        Number of dead letters moved.
 
     Raises:
-        OSError: the directory can't be written. What was not moved is still a dead letter.
+        OSError: the directory can't be written. The letters not moved stay dead letters.
     """
-    # Under another name, since the server may write a letter again before its former self is gone.
+    # Renamed first: the server may write a letter again before its former file is gone.
     for letter in dead_letters(directory):
         letter.rename(letter.with_suffix(_MOVING))
     moving = sorted((directory / DEAD_LETTERS).glob(f"*{_MOVING}"))

@@ -1,4 +1,4 @@
-"""Which requests were stored lately, so that one that a client sends again is not stored twice."""
+"""Deduplication of resent requests: remembers the requests that were stored lately, so that none is stored twice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PREVIOUS: Final = "stored-requests.previous"
 
 
 class SeenRequests:
-    """The digests of the last ``window`` to ``2 * window`` requests stored. For one thread.
+    """Digests of the last ``window`` to ``2 * window`` requests stored. For one thread.
 
-    They are kept in two files, of which the older one goes when the newer one is full: 16 bytes for each request.
+    They are kept in two files, 16 bytes for each request. When the newer file is full, it replaces the older one.
 
     Args:
-        directory: where the files are; None keeps the digests in memory alone.
-        window: how many requests a file holds.
+        directory: directory of the files; None keeps the digests in memory alone.
+        window: number of requests in a file.
     """
 
     def __init__(self, directory: Path | None, window: int = 100_000) -> None:
@@ -35,10 +35,10 @@ class SeenRequests:
         return digest in self._current or digest in self._previous
 
     def add(self, digests: Collection[bytes]) -> None:
-        """Remember requests; returns when the disk has them.
+        """Remember requests; return when the disk has them.
 
         Raises:
-            OSError: the disk can't take them. They are remembered in memory.
+            OSError: the disk can't take them. They are remembered in memory alone.
         """
         if len(self._current) >= self._window:
             self._current, self._previous = set(), self._current
@@ -53,7 +53,7 @@ class SeenRequests:
 
 
 def forget(directory: Path) -> None:
-    """Forget what was stored: it was stored elsewhere."""
+    """Forget all requests: they were stored in another store."""
     for name in (_CURRENT, _PREVIOUS):
         (directory / name).unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ def _load(path: Path) -> set[bytes]:
     except FileNotFoundError:
         return set()
     if torn := len(data) % _DIGEST_BYTES:
-        # What is appended next has to begin where a digest does.
+        # The next append has to begin at a digest's boundary.
         data = data[:-torn]
         os.truncate(path, len(data))
     return {data[at : at + _DIGEST_BYTES] for at in range(0, len(data), _DIGEST_BYTES)}

@@ -1,4 +1,4 @@
-"""A sealed segment, as the drain reads it."""
+"""Sealed segments, as the drain reads them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _BUFFER_BYTES: Final = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What the bytes of a segment are. They themselves stay in the file: while the engine works on them, memory is short anyway.
+    """A sealed segment's records and damage. The bytes stay in the file: memory is short while the engine works on them.
 
     Attributes:
-        records: those whose checksums are right, in their order.
-        damages: what else is in the file.
+        path: the file.
+        records: records whose checksums are right, in their order.
+        damages: all other bytes of the file.
     """
 
     path: Path
@@ -31,17 +32,17 @@ class Segment:
         """Read a file and check every record.
 
         Raises:
-            OSError: it can't be read. A map of it would end the process where the disk fails.
+            OSError: the file can't be read. A memory map would end the process where the disk fails.
         """
         with path.open("rb", buffering=_BUFFER_BYTES) as file:
             records, damages = read(file)
         return cls(path, tuple(records), tuple(damages))
 
     def body(self, record: Record) -> bytes:
-        """A record's request, serialised.
+        """Return a record's request, serialised.
 
         Raises:
-            OSError: it can't be read any more as it was when the segment was opened.
+            OSError: the file can't be read, or changed since the segment was opened.
         """
         body = self.read(record.body.start, record.body.stop)
         if digest(body) != record.digest:
@@ -49,10 +50,10 @@ class Segment:
         return body
 
     def read(self, begin: int, end: int) -> bytes:
-        """Some of the file.
+        """Return bytes of the file.
 
         Raises:
-            OSError: it can't be read.
+            OSError: the file can't be read.
         """
         with self.path.open("rb") as file:
             file.seek(begin)
@@ -60,10 +61,10 @@ class Segment:
 
 
 class Bodies(Sequence[bytes]):
-    """Requests of segments, each read when it is asked for.
+    """Sequence of the requests of segments, each read when it is asked for.
 
     Args:
-        records: where they are.
+        records: their places.
     """
 
     def __init__(self, records: Sequence[tuple[Segment, Record]]) -> None:

@@ -1,4 +1,4 @@
-"""Backups on the disk: where those are written that are made while a store is served, and how one is finished."""
+"""Backups on disk: their directory beside a served store, how one is finished and moved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from spanhouse.exporter.owned_directory import make, replace, sync
 from spanhouse.schema.maintenance.backup import FILE_NAME, Backup
 
 _NOT_BY_NAME: Final = (errno.EXDEV, errno.EBUSY)
-"""A directory can't be renamed to another disk, nor to where a disk is mounted."""
+"""Errors of a rename to another disk, or onto a mount point."""
 
 
 def backups_of(store: Path) -> Path:
-    """The directory beside a store's that the engine may write backups into, and nowhere else."""
+    """Return the directory beside a store's: the only one into which the engine may write backups."""
     return store.with_name(f"{store.name}-backups")
 
 
 def finish(directory: Path, written: Backup) -> None:
-    """Make what the engine wrote durable, then say that it is whole.
+    """Sync the files that the engine wrote, then write the file that marks the backup as whole.
 
     Raises:
         OSError: the disk can't take it.
@@ -31,11 +31,11 @@ def finish(directory: Path, written: Backup) -> None:
 
 
 def move(written: Path, directory: Path) -> None:
-    """Put a backup that is finished elsewhere, also on another disk; durable when the call returns.
+    """Move a finished backup, to another disk too; durable when the call returns.
 
     Args:
-        written: where it is.
-        directory: where it is wanted; empty, or not there.
+        written: directory that holds the backup.
+        directory: directory that gets it; empty, or not there.
 
     Raises:
         OSError: the disk can't take it; the backup is still where it was.
@@ -52,7 +52,7 @@ def move(written: Path, directory: Path) -> None:
 
 
 def _copy(written: Path, directory: Path) -> None:
-    """Copy a backup; what was copied of one that fails is removed again."""
+    """Copy a backup; remove the files copied so far if that fails."""
     make(directory)
     try:
         for path in sorted(written.rglob("*")):

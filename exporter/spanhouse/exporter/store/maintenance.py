@@ -1,4 +1,4 @@
-"""An operator's work on an embedded store while it is served: check, compact, back up, apply prices, say how long it keeps what."""
+"""Store maintenance while the store is served: check, compact, settle, backup, prices, retention."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.store.backup_files import backups_of, finish
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.schema.maintenance import actions, backup
 from spanhouse.schema.maintenance.actions import Event
-from spanhouse.schema.tables.driver import Execute, MigrationError
+from spanhouse.schema.tables.driver import Execute, MigrationError, execute_of
 
 _log = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """For one caller at a time.
+    """Runner of maintenance actions, for one caller at a time.
 
     Args:
         store: an embedded store.
-        threads: to call the engine from.
+        threads: threads that call the engine.
     """
 
     def __init__(self, store: OpenStore, threads: Executor) -> None:
@@ -33,11 +32,11 @@ class Maintenance:
         self._threads = threads
 
     async def run(self, action: str, numbers: Mapping[str, int]) -> AsyncIterator[Event]:
-        """Do it. The last event is the outcome; one that has ``error`` says in one line why there is none.
+        """Run an action and yield its events. The last one is the outcome; one with ``error`` says in one line why there is none.
 
         Args:
             action: ``check``, ``compact``, ``settle``, ``prices``, ``backup`` or ``retention``.
-            numbers: of retention, for how many days each table keeps its rows; of prices, ``since_ns``.
+            numbers: for retention the days that each table keeps its rows, for prices ``since_ns``.
         """
         steps = self._steps(action, numbers)
         try:
@@ -51,18 +50,14 @@ class Maintenance:
             return await asyncio.get_running_loop().run_in_executor(self._threads, next, steps, None)
         except MigrationError as error:
             return {"error": str(error)}
-        except Exception:  # noqa: BLE001 whatever it is, the client is told and the log says more
-            _log.exception("the upkeep of the store failed")
+        except Exception:  # noqa: BLE001 on any error the client is told, and the log says more
+            _log.exception("maintenance of the store failed")
             return {"error": "the store failed; the server's log says why"}
 
     @contextmanager
     def _execute(self) -> Iterator[Execute]:
         with self._store.another_client() as client:
-
-            def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Any:
-                return client.query(sql, parameters=dict(parameters or {})).result_rows
-
-            yield execute
+            yield execute_of(client)
 
     def _steps(self, action: str, numbers: Mapping[str, int]) -> Generator[Event]:
         if action == "backup":
@@ -87,7 +82,7 @@ class Maintenance:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         directory = backups_of(self._store.store.directory) / name
         make(directory)
-        # What is acknowledged meanwhile waits in the spool.
+        # Requests acknowledged meanwhile wait in the spool.
         with self._store.settling, self._store.writing, self._execute() as execute:
             written = backup.backup(execute, self._store.store.database, under=name)
         finish(directory, written)

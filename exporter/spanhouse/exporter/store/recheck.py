@@ -1,13 +1,13 @@
-"""What of some requests the store already has: asked after an insert of which it is not known what became of it.
+"""Recheck: finds which spans are already stored, after an insert whose outcome is unknown.
 
-A process may have ended between an insert and the removal of its segment; an insert may have failed halfway. The engine's own memory of
-past inserts does not help after a power loss, since nothing syncs it, nor for other batches; so the spans themselves are looked for.
+A process may have ended between an insert and the removal of its segment; an insert may have failed halfway. The engine's deduplication log
+does not help after a power loss, since nothing syncs it, nor for other batches. So the spans themselves are looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -16,45 +16,46 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.exporter.owned_directory import Buffer
 from spanhouse.schema.settle.remake import remake_parts
+from spanhouse.schema.tables.driver import execute_of
+from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
 _TRACES: Final = 1_000
-"""Trace ids in one question; parameters of a server's statement travel in its URL."""
+"""Trace ids in one statement; a server gets parameters in its URL."""
 _PART_BYTES: Final = 4 * 2**20
 _LAST_NS: Final = 2**63 - 1
-"""The last time that the engine stores; later ones are clamped to it."""
+"""Greatest time that the engine stores; later ones are clamped to it."""
 
 _STORED: Final = """SELECT DISTINCT TraceId, SpanId FROM otel_traces
 WHERE Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64}) AND TraceId IN {trace_ids:Array(String)}"""
 
 _RUNNING: Final = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {mark:String}"
-_ACCESS_DENIED: Final = 497
 
 _SpanId = tuple[str, str]
 
 
 def still_runs(client: Client, mark: str) -> bool:
-    """Whether the store still works on an insert with this ``log_comment``: it goes on when the sender is gone, and may store spans yet.
+    """Return True while the store works on an insert with this ``log_comment``: it goes on without its sender, and may still store spans.
 
-    False if the user may not see its own queries.
+    Return False if the user may not see its own queries.
     """
     try:
         return bool(client.query(_RUNNING, parameters={"mark": mark}).result_rows[0][0])
     except DatabaseError as error:
-        if error.code == _ACCESS_DENIED:
+        if error.code == ClickHouseErrorCode.ACCESS_DENIED:
             return False
         raise
 
 
 def missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
-    """The requests without the spans that the store has, one body for each, b"" where nothing is left; as they are if it has none of them.
+    """Return the requests without the spans that the store has: one body for each, b"" where no span is left.
 
-    Where it has some, settling is told of all of their traces: the insert may have ended between the spans and their parts.
+    Traces with stored spans are settled again: the insert may have ended between the spans and their parts.
     """
     return [body for some in _in_parts(bodies) for body in _missing(client, some)]
 
 
 def _in_parts(bodies: Sequence[Buffer]) -> Iterator[Sequence[Buffer]]:
-    """A parsed request takes several times its bytes, so few are parsed at a time."""
+    """Split the requests, so that few are parsed at a time: a parsed one takes several times its bytes."""
     part: list[Buffer] = []
     size = 0
     for body in bodies:
@@ -72,7 +73,7 @@ def _missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     stored = _stored(client, spans)
     if not stored:
         return bodies
-    _remake_parts(client, sorted({trace_id for trace_id, _ in stored}))
+    remake_parts(execute_of(client), sorted({trace_id for trace_id, _ in stored}))
     return [_without(request, stored) for request in requests]
 
 
@@ -94,13 +95,6 @@ def _stored(client: Client, spans: Sequence[Span]) -> set[_SpanId]:
         parameters = {"first": min(starts), "last": max(starts), "trace_ids": trace_ids[begin : begin + _TRACES]}
         stored.update((str(trace_id), str(span_id)) for trace_id, span_id in client.query(_STORED, parameters=parameters).result_rows)
     return stored & {_id(span) for span in spans}
-
-
-def _remake_parts(client: Client, trace_ids: Sequence[str]) -> None:
-    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-        return client.query(sql, parameters=dict(parameters or {})).result_rows
-
-    remake_parts(execute, trace_ids)
 
 
 def _without(request: ExportTraceServiceRequest, stored: set[_SpanId]) -> bytes:

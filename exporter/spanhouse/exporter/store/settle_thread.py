@@ -1,33 +1,31 @@
-"""The settling thread: it keeps the rows of traces up to what inserts brought, a second behind them."""
+"""The settling thread: keeps the rows of traces up to date, a second behind the inserts."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-
-from clickhouse_connect.driver.client import Client
+from typing import Final
 
 from spanhouse.exporter.metrics import FAILED_SETTLES, REMADE_TRACES, SETTLE_SECONDS, UNSETTLED_TRACES
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.exporter.store.thread_priority import lower_priority
 from spanhouse.schema.settle.settle import Settler
 from spanhouse.schema.settle.turns import Turns
-from spanhouse.schema.tables.driver import Execute
+from spanhouse.schema.tables.driver import Execute, execute_of
 
 _log = logging.getLogger(__name__)
 
 _EVERY_SECONDS: Final = 1.4
-"""Time between two rounds, at least: a small round costs as much as a middling one."""
+"""Least time between two rounds: a small round costs as much as one of medium size."""
 _IDLE_SECONDS: Final = 2.0
-"""Interval of looking for parts that others wrote: another receiver, or a Collector."""
+"""Pause between two looks for parts of other writers: another receiver, or a Collector."""
 _REMAKE_SECONDS: Final = 5.0
 _LARGE_SECONDS: Final = 120.0
 _LARGE_TIMES: Final = 30.0
-"""Large traces are made anew no sooner than so many times as long as it took: at most a thirtieth of a core goes there."""
+"""Pause after large traces were remade, in multiples of the time that took: at most a thirtieth of a core goes there."""
 _FEED_SECONDS: Final = 10.0
 _SWEEP_SECONDS: Final = 20.0
 _EVERYTHING_SECONDS: Final = 60.0
@@ -36,10 +34,10 @@ _STOP_SECONDS: Final = 3.0
 
 
 class Settling:
-    """A thread that settles a store, with a connection of its own.
+    """Thread that settles a store, with a connection of its own.
 
     Args:
-        store: an open store.
+        store: the store, open.
     """
 
     def __init__(self, store: OpenStore) -> None:
@@ -49,15 +47,15 @@ class Settling:
         self._thread = threading.Thread(target=self._run, name="spanhouse-settle", daemon=True)
 
     def start(self) -> None:
-        """Begin with everything that waits."""
+        """Begin with all parts that wait."""
         self._thread.start()
 
     def notify(self) -> None:
-        """Say that an insert was made."""
+        """Wake the thread after an insert."""
         self._came.set()
 
     def stop(self) -> None:
-        """Settle what was inserted, and end; what takes too long is settled at the next start."""
+        """Settle the last inserts, and end. Work that takes too long is left to the next start."""
         self._stopping.set()
         self._came.set()
         self._thread.join(_STOP_SECONDS)
@@ -69,8 +67,8 @@ class Settling:
         while True:
             try:
                 with self._store.another_client() as client:
-                    self._settle(self._rounds(executing(client)))
-            except Exception:  # noqa: BLE001 whatever it is, a thread that ends would settle nothing for as long as the server runs
+                    self._settle(self._rounds(execute_of(client)))
+            except Exception:  # noqa: BLE001 a thread that ends would settle nothing for as long as the server runs
                 FAILED_SETTLES.inc()
                 _log.exception("the store can't be reached to settle traces; it is tried again")
                 if self._stopping.wait(_BACK_OFF_SECONDS):
@@ -94,13 +92,13 @@ class Settling:
 
 
 class _Rounds:
-    """The rounds of a settler: what is due when.
+    """Schedule of a settler's rounds.
 
     Args:
         settler: settles the store.
-        alone: held meanwhile, by which this process writes nothing else into rows of traces.
-        turns: those of a store that other processes settle, too.
-        clock: tells seconds.
+        alone: lock held during a round, so that nothing else in this process writes rows of traces.
+        turns: turns of a store that other processes settle, too; None for an embedded one.
+        clock: returns seconds, monotonic.
     """
 
     def __init__(self, settler: Settler, alone: threading.Lock, turns: Turns | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -114,12 +112,12 @@ class _Rounds:
         self._trouble = ""
 
     def run(self) -> float:
-        """Do what is due, and return the seconds until it is worth looking again without a notice."""
+        """Do the work that is due, and return the seconds until the next round if no notice comes before."""
         self._began = self._clock()
         try:
             with self._alone:
                 waiting = self._round() if self._turns is None else self._round_in_turn(self._turns)
-        except Exception as error:  # noqa: BLE001 whatever it is, parts stay and are settled later
+        except Exception as error:  # noqa: BLE001 on any error the parts stay and are settled later
             FAILED_SETTLES.inc()
             if str(error) != self._trouble:
                 _log.exception("traces were not settled; it is tried again")
@@ -130,7 +128,7 @@ class _Rounds:
             self._trouble = ""
         if waiting:
             return 0.0
-        # Only this process inserts into an embedded store, and says so.
+        # Only this process inserts into an embedded store, and each insert gives notice.
         nothing_left = self._turns is None and not (self._settler.due or self._settler.large or self._unfed)
         return _SWEEP_SECONDS if nothing_left else _IDLE_SECONDS
 
@@ -139,7 +137,7 @@ class _Rounds:
         return max(0.0, self._began + _EVERY_SECONDS - self._clock())
 
     def _round_in_turn(self, turns: Turns) -> bool:
-        """Run a round if it is this process's turn; another one settles as well what this one received."""
+        """Run a round if it is this process's turn; in its turn another process settles this one's inserts too."""
         with turns.taken() as mine:
             return not mine or self._round()
 
@@ -152,7 +150,7 @@ class _Rounds:
             self._unfed = False
         if self._is_due("sweep", _SWEEP_SECONDS):
             self._settler.sweep()
-        # Last, since a trace that can't be made anew and is due alone fails each time.
+        # Last: a trace that can't be remade raises each time, and nothing after it would run.
         if self._settler.due and self._is_due("remake", _REMAKE_SECONDS):
             REMADE_TRACES.inc(self._settler.remake_due(large=False))
         if self._settler.large and self._is_due("large", _LARGE_SECONDS):
@@ -165,29 +163,20 @@ class _Rounds:
         self._settler.culprits.clear()
         return settled.waiting
 
-    def _is_due(self, what: str, seconds: float) -> bool:
+    def _is_due(self, work: str, seconds: float) -> bool:
         now = self._clock()
-        if now < self._due[what]:
+        if now < self._due[work]:
             return False
-        self._due[what] = now + seconds
+        self._due[work] = now + seconds
         return True
 
 
 @contextmanager
 def settling(store: OpenStore) -> Iterator[Settling]:
-    """Keep a store settled."""
+    """Settle a store as long as the block runs."""
     thread = Settling(store)
     thread.start()
     try:
         yield thread
     finally:
         thread.stop()
-
-
-def executing(client: Client) -> Execute:
-    """Return what runs statements by a connection."""
-
-    def execute(sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-        return client.query(sql, parameters=dict(parameters or {})).result_rows
-
-    return execute

@@ -1,4 +1,4 @@
-"""The last step of the write path: raw OTLP bytes into ``otlp_requests``, where the engine decodes them."""
+"""The writer, last step of the write path: inserts raw OTLP bytes into ``otlp_requests``, where the engine decodes them."""
 
 from __future__ import annotations
 
@@ -22,31 +22,102 @@ from spanhouse.exporter.otlp.digest import digest
 from spanhouse.exporter.owned_directory import Buffer
 from spanhouse.exporter.spool.seen_requests import SeenRequests
 from spanhouse.exporter.store.recheck import missing, still_runs
+from spanhouse.schema.tables.driver import first_line
+from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 from spanhouse.schema.tables.migrations import MAX_DAYS_OF_A_REQUEST, otlp_insert_settings
 
 _log = logging.getLogger(__name__)
 
-_DATA_ERRORS: Final = frozenset({6, 26, 27, 32, 33, 36, 38, 41, 69, 70, 72, 73, 117, 131, 190, 321, 407, 432, 436, 437, 444})
-"""Engine error codes that blame the bytes."""
-_STORE_ERRORS: Final = frozenset(
-    {60, 74, 75, 76, 81, 159, 164, 173, 198, 202, 209, 210, 218, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 373, 394, 425, 439, 497, 516, 999},
+_DATA_ERRORS: Final = frozenset(
+    {
+        ClickHouseErrorCode.CANNOT_PARSE_TEXT,
+        ClickHouseErrorCode.CANNOT_PARSE_QUOTED_STRING,
+        ClickHouseErrorCode.CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+        ClickHouseErrorCode.ATTEMPT_TO_READ_AFTER_EOF,
+        ClickHouseErrorCode.CANNOT_READ_ALL_DATA,
+        ClickHouseErrorCode.CANNOT_PARSE_DATE,
+        ClickHouseErrorCode.CANNOT_PARSE_DATETIME,
+        ClickHouseErrorCode.ARGUMENT_OUT_OF_BOUND,
+        ClickHouseErrorCode.CANNOT_CONVERT_TYPE,
+        ClickHouseErrorCode.CANNOT_PARSE_NUMBER,
+        ClickHouseErrorCode.INCORRECT_DATA,
+        ClickHouseErrorCode.TOO_LARGE_STRING_SIZE,
+        ClickHouseErrorCode.SIZES_OF_ARRAYS_DONT_MATCH,
+        ClickHouseErrorCode.VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE,
+        ClickHouseErrorCode.DECIMAL_OVERFLOW,
+        ClickHouseErrorCode.PROTOBUF_BAD_CAST,
+        ClickHouseErrorCode.PROTOBUF_FIELD_NOT_REPEATED,
+        ClickHouseErrorCode.UNKNOWN_PROTOBUF_FORMAT,
+    }
 )
-"""Engine error codes that blame the store: memory, disk, time, rights, network. No part of the batch would fare better."""
-
-_TOO_MANY_PARTS: Final = 252
+"""Engine errors that blame the bytes: the request is a dead letter. All codes that have another cause too are in neither set."""
+_STORE_ERRORS: Final = frozenset(
+    {
+        # memory
+        ClickHouseErrorCode.CANNOT_ALLOCATE_MEMORY,
+        ClickHouseErrorCode.MEMORY_LIMIT_EXCEEDED,
+        ClickHouseErrorCode.MEMORY_RESERVATION_KILLED,
+        ClickHouseErrorCode.MEMORY_RESERVATION_FAILED,
+        ClickHouseErrorCode.MEMORY_RESERVATION_ACQUISITION_TIMEOUT,
+        # disk, object storage
+        ClickHouseErrorCode.CANNOT_READ_FROM_FILE_DESCRIPTOR,
+        ClickHouseErrorCode.CANNOT_WRITE_TO_FILE_DESCRIPTOR,
+        ClickHouseErrorCode.CANNOT_OPEN_FILE,
+        ClickHouseErrorCode.NOT_ENOUGH_SPACE,
+        ClickHouseErrorCode.S3_ERROR,
+        # time, load, quotas
+        ClickHouseErrorCode.TIMEOUT_EXCEEDED,
+        ClickHouseErrorCode.QUOTA_EXCEEDED,
+        ClickHouseErrorCode.TOO_MANY_SIMULTANEOUS_QUERIES,
+        ClickHouseErrorCode.TOO_MANY_PARTS,
+        ClickHouseErrorCode.DISTRIBUTED_TOO_MANY_PENDING_BYTES,
+        ClickHouseErrorCode.CANNOT_SCHEDULE_TASK,
+        ClickHouseErrorCode.SESSION_IS_LOCKED,
+        ClickHouseErrorCode.QUERY_WAS_CANCELLED,
+        ClickHouseErrorCode.ABORTED,
+        ClickHouseErrorCode.SYSTEM_ERROR,
+        # tables and rights
+        ClickHouseErrorCode.UNKNOWN_TABLE,
+        ClickHouseErrorCode.UNKNOWN_DATABASE,
+        ClickHouseErrorCode.TABLE_IS_DROPPED,
+        ClickHouseErrorCode.TABLE_IS_READ_ONLY,
+        ClickHouseErrorCode.TABLE_IS_PERMANENTLY_READ_ONLY,
+        ClickHouseErrorCode.READONLY,
+        ClickHouseErrorCode.ACCESS_DENIED,
+        ClickHouseErrorCode.AUTHENTICATION_FAILED,
+        # network
+        ClickHouseErrorCode.CANNOT_READ_FROM_SOCKET,
+        ClickHouseErrorCode.CANNOT_WRITE_TO_SOCKET,
+        ClickHouseErrorCode.DNS_ERROR,
+        ClickHouseErrorCode.SOCKET_TIMEOUT,
+        ClickHouseErrorCode.NETWORK_ERROR,
+        ClickHouseErrorCode.ALL_CONNECTION_TRIES_FAILED,
+        # replication
+        ClickHouseErrorCode.NO_ZOOKEEPER,
+        ClickHouseErrorCode.UNEXPECTED_ZOOKEEPER_ERROR,
+        ClickHouseErrorCode.KEEPER_EXCEPTION,
+        ClickHouseErrorCode.NO_ACTIVE_REPLICAS,
+        ClickHouseErrorCode.TOO_FEW_LIVE_REPLICAS,
+        ClickHouseErrorCode.UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE,
+        ClickHouseErrorCode.REPLICA_IS_NOT_IN_QUORUM,
+        ClickHouseErrorCode.REPLICA_STATUS_CHANGED,
+        ClickHouseErrorCode.UNKNOWN_STATUS_OF_INSERT,
+    }
+)
+"""Engine errors that blame the store: the batch is retried. No part of it would fare better."""
 
 RETRY_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Requests that are stored together.
+    """Requests that are inserted together.
 
     Attributes:
         bodies: the requests, serialised.
-        digests: the identity of each.
-        file: a file that as a whole is the same as the bodies one after the other; None if there is none.
-        doubtful: an earlier process may have stored some of it.
+        digests: identity of each request.
+        file: file whose content is the bodies one after the other; None if there is none.
+        doubtful: True if an earlier process may have stored some of the requests.
     """
 
     bodies: Sequence[Buffer]
@@ -56,32 +127,33 @@ class Batch:
 
     @classmethod
     def of(cls, requests: Sequence[CheckedRequest]) -> Self:
-        """Requests that wait in memory."""
+        """Make a batch of requests that wait in memory."""
         bodies = [request.body for request in requests]
         return cls(bodies=bodies, digests=[digest(body) for body in bodies])
 
     def only(self, indexes: Sequence[int]) -> Batch:
-        """Some of the requests."""
+        """Return the batch of some of the requests."""
         if len(indexes) == len(self.bodies):
             return self
         return Batch(bodies=[self.bodies[index] for index in indexes], digests=[self.digests[index] for index in indexes], doubtful=self.doubtful)
 
     def token(self) -> str:
-        """A hash of the content, by which the engine knows the batch again."""
+        """Return a hash of the content, by which the engine recognises a repeated batch."""
         return hashlib.sha256(b"".join(self.digests)).hexdigest()
 
 
 class Writer:
-    """Inserts batches of requests; not for more than one thread at a time.
+    """Inserter of batches, for one thread at a time.
 
-    Every insert carries a hash of its content as token, so that the engine drops what it has of an exact repetition, even of an insert that
-    still runs. An insert that failed may be stored, in part or as a whole; what is not repeated exactly is therefore looked for before.
+    Every insert carries a hash of its content as deduplication token: of an exact repetition the engine drops the blocks that it has, even
+    those of an insert that still runs. A failed insert may be stored, in part or as a whole. So before its requests are inserted in any other
+    batch, their spans are looked for in the store.
 
     Args:
-        client: a connection that may write.
-        stored: the requests that were stored lately; they are not stored again.
-        mark: by which inserts of an earlier process are known; it is their ``log_comment``.
-        turn: held while it writes; None if nobody else minds.
+        client: connection that may write.
+        stored: requests that were stored lately; they are not stored again.
+        mark: name of this spool in the ``log_comment`` of its inserts, by which those of an earlier process are found.
+        turn: lock held during an insert; None for no lock.
         stored_some: called after each insert, from the thread that made it.
     """
 
@@ -100,17 +172,17 @@ class Writer:
         self._mark = f"spanhouse {mark or os.urandom(8).hex()}"
         self._settings = {**otlp_insert_settings(), "log_comment": self._mark}
         self._failed = ""
-        """Token of the batch that was tried last, if it is to be repeated as it was; else ''."""
+        """Token of the last batch, if it failed and has to be repeated exactly; else ''."""
         self._doubtful = SeenRequests(None)
-        """What was in an insert that failed."""
+        """Requests of inserts that failed."""
         # The engine may remember an insert of an earlier process whose rows a power loss took.
         self._salt = os.urandom(16)
 
     def insert(self, batch: Batch) -> Sequence[ExportError | None]:
-        """Store in one insert what is not stored already. If the engine blames the bytes, each request gets its own verdict.
+        """Store in one insert the requests that are not stored yet. If the engine blames the bytes, each request gets its own verdict.
 
         Returns:
-            For each request None, or why it was not stored: UnavailableError if it may be tried again, InvalidRequestError if that is of no use.
+            For each request None, or why it was not stored: UnavailableError if a retry may help, InvalidRequestError if none does.
         """
         outcomes: list[ExportError | None] = [None] * len(batch.bodies)
         fresh = [index for index, first in self._first_seen(batch.digests) if first]
@@ -157,7 +229,7 @@ class Writer:
                 return [_unavailable(error)] * len(batch.bodies)
             _log.warning("the engine refused a batch of %d requests (code %s); they are tried apart", len(batch.bodies), _code(error))
             return self._insert_apart([_canonical(body) for body in batch.bodies])
-        except Exception:  # noqa: BLE001 network, disk: whatever it is, the sender or the spool still has the data
+        except Exception:  # noqa: BLE001 network, disk: on any error the sender or the spool still has the data
             _log.exception("an insert failed")
             self._failed = token
             FAILED_INSERTS.labels(reason="failed").inc()
@@ -165,16 +237,16 @@ class Writer:
         return [None] * len(batch.bodies)
 
     def _insert_missing(self, bodies: Sequence[Buffer]) -> None:
-        """Insert what the store does not have."""
+        """Insert the spans that the store does not have."""
         if still_runs(self._client, self._mark):
-            raise OperationalError("an insert that was given up still runs there")
+            raise OperationalError("an insert that failed here still runs in the store")
         if body := b"".join(missing(self._client, bodies)):
             self._insert(body, hashlib.sha256(self._salt + body).hexdigest())
 
     def _insert_apart(self, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
-        """Find the requests that the engine can't read, all others stored.
+        """Find the requests that the engine can't read by halving the batch; store all others.
 
-        They come as protobuf itself would write them: that alone mends a request with two values in one oneof, for example.
+        The bodies are serialised anew by protobuf, which mends some requests, such as one with two values in one oneof.
         """
         begun = time.monotonic()
         try:
@@ -184,14 +256,14 @@ class Writer:
                 return [_unavailable(error)] * len(bodies)
             if len(bodies) == 1:
                 return [self._verdict(bodies[0], error)]
-            # A stranger who sends what the engine can't read gets half of the writer's time at the most.
+            # Requests that the engine can't read, from whatever sender, take half of the writer's time at the most.
             time.sleep(time.monotonic() - begun)
             middle = len(bodies) // 2
             return [*self._insert_apart(bodies[:middle]), *self._insert_apart(bodies[middle:])]
         return [None] * len(bodies)
 
     def _verdict(self, body: bytes, error: DatabaseError) -> ExportError | None:
-        """Whether the request is to blame or the store, which then refuses an empty request too, or takes this one after it."""
+        """Decide between a poison request and a store in trouble, which refuses an empty request too, or takes this one after it."""
         if _has_too_many_days(error):
             return InvalidRequestError(f"its spans start on more than {MAX_DAYS_OF_A_REQUEST} different days")
         if _code(error) not in _DATA_ERRORS:
@@ -221,13 +293,13 @@ def _code(error: DatabaseError) -> int | None:
 
 
 def _is_of_store(error: DatabaseError) -> bool:
-    """An error without code comes from the way to the store; it may have stored everything."""
+    """Return True if a retry may help. An error without code comes from the way to the store, which may have stored everything."""
     return (_code(error) is None or _code(error) in _STORE_ERRORS) and not _has_too_many_days(error)
 
 
 def _has_too_many_days(error: DatabaseError) -> bool:
-    """The code is that of a table with too many parts, which only time helps."""
-    return _code(error) == _TOO_MANY_PARTS and "partitions for single INSERT" in str(error)
+    """Return True if one request spans too many days. Its code is that of a table with too many parts, where only time helps."""
+    return _code(error) == ClickHouseErrorCode.TOO_MANY_PARTS and "partitions for single INSERT" in str(error)
 
 
 def _canonical(body: Buffer) -> bytes:
@@ -238,10 +310,6 @@ def _unavailable(error: DatabaseError) -> UnavailableError:
     code = _code(error)
     if code is None:
         FAILED_INSERTS.labels(reason="unreachable").inc()
-        return UnavailableError(f"the store can't be reached ({_first_line(error)}); try again", RETRY_SECONDS)
+        return UnavailableError(f"the store can't be reached ({first_line(error)}); try again", RETRY_SECONDS)
     FAILED_INSERTS.labels(reason=str(code)).inc()
     return UnavailableError(f"the store can't take spans now (its error code is {code}); try again", RETRY_SECONDS)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -26,11 +26,12 @@ from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
 from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
-_UNKNOWN_TABLE: Final = 60
-_UNKNOWN_DATABASE: Final = 81
-_AUTHENTICATION_FAILED: Final = 516
-INVALID_PATTERN: Final = 427
+_UNKNOWN_TABLE: Final = ClickHouseErrorCode.UNKNOWN_TABLE
+_UNKNOWN_DATABASE: Final = ClickHouseErrorCode.UNKNOWN_DATABASE
+_AUTHENTICATION_FAILED: Final = ClickHouseErrorCode.AUTHENTICATION_FAILED
+INVALID_PATTERN: Final = ClickHouseErrorCode.CANNOT_COMPILE_REGEXP
 """The engine's error code for an invalid regular expression."""
 _CONNECT_SECONDS: Final = 5
 _END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
@@ -39,8 +40,10 @@ _CANCEL_AGAIN_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5
 """Time beyond the engine's own limit to wait for an answer."""
 _LIMIT_HINTS: Final[Mapping[int, str]] = {
-    159: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
-    241: "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`",
+    ClickHouseErrorCode.TIMEOUT_EXCEEDED: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
+    ClickHouseErrorCode.MEMORY_LIMIT_EXCEEDED: (
+        "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`"
+    ),
 }
 """The engine's error code of an exceeded limit -> the remedy."""
 _MESSAGE_CHARACTERS: Final = 300

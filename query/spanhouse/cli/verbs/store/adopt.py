@@ -6,8 +6,9 @@ from argparse import Namespace
 
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.progress import show_step
-from spanhouse.cli.store_access import execute_by, given_cluster, given_store, whole
+from spanhouse.cli.store_access import given_cluster, given_store, whole
 from spanhouse.schema.maintenance import adopt
+from spanhouse.schema.tables.driver import execute_of
 
 
 def run(arguments: Namespace) -> int:
@@ -16,7 +17,7 @@ def run(arguments: Namespace) -> int:
     source = f"{database}.{arguments.table}" if database else arguments.table
     with whole(given_store(arguments.store)) as client:
         found = adopt.adopt(
-            execute_by(client), arguments.table, database=database or None, report=show_step, cluster=given_cluster(arguments.cluster)
+            execute_of(client), arguments.table, database=database or None, report=show_step, cluster=given_cluster(arguments.cluster)
         )
     print(f"all {found.spans:,} spans of {source} are here ({found.rows:,} rows), {found.equal:,} of them with the same values")
     return Exit.DONE

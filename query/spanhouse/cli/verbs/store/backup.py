@@ -7,13 +7,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.store_access import execute_by, given_store, server_maintenance, whole
+from spanhouse.cli.store_access import given_store, server_maintenance, whole
 from spanhouse.exporter.owned_directory import make
 from spanhouse.exporter.spool import file_names
 from spanhouse.exporter.store.backup_files import finish, move
 from spanhouse.schema.address.dsn import default_spool
 from spanhouse.schema.maintenance import backup
 from spanhouse.schema.maintenance.actions import Event
+from spanhouse.schema.tables.driver import execute_of
 
 
 def run(arguments: Namespace) -> int:
@@ -30,7 +31,7 @@ def run(arguments: Namespace) -> int:
     waiting = sum(path.stat().st_size for path in file_names.sealed(default_spool(store)))
     with whole(store, backups=directory) as client:
         make(directory)
-        written = backup.backup(execute_by(client), store.database)
+        written = backup.backup(execute_of(client), store.database)
     finish(directory, written)
     if waiting:
         print(f"{waiting} bytes wait in the spool beside the store, and are not in the backup: `spanhouse serve` stores them", file=sys.stderr)

@@ -12,11 +12,11 @@ from clickhouse_connect.driver.client import Client
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import show_step
 from spanhouse.cli.second_engine import second_engine
-from spanhouse.cli.store_access import execute_by, given_cluster, given_store, opened, readable_store, whole
+from spanhouse.cli.store_access import given_cluster, given_store, opened, readable_store, whole
 from spanhouse.schema.address.dsn import Store
 from spanhouse.schema.maintenance.push import Read, push
 from spanhouse.schema.tables import migrations
-from spanhouse.schema.tables.driver import Execute, number
+from spanhouse.schema.tables.driver import Execute, execute_of, number
 
 
 def run(arguments: Namespace) -> int:
@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
         done = push(
             execute,
             read,
-            execute_by(there),
+            execute_of(there),
             write,
             report=show_step,
             report_compared=lambda step: print(f"compared {step.done}/{step.windows}", flush=True),
@@ -65,7 +65,7 @@ def _spans_of(source: Store, target: Store) -> Iterator[tuple[Execute, Read]]:
         elif (client := stack.enter_context(opened(source))) is None:
             raise CommandError(f"{source}: there is no store", Exit.STORE)
         else:
-            found = execute_by(client), _read_by(client)
+            found = execute_of(client), _read_by(client)
         if not number(found[0]("EXISTS TABLE otel_traces")[0][0]):
             raise CommandError(f"{source}: there is no store", Exit.STORE)
         yield found
@@ -89,5 +89,5 @@ def _made(target: Store) -> Iterator[Client]:
     with opened(target, create=True) as made:
         if made is None:
             raise CommandError(f"{target} can't be made", Exit.STORE)
-        migrations.apply(execute_by(made))
+        migrations.apply(execute_of(made))
         yield made

@@ -7,9 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.store_access import execute_by, given_store, opened
+from spanhouse.cli.store_access import given_store, opened
 from spanhouse.schema.maintenance import backup
 from spanhouse.schema.tables import migrations
+from spanhouse.schema.tables.driver import execute_of
 
 
 def run(arguments: Namespace) -> int:
@@ -21,7 +22,7 @@ def run(arguments: Namespace) -> int:
     with opened(store, create=True, backups=directory) as client:
         if client is None:
             raise CommandError(f"{store} can't be made", Exit.STORE)
-        execute = execute_by(client)
+        execute = execute_of(client)
         backup.restore(execute, store.database, found)
         pending = migrations.plan(execute)
     print(f"{found.spans:,} spans are in {store} again, with the counts and hashes that were written")

@@ -8,10 +8,11 @@ from typing import Final
 
 from spanhouse.cli.errors import CommandError, Exit
 from spanhouse.cli.progress import show_window
-from spanhouse.cli.store_access import execute_by, given_cluster, given_store, run_maintenance, server_maintenance, whole
+from spanhouse.cli.store_access import given_cluster, given_store, run_maintenance, server_maintenance, whole
 from spanhouse.schema.maintenance import actions
 from spanhouse.schema.settle import settle
 from spanhouse.schema.settle.turns import Turns
+from spanhouse.schema.tables.driver import execute_of
 
 _TURN_SECONDS: Final = 30
 
@@ -31,7 +32,7 @@ def run(arguments: Namespace) -> int:
             print(f"{store}: the server that has it open settles it by itself")
             return Exit.DONE
     with whole(store) as client:
-        turns = Turns(execute_by(client))
+        turns = Turns(execute_of(client))
         with turns.taken(_TURN_SECONDS) as mine:
             if not mine:
                 raise CommandError(f"{store}: a server settles it by itself, and has done so for {_TURN_SECONDS} s")

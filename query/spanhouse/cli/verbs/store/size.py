@@ -9,11 +9,12 @@ from typing import Final
 
 from spanhouse.cli.errors import Exit
 from spanhouse.cli.output import Column, show_rows, show_table
-from spanhouse.cli.store_access import execute_by, readable_store, whole
+from spanhouse.cli.store_access import readable_store, whole
 from spanhouse.cli.text import binary_size
 from spanhouse.schema.address.dsn import Store
 from spanhouse.schema.maintenance import table_sizes
 from spanhouse.schema.maintenance.table_sizes import Partition, Size
+from spanhouse.schema.tables.driver import execute_of
 
 _COLUMNS: Final = (
     Column(title="table"),
@@ -30,7 +31,7 @@ def run(arguments: Namespace) -> int:
     """Print the size of each partition."""
     store = readable_store(arguments.store)
     with whole(store) as client:
-        found = table_sizes.size(execute_by(client))
+        found = table_sizes.size(execute_of(client))
     if arguments.format != "table":
         show_rows(arguments.format, [field.name for field in fields(Partition)], [astuple(one) for one in found.partitions])
     else:

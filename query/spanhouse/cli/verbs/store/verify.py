@@ -6,10 +6,10 @@ from argparse import Namespace
 from dataclasses import replace
 
 from spanhouse.cli.errors import CommandError, Exit
-from spanhouse.cli.store_access import execute_by, given_cluster, given_store, tables, whole
+from spanhouse.cli.store_access import given_cluster, given_store, tables, whole
 from spanhouse.schema.address.dsn import Store
 from spanhouse.schema.tables import migrations, verify
-from spanhouse.schema.tables.driver import Execute
+from spanhouse.schema.tables.driver import Execute, execute_of
 
 
 def run(arguments: Namespace) -> int:
@@ -17,7 +17,7 @@ def run(arguments: Namespace) -> int:
     store = given_store(arguments.store)
     beside = replace(store, database=f"{store.database}_verify")
     with whole(store) as client:
-        found = _differences(execute_by(client), beside, given_cluster(arguments.cluster))
+        found = _differences(execute_of(client), beside, given_cluster(arguments.cluster))
     for line in found:
         print(line)
     if found:
