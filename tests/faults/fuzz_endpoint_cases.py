@@ -16,7 +16,7 @@ import lz4.frame
 from tests.faults.fuzzing import head
 from tests.support.mutation import mutate_bytes
 
-from spanhouse.exporter.clickhouse_http import blocks
+from spanhouse.exporter.clickhouse_http import compressed_blocks
 
 _ATTACKS: Final = list(json.loads((Path(__file__).parent / "clickhouse_http_attacks.json").read_text()).values())
 _QUERIES: Final = [
@@ -114,7 +114,7 @@ def _statement(chance: random.Random) -> bytes:
 def _pack(chance: random.Random, fields: dict[str, str], headers: dict[str, str], body: bytes) -> tuple[dict[str, str], dict[str, str], bytes]:
     """The body packed, now and then damaged; what says how."""
     if chance.random() < 0.4:
-        fields, body = {**fields, "decompress": "1"}, blocks.pack(body)
+        fields, body = {**fields, "decompress": "1"}, compressed_blocks.compress(body)
     else:
         packing = chance.choice(list(_PACKERS))
         headers, body = {**headers, "content-encoding": packing}, _PACKERS[packing](body)

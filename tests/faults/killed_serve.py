@@ -18,7 +18,7 @@ from typing import Any
 from spanhouse.cli.command import main
 from spanhouse.exporter.spool.appender import SpoolAppender
 from spanhouse.exporter.store import open_store, settle_thread
-from spanhouse.schema.settle import row_statements, settle, turns
+from spanhouse.schema.settle import remake, row_statements, settle, turns
 from spanhouse.schema.tables import migrations
 
 APPEND, SEAL, INSERT, REMOVE = "append", "seal", "insert", "remove"
@@ -40,7 +40,7 @@ def _texts() -> dict[str, str]:
     """Return the statements between a stored span and its row, by their texts."""
     made = {"settle": row_statements.settle(), "remade_parts": row_statements.remade_parts(), "remade_rows": row_statements.remade_rows()}
     texts = {name: migrations.statement(name) for name in _FILES} | made
-    texts |= {"aged_rows": row_statements.aged_rows(), "mark": settle._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
+    texts |= {"aged_rows": row_statements.aged_rows(), "mark": remake._MARK, "last_turn": turns._LAST, "taken": turns._TAKEN_BY}
     return {text: name for name, text in texts.items()}
 
 
@@ -112,7 +112,7 @@ def _as_points(killer: Killer) -> None:
 
 
 if __name__ == "__main__":
-    vars(settle)["age"] = partial(settle.age, quiet_seconds=1)
+    vars(settle)["age"] = partial(remake.age, quiet_seconds=1)
     vars(settle_thread).update(_EVERY_SECONDS=0.2, _REMAKE_SECONDS=0.2, _FEED_SECONDS=0.2, _SWEEP_SECONDS=0.5, _BACK_OFF_SECONDS=0.5)
     vars(turns).update(LEASE_SECONDS=6, _STATEMENT_SECONDS=4)
     if point := os.environ.get("KILL_AT", ""):

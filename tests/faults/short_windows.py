@@ -10,11 +10,12 @@ import sys
 from functools import partial
 
 from spanhouse.cli.command import main
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 
 WINDOW_SECONDS = int(os.environ.get("TEST_WINDOW_SECONDS", "60"))
 QUIET_SECONDS = min(10, WINDOW_SECONDS)
 
 if __name__ == "__main__":
-    vars(settle).update(WINDOW_SECONDS=WINDOW_SECONDS, _COVERED_SECONDS=WINDOW_SECONDS // 2, age=partial(settle.age, quiet_seconds=QUIET_SECONDS))
+    vars(remake).update(WINDOW_SECONDS=WINDOW_SECONDS)
+    vars(settle).update(_COVERED_SECONDS=WINDOW_SECONDS // 2, age=partial(remake.age, quiet_seconds=QUIET_SECONDS))
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What a client might try in order to write, to read files, to reach the network or to stall the engine."""
+"""Attacks of a client that tries to write, to read files, to reach the network or to stall the engine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 
 SECRET = "open sesame"
 
 ATTACKS: dict[str, str] = json.loads((Path(__file__).parent / "clickhouse_http_attacks.json").read_text(encoding="utf-8"))
-"""What is tried, by what it tries; braces name what ``Target.words`` has."""
+"""Attacks by their aim; braces name the words of ``Target.words``."""
 
 REFUSED = {36, 46, 47, 48, 60, 62, 73, 81, 164, 456, 497}
 
@@ -52,7 +52,7 @@ class Target:
         }
 
     def was_called(self) -> bool:
-        """Whether someone has connected to the decoy."""
+        """True if the engine has connected to the decoy."""
         try:
             self.decoy.accept()[0].close()
         except BlockingIOError:
@@ -260,7 +260,7 @@ def test_a_broken_request_does_not_stop_the_listener(target: Target) -> None:
 
 
 def test_a_client_that_stops_midway_frees_its_place(store: TestStore) -> None:
-    with listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1)) as endpoint:
+    with listening(store.database, limits=QueryLimits(concurrent_queries=1, waiting_queries=1)) as endpoint:
         for _ in range(5):
             connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
             connection.putrequest("POST", "/")

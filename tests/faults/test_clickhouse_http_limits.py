@@ -14,7 +14,7 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Answer, Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 
 ENDLESS = "SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))"
 
@@ -35,7 +35,7 @@ def store(module_store: TestStore) -> TestStore:
 
 @pytest.fixture(scope="module")
 def narrow(store: TestStore) -> Iterator[Endpoint]:
-    limits = Limits(query_seconds=1, query_memory_bytes=64 << 20, result_bytes=1 << 20, statement_bytes=10_000)
+    limits = QueryLimits(query_seconds=1, query_memory_bytes=64 << 20, result_bytes=1 << 20, statement_bytes=10_000)
     with listening(store.database, limits=limits) as made:
         yield made
 
@@ -63,7 +63,7 @@ LARGE_STATE = "SELECT length(groupArray(number)) FROM numbers(4000000)"
 
 
 def test_a_query_that_needs_more_than_it_begins_with_begins_anew_with_all_the_memory(store: TestStore) -> None:
-    with listening(store.database, limits=Limits(memory_bytes=256 << 20, concurrent_queries=8)) as endpoint:
+    with listening(store.database, limits=QueryLimits(memory_bytes=256 << 20, concurrent_queries=8)) as endpoint:
         for output_format in ("TSV", "JSONCompactColumns"):  # block by block, and through a file
             answer = endpoint.ask(f"{LARGE_STATE} FORMAT {output_format}")
             assert (answer.status, b"4000000" in answer.body) == (200, True), answer.body
@@ -76,12 +76,12 @@ def test_a_query_that_needs_more_than_it_begins_with_begins_anew_with_all_the_me
 )
 def test_what_is_grouped_sorted_or_made_distinct_goes_to_the_disk_beyond_a_part_of_the_memory(store: TestStore, clause: str) -> None:
     statement = f"WITH n AS (SELECT number FROM numbers(4000000)) SELECT count(), uniqCombined(cityHash64(k)) > 0 FROM (SELECT {clause})"
-    with listening(store.database, limits=Limits(memory_bytes=128 << 20)) as endpoint:
+    with listening(store.database, limits=QueryLimits(memory_bytes=128 << 20)) as endpoint:
         assert endpoint.ask(statement).body == b"4000000\t1\n"
 
 
 def test_a_query_that_needs_all_the_memory_runs_alone(store: TestStore) -> None:
-    limits = Limits(memory_bytes=128 << 20, concurrent_queries=8, query_seconds=3, wait_seconds=0.5)
+    limits = QueryLimits(memory_bytes=128 << 20, concurrent_queries=8, query_seconds=3, wait_seconds=0.5)
     endless = "SELECT length(groupArray(number)), sleepless FROM (SELECT number, 1 AS sleepless FROM numbers(4000000)) GROUP BY sleepless"
     slow = f"{endless} UNION ALL SELECT count(), 1 FROM system.numbers WHERE NOT ignore(sipHash64(number))"
     with listening(store.database, limits=limits) as endpoint, ThreadPoolExecutor(2) as threads:
@@ -91,16 +91,16 @@ def test_a_query_that_needs_all_the_memory_runs_alone(store: TestStore) -> None:
 
 def test_a_query_that_wants_more_than_all_queries_may_have_is_told_what_to_do(store: TestStore) -> None:
     want = "SELECT length(groupArray(number)) FROM numbers(100000000)"
-    with listening(store.database, limits=Limits(memory_bytes=64 << 20)) as endpoint:
+    with listening(store.database, limits=QueryLimits(memory_bytes=64 << 20)) as endpoint:
         answer = endpoint.ask(want)
         assert (answer.status, answer.code) == (500, 241)
         assert b"maximum: 64.00 MiB" in answer.body
         assert b"narrow it" in answer.body
-        assert b"a larger --query-memory-bytes than 67108864 (MEMORY_LIMIT_EXCEEDED)" in answer.body
+        assert b"start serve with --query-memory-bytes above 67108864 (MEMORY_LIMIT_EXCEEDED)" in answer.body
         assert answer.body.count(b"\n") == 1
         own = endpoint.ask(want, fields={"max_memory_usage": str(16 << 20)})
         assert (own.code, b"--query-memory-bytes" in own.body) == (241, False)
-    with listening(store.database, limits=Limits(memory_bytes=64 << 20, query_memory_bytes=64 << 20)) as endpoint:
+    with listening(store.database, limits=QueryLimits(memory_bytes=64 << 20, query_memory_bytes=64 << 20)) as endpoint:
         answer = endpoint.ask(want)
         assert (answer.code, b"narrow it" in answer.body, b"--query-memory-bytes" in answer.body) == (241, True, False)
 
@@ -112,7 +112,7 @@ def test_queries_run_in_the_order_in_which_they_came(store: TestStore) -> None:
         arrivals.put(headers["x-clickhouse-key"])
         return headers["x-clickhouse-key"]
 
-    limits = Limits(concurrent_queries=1, query_seconds=2, wait_seconds=60)
+    limits = QueryLimits(concurrent_queries=1, query_seconds=2, wait_seconds=60)
     with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(13) as threads:
 
         def ask(statement: str, token: str) -> Future[Answer]:
@@ -135,7 +135,7 @@ def test_a_query_that_the_engine_does_not_end_in_time_does_not_keep_others_out(s
         arrivals.put("one")
         return headers["x-clickhouse-key"]
 
-    limits = Limits(concurrent_queries=1, query_seconds=1, wait_seconds=60)
+    limits = QueryLimits(concurrent_queries=1, query_seconds=1, wait_seconds=60)
     with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(1) as threads:
         # One call of a function, within which the engine does not look at the time.
         long = threads.submit(endpoint.ask, "SELECT hasAll(arrayConcat(range(300000), [0]), range(300000))", headers={"X-ClickHouse-Key": "long"})
@@ -184,7 +184,7 @@ def test_many_at_once_each_get_their_own_answer(store: TestStore) -> None:
 
 def test_a_query_that_finds_no_room_is_told_to_come_again(store: TestStore) -> None:
     with (
-        listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1, wait_seconds=0.01, query_seconds=3)) as endpoint,
+        listening(store.database, limits=QueryLimits(concurrent_queries=1, waiting_queries=1, wait_seconds=0.01, query_seconds=3)) as endpoint,
         ThreadPoolExecutor(1) as threads,
     ):
         held = threads.submit(hold, endpoint)
@@ -197,7 +197,7 @@ def test_a_query_that_finds_no_room_is_told_to_come_again(store: TestStore) -> N
 
 def test_more_than_may_wait_are_refused_at_once(store: TestStore) -> None:
     with (
-        listening(store.database, limits=Limits(concurrent_queries=1, waiting_queries=1, wait_seconds=60, query_seconds=2)) as endpoint,
+        listening(store.database, limits=QueryLimits(concurrent_queries=1, waiting_queries=1, wait_seconds=60, query_seconds=2)) as endpoint,
         ThreadPoolExecutor(4) as threads,
     ):
         answers = [future.result() for future in [threads.submit(endpoint.ask, ENDLESS) for _ in range(4)]]
@@ -205,7 +205,7 @@ def test_more_than_may_wait_are_refused_at_once(store: TestStore) -> None:
 
 
 def test_a_token_takes_a_part_of_the_places_only(store: TestStore) -> None:
-    limits = Limits(concurrent_queries=2, waiting_queries=8, queries_per_token=2, query_seconds=3)
+    limits = QueryLimits(concurrent_queries=2, waiting_queries=8, queries_per_token=2, query_seconds=3)
     with (
         listening(store.database, limits=limits, authorize=lambda headers: headers["x-clickhouse-key"]) as endpoint,
         ThreadPoolExecutor(2) as threads,
@@ -228,7 +228,7 @@ def test_a_token_with_many_queries_does_not_keep_another_waiting_for_all_of_them
         arrivals.put(headers["x-clickhouse-key"])
         return headers["x-clickhouse-key"]
 
-    limits = Limits(concurrent_queries=2, query_seconds=2, wait_seconds=60)
+    limits = QueryLimits(concurrent_queries=2, query_seconds=2, wait_seconds=60)
     with listening(store.database, limits=limits, authorize=authorize) as endpoint, ThreadPoolExecutor(8) as threads:
 
         def ask(statement: str, token: str) -> Future[Answer]:

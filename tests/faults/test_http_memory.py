@@ -24,7 +24,7 @@ from tests.support.store import TestStore
 from tests.support.tokens import token_file
 
 from spanhouse.exporter.access.tls import Certificates, TlsFiles
-from spanhouse.exporter.clickhouse_http import blocks
+from spanhouse.exporter.clickhouse_http import compressed_blocks
 from spanhouse.exporter.transport import http_protocol
 
 MEMORY_BAR = 600 * 2**20
@@ -162,7 +162,7 @@ def test_over_tls_trailers_and_bodies_after_the_answer_are_limited_as_well(tmp_p
     authority = Authority(tmp_path)
     context = ssl.create_default_context(cafile=str(authority.file))
     store = TestStore()
-    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server")))) as receiver:
+    with Receiver(store, certificates=Certificates.read(TlsFiles(*authority.issue("server")))) as receiver:
         host, port = receiver.http.rsplit(":", 1)
 
         def connect() -> ssl.SSLSocket:
@@ -231,7 +231,7 @@ def test_forms_as_large_as_they_may_be_take_bounded_memory(open_: Serve) -> None
 
 
 def test_small_blocks_that_unpack_to_large_ones_take_bounded_memory(open_: Serve) -> None:
-    bomb = blocks.pack(b" " * (63 << 20))
+    bomb = compressed_blocks.compress(b" " * (63 << 20))
     with bounded_and_given_back(open_), ThreadPoolExecutor(24) as strangers:
         answers = set(strangers.map(lambda _: select(open_, bomb, "/?decompress=1")[0], range(24)))
     assert answers <= {413, 503}

@@ -143,7 +143,7 @@ def test_spans_sent_with_an_offer_over_tls_are_stored(tmp_path: Path, framing: s
     context = ssl.create_default_context(cafile=str(authority.file))
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\nContent-Type: {PROTOBUF}\r\n"
     store = TestStore()
-    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server")))) as receiver:
+    with Receiver(store, certificates=Certificates.read(TlsFiles(*authority.issue("server")))) as receiver:
         host, port = receiver.http.rsplit(":", 1)
         with context.wrap_socket(socket.create_connection((host, int(port)), timeout=30), server_hostname=host) as connection:
             connection.sendall(framed(head, body_of("over TLS", PROTOBUF), framing))

@@ -9,7 +9,7 @@ import pytest
 from tests.support.arrivals import Arrivals, put_back
 from tests.support.store import TestStore, connect
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 
 HOUR = 3600
 
@@ -27,7 +27,7 @@ def rest(store: TestStore) -> None:
     settler = settle.Settler(store.execute)
     settler.settle(everything=True)
     settler.remake_due()
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     settler.sweep()
 
 
@@ -43,7 +43,7 @@ def test_a_stop_of_three_hours_between_the_pieces_of_traces(arrivals: Arrivals) 
         if settled:
             settle.settle_all(store.execute)
         put_back(store, 3 * HOUR)
-        settle.drop_old_parts(store.execute)
+        remake.drop_old_parts(store.execute)
     rest(store)
     assert waiting(store) == 0
     assert not list(arrivals.differences())
@@ -59,7 +59,7 @@ def test_a_night_in_which_a_collector_writes_and_nobody_settles(arrivals: Arriva
         store.execute(f"INSERT INTO otel_traces SELECT * FROM {twin.database}.otel_traces")
         twin.execute("TRUNCATE TABLE otel_traces")
         put_back(store, 3 * HOUR)
-        assert settle.drop_old_parts(store.execute) == 0
+        assert remake.drop_old_parts(store.execute) == 0
         assert waiting(store) == written
     twin.close()
     arrivals.store = store

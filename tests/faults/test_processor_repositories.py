@@ -79,16 +79,16 @@ def link_to_itself(git: Path) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "HEAD with rubbish": (lambda git: (git / "HEAD").write_bytes(os.urandom(64) + b"\n"), "HEAD holds neither"),
-    "HEAD as a pipe": (lambda git: os.mkfifo(replaced(git / "HEAD")), "HEAD tells nothing: "),
+    "HEAD as a pipe": (lambda git: os.mkfifo(replaced(git / "HEAD")), "HEAD is unreadable: "),
     "HEAD as a link to itself": (lambda git: replaced(git / "HEAD").symlink_to("HEAD"), "HEAD holds neither"),
     "HEAD of two gigabytes": (lambda git: sparse(git / "HEAD"), "HEAD holds neither"),
-    "packed-refs of two gigabytes": (lambda git: sparse(packed(git)), "packed-refs tells nothing: it is too large"),
+    "packed-refs of two gigabytes": (lambda git: sparse(packed(git)), "packed-refs is unreadable: it is too large"),
     "packed-refs that claims to be sorted": (
         claimed_order,
-        "packed-refs tells nothing: it is too large",
+        "packed-refs is unreadable: it is too large",
     ),
-    "packed-refs as a pipe": (lambda git: os.mkfifo(packed(git)), "packed-refs tells nothing: "),
-    "a branch as a pipe": (lambda git: os.mkfifo(replaced(git / "refs/heads/main")), "main tells nothing: "),
+    "packed-refs as a pipe": (lambda git: os.mkfifo(packed(git)), "packed-refs is unreadable: "),
+    "a branch as a pipe": (lambda git: os.mkfifo(replaced(git / "refs/heads/main")), "main is unreadable: "),
     "a circle of directories": (circle_of_directories, "no mlflow.source.git.commit"),
     "a pipe in place of the repository": (pipe_in_place_of_the_repository, "is in no repository"),
     "a file that leads to itself": (file_that_leads_to_itself, "is in no repository"),

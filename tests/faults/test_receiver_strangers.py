@@ -1,4 +1,4 @@
-"""What strangers send costs them, and neither their neighbours nor the server."""
+"""Hostile and broken clients harm neither other clients nor the server."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ class Stalled:
         check(b"", timeout=30)
 
     def code(self) -> grpc.StatusCode:
-        """How the server ended the call."""
+        """Status with which the server ended the call."""
         code: grpc.StatusCode = self.call.code()
         return code
 
@@ -382,7 +382,7 @@ def test_a_refused_grpc_message_is_let_go_without_the_help_of_the_garbage_collec
 
 def test_handshakes_that_stall_are_counted_and_cut_off(module_store: TestStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    with Receiver(module_store, certificates=Certificates(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
+    with Receiver(module_store, certificates=Certificates.read(TlsFiles(*authority.issue("server"))), max_connections=2) as receiver:
         strangers = [connected(receiver.http) for _ in range(2)]
         with connected(receiver.http) as one_too_many:
             assert ends(one_too_many)

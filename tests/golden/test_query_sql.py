@@ -17,7 +17,7 @@ from spanhouse.query.search.arguments import read_arguments
 from spanhouse.query.sql.metadata_keys import compile_keys, compile_values
 from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.rows import compile_spans
-from spanhouse.query.sql.selects import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
+from spanhouse.query.sql.selects import compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_search, compile_trace
 from spanhouse.schema.trace_attributes import ATTRIBUTES
 
 FILES = Path(__file__).parent / "query"
@@ -42,16 +42,16 @@ STATEMENTS = {
     "span_content": compile_filter("trace.text LIKE '%x%' AND NOT span.duration_ms > 2s"),
     "span_or_trace": compile_filter("span.name = 'x' AND (span.type = 'LLM' OR status = 'OK')"),
     "versions_and_times": compile_filter("metadata.app_version > '1.9.2' AND tag.at < '2026-01-31' AND metadata.n >= 5 AND tag.n IN (1, 2)"),
-    "now": compile_(Search(predicate=read_filter("timestamp > now() - 2h AND tag.at < now()"), now_ms=1_700_000_000_000)),
+    "now": compile_search(Search(predicate=read_filter("timestamp > now() - 2h AND tag.at < now()"), now_ms=1_700_000_000_000)),
     "short_names": compile_filter("git.commit = '0123abc' AND session = 's' AND tokens.total > 5 AND cost < 0.5 AND span.count IN (1, 2)"),
-    "next_page_by_cost": compile_(Search(order=read_order(["cost DESC"]), after=(0.5, 1_700_000_000_000, "tr-0a")), limit=11),
+    "next_page_by_cost": compile_search(Search(order=read_order(["cost DESC"]), after=(0.5, 1_700_000_000_000, "tr-0a")), limit=11),
     "errors_and_models": compile_filter(
         "error.type = 'TimeoutError' AND error.type NOT IN ('A') AND error.message LIKE '%x%' AND model IN ('gpt-4o') AND model IS NOT NULL"
     ),
     "exceptions_of_spans": compile_filter("span.exception.type = 'TimeoutError' AND span.exception.message LIKE '%x%' AND span.type = 'LLM'"),
     "unfinished": compile_filter("unfinished = 'true'"),
     "groups_of_many_values": compile_groups(Search(), AttributeField(ATTRIBUTES["model"]), limit=10),
-    "of_a_service": compile_(
+    "of_a_service": compile_search(
         read_arguments(experiment_ids=None, filter_string="git.commit = '0123abc' AND status = 'ERROR' AND name = 'x'", service="pay"), limit=101
     ),
     "of_a_service_whatever_it_did": compile_count(read_arguments(experiment_ids=None, filter_string=None, service="pay")),
@@ -72,11 +72,13 @@ STATEMENTS = {
     "keys": compile_keys(),
     "values_that_are_counted": compile_values("app_version"),
     "values_that_are_listed": compile_values("region"),
-    "next_page": compile_(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
-    "next_page_by_metadata": compile_(
+    "next_page": compile_search(Search(after=(1_700_000_000_000, "tr-0af7651916cd43dd8448eb211c80319c")), limit=101),
+    "next_page_by_metadata": compile_search(
         Search(order=read_order(["metadata.version DESC", "experiment_id"]), after=("1.0", "svc", 1_700_000_000_000, "tr-0a")), limit=11
     ),
-    "next_page_after_a_missing_value": compile_(Search(order=read_order(["metadata.version"]), after=(None, 1_700_000_000_000, "tr-0a")), limit=11),
+    "next_page_after_a_missing_value": compile_search(
+        Search(order=read_order(["metadata.version"]), after=(None, 1_700_000_000_000, "tr-0a")), limit=11
+    ),
     "spans_of_traces": compile_spans(["0a", "0b"]),
     "spans_of_a_trace": compile_spans(["0a"], (5, 6)),
 }

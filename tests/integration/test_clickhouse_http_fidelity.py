@@ -1,4 +1,4 @@
-"""What runs is the engine's own form of a statement: it must mean what the client wrote, to the column names."""
+"""The engine's formatted statement runs in place of the client's: both must mean the same, to the column names."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def store(module_store: TestStore) -> TestStore:
 
 @pytest.fixture(scope="module")
 def reader(store: TestStore) -> Iterator[Reader]:
-    made = Reader(engine_directory(), store.database)
+    made = Reader.open(engine_directory(), store.database)
     yield made
     made.close()
 
@@ -100,7 +100,7 @@ def test_taking_settings_out_of_the_text_changes_nothing_else(reader: Reader, en
 def test_the_store_may_be_named_by_a_link(store: TestStore, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(engine_directory())
-    reader = Reader(link, store.database)
+    reader = Reader.open(link, store.database)
     try:
         assert reader.query(b"SELECT count() FROM traces").body == b"1\n"
     finally:

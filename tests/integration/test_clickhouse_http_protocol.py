@@ -13,12 +13,12 @@ from tests.support import otlp
 from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.clickhouse_http.body import too_large
+from spanhouse.exporter.clickhouse_http import compressed_blocks
+from spanhouse.exporter.clickhouse_http.request_body import too_large
 
 
 def unpacked(body: bytes) -> bytes:
-    return blocks.unpack(body, 64 << 20, too_large)
+    return compressed_blocks.decompress(body, 64 << 20, too_large)
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +247,9 @@ def test_blocks_are_compressed_again_if_the_client_asks_for_both(endpoint: Endpo
 
 
 def test_a_body_in_clickhouses_own_blocks_is_unpacked(endpoint: Endpoint) -> None:
-    assert endpoint.ask(blocks.pack(b"SELECT 'a") + blocks.pack(b"b'"), fields={"decompress": "1"}).body == b"ab\n"
+    assert endpoint.ask(compressed_blocks.compress(b"SELECT 'a") + compressed_blocks.compress(b"b'"), fields={"decompress": "1"}).body == b"ab\n"
     headers = {"Content-Encoding": "gzip"}
-    assert endpoint.ask(gzip.compress(blocks.pack(b"SELECT 2")), fields={"decompress": "1"}, headers=headers).body == b"2\n"
+    assert endpoint.ask(gzip.compress(compressed_blocks.compress(b"SELECT 2")), fields={"decompress": "1"}, headers=headers).body == b"2\n"
 
 
 def test_a_body_that_is_not_of_such_blocks_is_an_error(endpoint: Endpoint) -> None:

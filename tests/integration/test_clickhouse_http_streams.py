@@ -20,7 +20,7 @@ from tests.support.clickhouse_http import Endpoint, listening
 from tests.support.serve import Serve
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 
 LARGE = "SELECT number, toString(number) AS text FROM numbers(300000)"
 FAILING = "SELECT number, toString(number) AS text FROM numbers(3000000) WHERE throwIf(number = 2900000) = 0"
@@ -29,7 +29,7 @@ FORMATS = ["Native", "RowBinary", "TabSeparated", "CSV", "JSONEachRow", "JSONCom
 
 @pytest.fixture(scope="module")
 def endpoint(module_store: TestStore) -> Iterator[Endpoint]:
-    with listening(module_store.database, limits=Limits(concurrent_queries=2)) as made:
+    with listening(module_store.database, limits=QueryLimits(concurrent_queries=2)) as made:
         yield made
 
 

@@ -24,7 +24,7 @@ from tests.support.store import TestStore
 from spanhouse.query import TraceClient
 from spanhouse.schema.maintenance.integrity import problems
 from spanhouse.schema.maintenance.rebuild import remake_all
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 from spanhouse.schema.tables import migrations
 from spanhouse.schema.tables.cluster import SHARDING_KEY
 from spanhouse.schema.tables.driver import Execute, MigrationError
@@ -118,7 +118,7 @@ def test_a_cluster_of_one_shard_stores_what_one_server_does_and_a_repeated_batch
         assert rows(client, TRACES) == wanted
         settler = settle.Settler(execute)
         settler.sweep()
-        settle.age(execute, quiet_seconds=0)
+        remake.age(execute, quiet_seconds=0)
         assert rows(client, TRACES) == wanted
         assert list(problems(execute)) == []
         client.close()

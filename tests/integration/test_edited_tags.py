@@ -174,8 +174,8 @@ ID = "0af7651916cd43dd8448eb211c80319c"
         (("PUT", tag_path(ID, "a")), b'{"value": "\\ud800"}', 400, "a lone surrogate"),
         (("POST", tag_path(ID, "a")), b'{"value": "v"}', 405, "use PUT or DELETE here"),
         (("PUT", "/api/v1/openapi.json"), b"", 405, "use GET or HEAD here"),
-        (("GET", "/"), None, 404, "there is nothing at this path: GET /api/v1/openapi.json says what there is"),
-        (("GET", f"/api/v1/traces/{ID}"), None, 404, "there is nothing at this path"),
+        (("GET", "/"), None, 404, "no such path: GET /api/v1/openapi.json lists the paths"),
+        (("GET", f"/api/v1/traces/{ID}"), None, 404, "no such path"),
     ],
 )
 def test_a_mistake_gets_one_line_of_json(serve: Serve, request_line: tuple[str, str], body: bytes | None, status: int, error: str) -> None:

@@ -11,7 +11,7 @@ from tests.support.otlp import new_trace_id, request, span
 from tests.support.store import TestStore
 
 from spanhouse.schema.maintenance.rebuild import remake_all
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 
 START = 1_700_000_000_000_000_000
 RESOURCE = {"service.name": "chat", "service.version": "1", "mlflow.source.git.commit": "abc"}
@@ -50,16 +50,16 @@ def test_a_row_keeps_all_that_it_said_when_spans_expire(store: TestStore, gone: 
     trace_id = spans[0].trace_id.hex()
     before = only(store)
     expire(store, [spans[place] for place in gone])
-    settle.remake(store.execute, [trace_id])
+    remake.remake_traces(store.execute, [trace_id])
     assert only(store) == before
     set_tag(store, trace_id, "good")
-    settle.remake(store.execute, [trace_id])
+    remake.remake_traces(store.execute, [trace_id])
     assert only(store) == before | {"Tags": {**before["Tags"], "verdict": "good"}}
     late = [span("late", trace_id=spans[0].trace_id, parent=spans[0].span_id, start_ns=START + number) for number in range(3, 4 + len(gone))]
     store.ingest(request(late, resource=LATER))
     set_tag(store, trace_id, "better")
     settle.Settler(store.execute).sweep()
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     settle.settle_all(store.execute)
     assert [step.done for step in remake_all(store.execute)] == [1]
     after = only(store)
@@ -80,8 +80,8 @@ def test_an_open_row_whose_spans_have_expired_is_given_its_place(store: TestStor
     orphan = span("orphan", trace_id=new_trace_id(), parent=b"missing!", start_ns=START)
     store.ingest(request([orphan], resource=RESOURCE))
     expire(store, [orphan])
-    settle.remake(store.execute, [orphan.trace_id.hex()])
-    settle.age(store.execute, quiet_seconds=0)
+    remake.remake_traces(store.execute, [orphan.trace_id.hex()])
+    remake.age(store.execute, quiet_seconds=0)
     assert only(store)["Metadata"]["app_version"] == "1"
     assert store.rows("SELECT toUnixTimestamp64Nano(Sorted) AS at FROM spanhouse_trace_rows FINAL") == [{"at": START}]
 
@@ -90,8 +90,8 @@ def test_a_trace_that_begins_at_no_time_at_all_has_a_row(store: TestStore) -> No
     root = span("root", start_ns=0)
     store.ingest(request([span("inner", trace_id=root.trace_id, parent=root.span_id, start_ns=0)]))
     store.ingest(request([root]))
-    settle.age(store.execute, quiet_seconds=0)
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     assert (only(store)["Name"], only(store)["SpanCount"]) == ("root", 2)
 
 
@@ -100,7 +100,7 @@ def test_a_deleted_trace_stays_away_when_a_slow_process_writes_its_row_after_all
     store.ingest(request([root], resource=RESOURCE))
     trace_id = root.trace_id.hex()
     store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
-    settle.remake(store.execute, [trace_id])
+    remake.remake_traces(store.execute, [trace_id])
     written = "SELECT * REPLACE (Version + 10 AS Version, {gone} AS Gone) FROM spanhouse_trace_rows WHERE Gone = 0"
     store.execute(f"INSERT INTO spanhouse_trace_rows {written.format(gone=0)}")
     assert store.rows("SELECT TraceId FROM traces") == []

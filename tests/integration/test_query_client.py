@@ -177,7 +177,7 @@ def test_traces_are_counted_and_grouped_in_the_engine(store: TestStore, client: 
     assert client.group_by("status", "metadata.v IS NOT NULL", experiment_ids=["a"]) == {"ERROR": 1}
     assert client.group_by("metadata.v", limit=1) == {"1": 2}
     assert client.group_by("metadata.`' OR 1 --`") == {None: 4}
-    for key, says in (("span.name", "not by what their spans have"), ("nothing", "unknown attribute"), ("metadata.v = '1'", "unexpected text")):
+    for key, says in (("span.name", "not by fields of their spans"), ("nothing", "unknown attribute"), ("metadata.v = '1'", "unexpected text")):
         with pytest.raises(FilterError, match=says):
             client.group_by(key)
 

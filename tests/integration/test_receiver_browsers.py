@@ -38,7 +38,7 @@ def opened(module_store: TestStore) -> Iterator[Receiver]:
 
 @pytest.fixture
 def stored(module_store: TestStore) -> Callable[[], int]:
-    """How many spans were stored since the test began."""
+    """Number of spans stored since the test began."""
 
     def count() -> int:
         return int(module_store.rows("SELECT count() AS spans FROM otel_traces")[0]["spans"])

@@ -1,4 +1,4 @@
-"""What operators and their tools ask: is it alive, is it ready, what has it counted."""
+"""Health checks, readiness and metrics, as operators and their tools read them."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_token_that_is_taken_out_of_the_file_is_refused_on_connections_that_ar
         sockets = otlp.sock, queries.sock
         token_file(tokens, "new")
         serve.process.send_signal(signal.SIGHUP)
-        serve.logged("token file read again: 1 tokens")
+        serve.logged("token file reloaded: 1 tokens")
         assert answers("old") == ("UNAUTHENTICATED", 401, 401)
         assert answers("new") == ("OK", 200, 200)
         assert (otlp.sock, queries.sock) == sockets

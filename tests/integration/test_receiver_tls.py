@@ -51,7 +51,7 @@ def store(module_store: TestStore) -> TestStore:
 
 @pytest.fixture
 def certificates(authority: Authority) -> Certificates:
-    return Certificates(TlsFiles(*authority.issue("server")))
+    return Certificates.read(TlsFiles(*authority.issue("server")))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def receiver(store: TestStore, certificates: Certificates) -> Iterator[Receiver]
 @pytest.fixture
 def mutual(store: TestStore, authority: Authority) -> Iterator[Receiver]:
     """Takes clients with a certificate of the authority only."""
-    with Receiver(store, certificates=Certificates(TlsFiles(*authority.issue("server"), authority.file))) as running:
+    with Receiver(store, certificates=Certificates.read(TlsFiles(*authority.issue("server"), authority.file))) as running:
         yield running
 
 
@@ -108,7 +108,7 @@ def sent(exporter: SpanExporter, name: str) -> SpanExportResult:
 
 
 def without_tls(address: str) -> bytes:
-    """What a client hears that speaks plain HTTP."""
+    """Response to a client that speaks plain HTTP."""
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -218,7 +218,7 @@ def test_serve_takes_certificates_by_its_options_and_reads_them_again_on_sighup(
         assert len(found) == 1
         authority.issue("serve")
         serve.process.send_signal(signal.SIGHUP)
-        serve.logged("certificates read again")
+        serve.logged("certificates reloaded")
         assert shown() != former
         assert post("after") == 200
 

@@ -16,7 +16,7 @@ from tests.support.store import TestStore
 
 from spanhouse.cli import main
 from spanhouse.query import Comparison, FilterError, Table, TraceClient, Verdict
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 
 START_NS = 1_760_000_000_000_000_000
 HOUR_NS = 3600 * 10**9
@@ -200,7 +200,7 @@ def test_a_version_that_crashes_is_worse_and_found_by_its_commit(capsys: pytest.
     for piece in pieces:
         store.ingest(*piece)
     running = otlp.span("step", parent=otlp.new_span_id(), start_ns=START_NS + 2 * TRACES * 10**9)
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     store.ingest(otlp.request([running], resource={"service.name": "worker", "vcs.ref.head.revision": NEW}))
     crashed = TRACES // 8
     with TraceClient(store.dsn) as client:
@@ -235,7 +235,7 @@ def test_an_end_that_comes_late_makes_a_trace_whole_again() -> None:
     store = TestStore()
     (step,), (root,) = crashing(START_NS, "worker", OLD, crashes=False)
     store.ingest(otlp.request([step]))
-    settle.age(store.execute, quiet_seconds=0)
+    remake.age(store.execute, quiet_seconds=0)
     with TraceClient(store.dsn) as client:
         assert client.count("unfinished = 'true'") == 1
         store.ingest(otlp.request([root]))

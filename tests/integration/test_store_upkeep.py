@@ -85,7 +85,7 @@ def test_check_names_traces_that_are_not_what_their_spans_say_and_settle_all_men
     damage(store)
     code, out, err = spanhouse("check")
     assert (code, err.count("\n")) == (3, 1)
-    assert "are not what otel_traces says; `spanhouse store settle --all` makes them anew" in out
+    assert "differ from otel_traces; `spanhouse store settle --all` remakes them" in out
     code, out, err = spanhouse("settle", "--all")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].endswith("the rows of all traces are made anew (2 windows)")
@@ -133,7 +133,7 @@ def test_check_names_a_partition_that_is_damaged(store: TestStore, spanhouse: Sp
     finally:
         store.client.command("SYSTEM START MERGES")
     assert code == 3
-    assert "spanhouse_trace_rows: what is on disk of partition 2026-09-21 is damaged" in out
+    assert "spanhouse_trace_rows: partition 2026-09-21 is damaged on disk" in out
     assert err.count("\n") == 1
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tests.support import otlp
 from tests.support.store import TestStore, engine_directory
 
-from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
 from spanhouse.exporter.clickhouse_http.reader import Reader
 
 READS = ("SELECT ", "WITH ", "(", "EXPLAIN ", "SHOW ", "DESCRIBE TABLE ", "EXISTS ", "USE ")
-"""How the engine's formatter begins a statement that only reads."""
+"""First words of statements that only read, as the engine's formatter writes them."""
 
 VOCABULARY = """
 SELECT FROM WHERE WITH AS UNION ALL EXCEPT INTERSECT GROUP BY ORDER LIMIT FORMAT SETTINGS INTO OUTFILE VALUES INSERT TABLE FUNCTION CREATE
@@ -67,7 +67,7 @@ class Desk:
 def desk() -> Iterator[Desk]:
     store = TestStore()
     store.ingest(otlp.trace())
-    reader = Reader(engine_directory(), store.database)
+    reader = Reader.open(engine_directory(), store.database)
     app = ClickHouseHttp(reader)
     yield Desk(app, store)
     app.close()

@@ -8,7 +8,7 @@ import pytest
 from tests.support.arrivals import Arrivals
 from tests.support.store import TestStore
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake
 
 
 def test_a_row_that_is_made_without_a_list_of_spans_is_the_merge_of_its_spans(store: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_a_row_that_is_made_without_a_list_of_spans_is_the_merge_of_its_spans(st
         arrivals.act(action)
     arrivals.finish()
     store.execute("TRUNCATE TABLE spanhouse_trace_rows")
-    monkeypatch.setattr(settle, "_MOST_LISTED", 0)
-    settle.remake(store.execute, sorted(arrivals.stored), quiet=True)
+    monkeypatch.setattr(remake, "_MOST_LISTED", 0)
+    remake.remake_traces(store.execute, sorted(arrivals.stored), quiet=True)
     differences = list(arrivals.differences(large=True))
     assert not differences, "\n".join(differences)

@@ -21,7 +21,7 @@ from spanhouse.query.search.page_token import read_token, write_token
 from spanhouse.query.sql.metadata_keys import compile_values
 from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.rows import compile_spans
-from spanhouse.query.sql.selects import compile_, compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_trace
+from spanhouse.query.sql.selects import compile_count, compile_earliest, compile_first, compile_groups, compile_page, compile_search, compile_trace
 from spanhouse.query.sql.tag_edits import write_tag
 from spanhouse.schema.address.dsn import StoreError, parse_store
 
@@ -97,7 +97,7 @@ def test_what_the_other_arguments_say_is_in_the_parameters_and_not_in_the_sql(
     order = read_order([f"metadata.{key} DESC"])
     after: tuple[Any, ...] = (value, 5, value)
     search = Search(services=tuple(services), order=order, after=after, until_ns=2**62)
-    _check(compile_(search, limit=limit, offset=offset))
+    _check(compile_search(search, limit=limit, offset=offset))
     for statement in (
         compile_first(search, limit=limit),
         compile_earliest(search, limit=limit),
@@ -150,17 +150,17 @@ def test_what_a_page_token_says_is_in_the_parameters_or_the_token_is_refused(key
             after = read_token(search, token)
         except FilterError:
             continue
-        _check(compile_(search.beginning(after), limit=5))
+        _check(compile_search(search.beginning(after), limit=5))
 
 
 @given(KEY, EVIL, EVIL, EVIL)
 def test_what_the_clients_methods_are_given_is_in_the_parameters(key: str, one: str, other: str, service: str) -> None:
     search = read_arguments(experiment_ids=[service], filter_string=None, run_id=one, model_id=other, order_by=[f"tag.{key}"])
-    _check(compile_(search, limit=5))
+    _check(compile_search(search, limit=5))
     _check(compile_groups(search, read_key(f"metadata.{key}"), limit=5))
     _check(compile_values(one))
     _check(compile_spans([bare_trace_id(one)]))
-    _check(compile_(read_arguments(experiment_ids=None, filter_string=f"metadata.app_version = {_quoted(one)}", service=service), limit=5))
+    _check(compile_search(read_arguments(experiment_ids=None, filter_string=f"metadata.app_version = {_quoted(one)}", service=service), limit=5))
     for by in (one, f"resource.{one}", f"span.attributes.{one}", "commit"):
         for scope in (None, service):
             question = read_question(by, one, other + "2", per=other, metrics=[one], service=scope)

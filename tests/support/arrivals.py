@@ -15,7 +15,7 @@ from tests.support.reference_span import Copy
 from tests.support.store import TestStore
 from tests.support.untidy import Sent, untidy_trace
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake, settle
 from spanhouse.schema.tables.driver import Execute
 
 ROWS: Final = "SELECT * EXCEPT (Timestamp), toUnixTimestamp64Nano(Timestamp) AS Timestamp FROM traces WHERE TraceId IN {trace_ids:Array(String)}"
@@ -81,7 +81,7 @@ class Arrivals:
         try:
             settler.settle(everything=True)
             settler.remake_due()
-            settle.age(settler.execute, quiet_seconds=0)
+            remake.age(settler.execute, quiet_seconds=0)
         except Crashed:
             pass
 
@@ -95,16 +95,16 @@ class Arrivals:
                 {"trace_id": trace_id, "key": edit.key, "value": edit.value or "", "at": edit.at, "deleted": int(edit.value is None)},
             )
             if self._rng.random() < 0.5:
-                settle.remake(self.execute, [trace_id])
+                remake.remake_traces(self.execute, [trace_id])
 
     def delete(self) -> None:
         for trace_id in self._rng.sample(sorted(self.stored), min(len(self.stored), 2)):
             self.deleted.add(trace_id)
             self.store.execute("INSERT INTO spanhouse_deleted_traces (TraceId) SELECT {trace_id:String}", {"trace_id": trace_id})
-            settle.remake(self.execute, [trace_id])
+            remake.remake_traces(self.execute, [trace_id])
 
     def age(self) -> None:
-        settle.age(self.execute, quiet_seconds=0)
+        remake.age(self.execute, quiet_seconds=0)
 
     def sweep(self) -> None:
         self._rng.choice(self._settlers).sweep()
@@ -118,7 +118,7 @@ class Arrivals:
     def _pass(self, seconds: int) -> None:
         """Put all parts back in time; what is settled and older than its keeping goes."""
         put_back(self.store, seconds)
-        settle.drop_old_parts(self.execute)
+        remake.drop_old_parts(self.execute)
 
     def overtaken(self) -> None:
         """Settle in a process that stops for a while between two statements, and what it has read is older than what others write meanwhile."""
@@ -127,9 +127,9 @@ class Arrivals:
         if kind == 0:
             settle.Settler(slow).settle(everything=True)
         elif kind == 1:
-            settle.remake(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
+            remake.remake_traces(slow, self._rng.sample(sorted(self.stored), min(len(self.stored), 10)))
         else:
-            settle.age(slow, quiet_seconds=0)
+            remake.age(slow, quiet_seconds=0)
 
     def _meanwhile(self) -> None:
         self.insert()

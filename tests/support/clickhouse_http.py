@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import uvicorn
 from tests.support.store import engine_directory
 
-from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 from spanhouse.exporter.clickhouse_http.reader import Reader
 
 
@@ -66,9 +66,9 @@ class Endpoint:
 
 
 @contextmanager
-def listening(database: str, *, limits: Limits | None = None, **options: Any) -> Iterator[Endpoint]:
+def listening(database: str, *, limits: QueryLimits | None = None, **options: Any) -> Iterator[Endpoint]:
     """Serve one database of this process's engine until the end of the block."""
-    reader = Reader(engine_directory(), database, limits=limits)
+    reader = Reader.open(engine_directory(), database, limits=limits)
     app = ClickHouseHttp(reader, **options)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -16,7 +16,7 @@ from typing import Any
 from tests.support import otlp
 from tests.support.store import TestStore
 
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle import remake
 
 MISSING = None
 """A field without a value: no comparison with it holds."""
@@ -170,7 +170,7 @@ def store_cases(store: TestStore, cases: Sequence[Case], service: str) -> list[C
     if edits:
         rows = [(trace_id, key, text or "", at, deleted) for trace_id, key, text, at, deleted in edits]
         store.client.insert("trace_tags", rows, column_names=["TraceId", "Key", "Value", "EditedAt", "Deleted"])
-        settle.remake(store.execute, sorted({trace_id for trace_id, *_ in rows}))
+        remake.remake_traces(store.execute, sorted({trace_id for trace_id, *_ in rows}))
     return cases
 
 

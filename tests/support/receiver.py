@@ -25,8 +25,8 @@ from spanhouse.exporter.store.writer import Batch, Writer
 from spanhouse.exporter.transport.cors import Cors
 from spanhouse.exporter.transport.grpc_health import Health
 from spanhouse.exporter.transport.grpc_server import GrpcServer
-from spanhouse.exporter.transport.http_intake import Budget
 from spanhouse.exporter.transport.http_listener import HttpListener
+from spanhouse.exporter.transport.memory_budget import MemoryBudget
 from spanhouse.exporter.transport.operations import Operations
 from spanhouse.exporter.transport.otlp_http import OtlpHttp
 
@@ -61,7 +61,7 @@ class Receiver:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()
-        self.budget = Budget(budget_bytes)
+        self.budget = MemoryBudget(budget_bytes)
         self.grpc, self.http = self._run(self._start(tokens, max_request_bytes, certificates, origins, max_connections))
         self.channel = grpc.insecure_channel(self.grpc)
 
@@ -94,6 +94,8 @@ class Receiver:
         app = Operations(Cors(OtlpHttp(service, lambda: tokens, budget=self.budget), origins), self.readiness, lambda: tokens)
         tls = None if certificates is None else certificates.otlp
         self._http = HttpListener(app, anywhere, "http", tls=tls, max_connections=max_connections)
+        for listener in (self._grpc, self._http):
+            listener.open()
         await self._grpc.start()
         await self._http.start()
         return str(self._grpc.address), str(self._http.address)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from spanhouse.exporter.clickhouse_http import allowed, query_settings
+from spanhouse.exporter.clickhouse_http import allowlist, query_settings
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
-from spanhouse.exporter.clickhouse_http.errors import QueryRefusedError
-from spanhouse.exporter.clickhouse_http.formats import format_named
+from spanhouse.exporter.clickhouse_http.engine_errors import QueryRefusedError
 from spanhouse.exporter.clickhouse_http.guard import check
+from spanhouse.exporter.clickhouse_http.output_formats import format_named
 from spanhouse.exporter.clickhouse_http.syntax_tree import Statement
 
 CATALOGUE = Catalogue(
@@ -79,7 +79,7 @@ def test_a_field_that_is_not_known_is_refused_in_every_node() -> None:
 
 def test_output_into_a_file_is_refused_however_it_is_written() -> None:
     assert verdict({**select(), "out_file": literal()}) == 497
-    for flag in allowed.OUTPUT_FLAGS:
+    for flag in allowlist.OUTPUT_FLAGS:
         assert verdict({**select(), flag: True}) == 497
         assert verdict({**select(), flag: False}) is None
 

@@ -9,10 +9,10 @@ import pytest
 
 from spanhouse.exporter.access.browser_origin import is_cross_origin, is_local_name
 from spanhouse.exporter.clickhouse_http.engine_connection import Result
-from spanhouse.exporter.clickhouse_http.errors import EngineError
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.engine_errors import EngineError
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 from spanhouse.exporter.clickhouse_http.request import query_id, read_fields, read_request
-from spanhouse.exporter.clickhouse_http.response import Packer, of_error, of_result
+from spanhouse.exporter.clickhouse_http.response import ResponseCompressor, of_error, of_result
 
 
 def test_fields_of_the_url_are_decoded_and_the_last_of_two_counts() -> None:
@@ -135,13 +135,16 @@ def test_an_errors_response_has_its_status_and_number() -> None:
     ],
 )
 def test_a_format_has_its_content_type(output_format: str, content_type: str) -> None:
-    answer = of_result(Result(body=b"", output_format=output_format), query_id="q", timezone="UTC", packer=Packer("gzip"))
+    answer = of_result(Result(body=b"", output_format=output_format), query_id="q", timezone="UTC", compressor=ResponseCompressor("gzip"))
     assert dict(answer.raw_headers())[b"content-type"].decode() == content_type
 
 
 def test_numbers_of_the_summary_are_strings_as_in_clickhouse() -> None:
     answer = of_result(
-        Result(body=b"x", output_format="TSV", rows=1, read_rows=2, elapsed_seconds=0.5), query_id="q", timezone="UTC", packer=Packer("")
+        Result(body=b"x", output_format="TSV", rows=1, read_rows=2, elapsed_seconds=0.5),
+        query_id="q",
+        timezone="UTC",
+        compressor=ResponseCompressor(""),
     )
     summary = json.loads(answer.headers["x-clickhouse-summary"])
     assert (summary["result_rows"], summary["read_rows"], summary["elapsed_ns"]) == ("1", "2", "500000000")
@@ -150,11 +153,11 @@ def test_numbers_of_the_summary_are_strings_as_in_clickhouse() -> None:
 @pytest.mark.parametrize("name", ["query_seconds", "query_memory_bytes", "result_bytes", "concurrent_queries", "statement_bytes"])
 def test_a_limit_of_nothing_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        Limits(**{name: 0}).validate()
+        QueryLimits(**{name: 0}).validate()
 
 
 def test_what_a_client_asks_for_is_taken_within_the_limits_only() -> None:
-    settings = Limits(query_seconds=30).session_settings(
+    settings = QueryLimits(query_seconds=30).session_settings(
         {
             "max_execution_time": "5",
             "max_memory_usage": "99999999999999",
@@ -164,7 +167,7 @@ def test_what_a_client_asks_for_is_taken_within_the_limits_only() -> None:
             "max_result_bytes": "0",
         }
     )
-    usual = Limits(query_seconds=30).session_settings({})
+    usual = QueryLimits(query_seconds=30).session_settings({})
     assert settings["max_execution_time"] == "5"
     assert settings["join_use_nulls"] == "1"
     assert "readonly" not in settings
@@ -206,4 +209,4 @@ def test_a_form_without_a_boundary_is_an_error(content_type: str) -> None:
 
 @pytest.mark.parametrize("asked", ["9" * 5000, "-1", "1.5", "0", "", "\u0661"])
 def test_a_limit_that_is_no_usual_number_leaves_ours(asked: str) -> None:
-    assert Limits().session_settings({"max_execution_time": asked})["max_execution_time"] == "30"
+    assert QueryLimits().session_settings({"max_execution_time": asked})["max_execution_time"] == "30"

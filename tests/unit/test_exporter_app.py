@@ -30,7 +30,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def end(code: int) -> None:
         raise EndedError(code)
 
-    monkeypatch.setattr(app, "Reader", lambda *_, **__: None)
+    monkeypatch.setattr("spanhouse.exporter.serve.app.Reader.open", lambda *_, **__: None)
     monkeypatch.setattr(app, "_close", lambda *_: ends.wait())
     monkeypatch.setattr(app, "_LAST_SECONDS", 0.0)
     monkeypatch.setattr(app, "ClickHouseHttp", lambda *_, **__: None)
@@ -45,7 +45,7 @@ def ended(tmp_path: Path, error: BaseException | None, monkeypatch: pytest.Monke
 
     async def serve(config: ServeConfig, _: object, open_engine: app._OpenEngine) -> None:
         with ThreadPoolExecutor(1) as engine:
-            async with app._clickhouse_http(config, TokenFile(None), engine, open_engine):
+            async with app._clickhouse_http(config, TokenFile.read(None), engine, open_engine):
                 if error is not None:
                     raise error
 

@@ -117,13 +117,13 @@ def test_the_hash_of_an_empty_token_is_refused(tmp_path: Path) -> None:
 
 def test_a_token_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        TokenFile(tmp_path / "none")
+        TokenFile.read(tmp_path / "none")
 
 
 def test_a_reload_with_a_mistake_keeps_the_tokens_that_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = token_file(tmp_path / "t", f"a:{digest('one')}")
-    tokens = TokenFile(path)
-    allowed = tokens.holder(Right.READ)
+    tokens = TokenFile.read(path)
+    allowed = tokens.authorizer(Right.READ)
     token_file(path, "garbage")
     tokens.reload()
     assert "not reloaded" in caplog.text

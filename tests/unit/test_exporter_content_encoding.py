@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.exporter.errors import InvalidRequestError, UnsupportedMediaTypeError
-from spanhouse.exporter.transport.content_encoding import Unpacker
+from spanhouse.exporter.transport.content_encoding import Decompressor
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -45,9 +45,9 @@ REAL = [(coding, pack) for coding, pack in PACKERS if pack is not identity]
 
 
 def unpack(coding: str, *pieces: bytes) -> bytes:
-    unpacker = Unpacker(coding)
-    unpacked = b"".join(step for piece in pieces for step in unpacker.unpack(piece))
-    assert unpacker.complete
+    decompressor = Decompressor(coding)
+    unpacked = b"".join(step for piece in pieces for step in decompressor.decompress(piece))
+    assert decompressor.complete
     return unpacked
 
 
@@ -77,9 +77,9 @@ def test_a_skippable_frame_of_zstd_is_skipped() -> None:
 def test_a_body_that_is_cut_short_is_not_complete(coding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(b"data" * 100)
     for size in range(1, len(packed)):
-        unpacker = Unpacker(coding)
-        list(unpacker.unpack(packed[:size]))
-        assert not unpacker.complete
+        decompressor = Decompressor(coding)
+        list(decompressor.decompress(packed[:size]))
+        assert not decompressor.complete
 
 
 @pytest.mark.parametrize(("coding", "pack"), REAL)
@@ -92,19 +92,19 @@ def test_what_follows_the_end_and_is_no_further_part_is_refused(coding: str, pac
 @given(body=st.binary(min_size=1, max_size=200))
 def test_random_bytes_are_refused_or_unpacked(coding: str, body: bytes) -> None:
     with suppress(InvalidRequestError):
-        list(Unpacker(coding).unpack(body))
+        list(Decompressor(coding).decompress(body))
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip, deflate", "gzip,gzip", "identity, gzip", "compress", "gzip;q=1"])
 def test_other_codings_and_several_at_once_are_refused_by_name(coding: str) -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="send one of gzip, deflate, zstd, or none"):
-        Unpacker(coding)
+        Decompressor(coding)
 
 
 @pytest.mark.parametrize(("coding", "pack"), REAL)
 def test_a_bomb_is_unpacked_in_steps_that_leave_time_to_stop_it(coding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(bytes(2**27))
-    steps = Unpacker(coding).unpack(packed)
+    steps = Decompressor(coding).decompress(packed)
     assert len(next(steps)) <= 2**25
     sizes = list(map(len, steps))
     assert max(sizes) <= 2**25

@@ -51,7 +51,7 @@ def test_while_too_much_is_held_the_oldest_messages_end_until_one_is_left() -> N
 
 
 def test_where_nobody_can_say_what_is_held_few_messages_arrive_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake_module, "heap_measure", lambda: None)
+    monkeypatch.setattr(intake_module, "heap_meter", lambda: None)
 
     async def run() -> None:
         senders = Senders()

@@ -28,7 +28,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def refused(files: TlsFiles) -> str:
     with pytest.raises(ConfigError) as caught:
-        Certificates(files)
+        Certificates.read(files)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -39,7 +39,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_good_files_are_taken_and_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:
-    certificates = Certificates(TlsFiles(*authority.issue("good"), authority.file))
+    certificates = Certificates.read(TlsFiles(*authority.issue("good"), authority.file))
     assert certificates.otlp().minimum_version is ssl.TLSVersion.TLSv1_2
     assert certificates.otlp().verify_mode is ssl.CERT_REQUIRED
     assert certificates.queries().verify_mode is ssl.CERT_NONE
@@ -52,7 +52,7 @@ def test_a_certificate_that_signed_itself_is_taken(authority: Authority, tmp_pat
     own = trustme.CA()
     own.cert_pem.write_to_path(str(tmp_path / "own.pem"))
     own.private_key_pem.write_to_path(str(tmp_path / "own.key"))
-    Certificates(TlsFiles(tmp_path / "own.pem", tmp_path / "own.key"))
+    Certificates.read(TlsFiles(tmp_path / "own.pem", tmp_path / "own.key"))
 
 
 def test_a_file_that_can_t_be_read_is_named(authority: Authority, tmp_path: Path) -> None:
@@ -103,19 +103,19 @@ def test_a_ca_of_clients_that_has_expired_is_refused(authority: Authority, tmp_p
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     clients = tmp_path / "clients.pem"
     clients.write_bytes(made.sign(key, SHA256()).public_bytes(Encoding.PEM))
-    said = f"--tls-client-ca {clients}: the certificate has expired; no client could be taken"
+    said = f"--tls-client-ca {clients}: the certificate has expired; every client would be refused"
     assert refused(TlsFiles(*authority.issue("with clients"), clients)) == said
 
 
 def test_files_that_became_bad_leave_the_former_certificates_in_force(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
     chain, key = authority.issue("reloaded")
-    certificates = Certificates(TlsFiles(chain, key))
+    certificates = Certificates.read(TlsFiles(chain, key))
     former = certificates.otlp()
     good = chain.read_text()
     chain.write_text("garbage")
     certificates.reload()
     assert certificates.otlp() is former
-    assert "the former ones hold: --tls-cert" in caplog.text
+    assert "the former ones stay in use: --tls-cert" in caplog.text
     chain.write_text(good)
     certificates.reload()
     assert certificates.otlp() is not former

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from spanhouse.processor.metadata_values import Found, Value
 from spanhouse.processor.sources import environment
 from spanhouse.processor.sources.ci import from_job
 from spanhouse.processor.sources.stamp import read_stamp
-from spanhouse.processor.values import Found, Value
 
 COMMIT, BRANCH, URL = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
 GITHUB = {

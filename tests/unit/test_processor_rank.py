@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from spanhouse.processor.metadata_values import Value, given
 from spanhouse.processor.sources.rank import resolve, texts
-from spanhouse.processor.values import Value, given
 
 COMMIT, OTEL_COMMIT = "mlflow.source.git.commit", "vcs.ref.head.revision"
 BRANCH, OTEL_BRANCH, REF_TYPE = "mlflow.source.git.branch", "vcs.ref.head.name", "vcs.ref.head.type"
@@ -22,7 +22,7 @@ def amount_to(*sources: Mapping[str, object]) -> dict[str, str]:
 def test_the_higher_source_wins_and_the_others_are_remembered_in_order() -> None:
     resolved = resolve([given({COMMIT: "a"}, "first"), given({OTEL_COMMIT: "b"}, "second"), given({COMMIT: "c"}, "third")])[COMMIT]
     assert resolved.value == Value("a", "first")
-    assert resolved.beaten == (Value("b", "second"), Value("c", "third"))
+    assert resolved.outranked == (Value("b", "second"), Value("c", "third"))
 
 
 @pytest.mark.parametrize("name", [COMMIT, OTEL_COMMIT, "vcs.repository.ref.revision"])

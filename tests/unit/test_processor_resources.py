@@ -16,10 +16,10 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags
 from tests.support.application import App, made_up_process
 
 from spanhouse.processor import MetadataResourceDetector, MetadataSpanExporter, process, set_active_model
+from spanhouse.processor.metadata_values import Value
 from spanhouse.processor.process import Process
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint
-from spanhouse.processor.values import Value
 from spanhouse.schema import vocabulary
 
 MODEL, TYPE, DIRTY = vocabulary.MODEL_ID.mlflow, vocabulary.SOURCE_TYPE.mlflow, vocabulary.GIT_DIRTY.mlflow

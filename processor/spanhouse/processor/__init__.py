@@ -1,4 +1,4 @@
-"""What an application loads: puts commit, branch, entry point, environment and model on its OpenTelemetry spans."""
+"""Metadata for an application's OpenTelemetry spans: commit, branch, entry point, environment and model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what is asked for (PEP 562): an application, or the SDK that looks up an entry point, starts with what it uses."""
+    """Import a public name at its first use (PEP 562), so that an application, or the SDK at an entry point, loads only the names it uses."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

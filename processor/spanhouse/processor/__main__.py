@@ -1,4 +1,4 @@
-"""``python -m spanhouse.processor``: what is stamped for an entry point, and where each value comes from."""
+"""``python -m spanhouse.processor``: the metadata of an entry point, with the origin of each value."""
 
 from __future__ import annotations
 

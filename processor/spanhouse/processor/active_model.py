@@ -1,4 +1,4 @@
-"""The active model of the process."""
+"""Active model of the process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Mapping
 
+from spanhouse.processor.metadata_values import to_text
 from spanhouse.processor.process import this_process
 from spanhouse.processor.sources.environment import from_mlflow
-from spanhouse.processor.values import to_text
 from spanhouse.schema import vocabulary
 
 _PARAMETER_PREFIX = "mlflow.model.params."
@@ -24,20 +24,20 @@ _logger = logging.getLogger("spanhouse.processor")
 def set_active_model(*, name: str | None = None, model_id: str | None = None, params: Mapping[str, object] | None = None) -> str:
     """Stamp a model on all spans that start from now on, in all threads.
 
-    The id is ``model_id``; else that of the model that ``mlflow.set_active_model`` made the active one, if the application uses MLflow (it
-    is looked up in memory: MLflow is neither imported nor asked over the network); else it is derived from ``name``, the commit and
-    ``params``, so that equal ones meet again. Name and parameters travel too, as ``mlflow.model.name`` and ``mlflow.model.params.<k>``: 32
-    parameters, each value cut to 250 characters. Parameters whose names look like secrets (key, secret, token, password, pwd,
-    credential, email) are left out of everything; ``max_tokens`` and the like stay where their value is a number.
+    The id is ``model_id``; else the id that ``mlflow.set_active_model`` set, if the application uses MLflow (looked up in memory: MLflow is
+    neither imported nor asked over the network); else a digest of ``name``, the commit and ``params``, so that equal models have equal ids.
+    Name and parameters are sent too, as ``mlflow.model.name`` and ``mlflow.model.params.<k>``: 32 parameters, each value cut to 250
+    characters. Parameters whose names look like secrets (key, secret, token, password, pwd, credential, email) are neither sent nor
+    hashed; ``max_tokens`` and similar names stay if the value is a number.
 
     Args:
         name: name of the application or model.
         model_id: id of a LoggedModel, used as it is.
-        params: parameters that make one model another.
+        params: parameters that identify the model.
 
     Returns:
-        The model's id; a derived one is ``m-`` and 32 hexadecimal digits. Empty if neither a name nor an id was given, which is logged and
-        changes nothing.
+        The model's id; a derived one is ``m-`` and 32 hexadecimal digits. Without a name and an id: empty, nothing changes, and a warning
+        is logged.
     """
     try:
         label = (to_text(name) or "").strip()
@@ -74,7 +74,7 @@ def _is_secret(name: str, value: object) -> bool:
 
 
 def _id_in_mlflow() -> str | None:
-    """The id of MLflow's active model, if code chose that model: the one of the variable is stamped anyway, and names another."""
+    """Return the id of MLflow's active model if code set it; an id from MLflow's environment variable is stamped by another source."""
     ask = getattr(sys.modules.get("mlflow"), "get_active_model_id", None)
     active = ask() if callable(ask) else None
     named = from_mlflow(os.environ).get(vocabulary.MODEL_ID.mlflow)
@@ -82,7 +82,7 @@ def _id_in_mlflow() -> str | None:
 
 
 def _derived_id(name: str, params: Mapping[str, str]) -> str:
-    import hashlib  # start-up: few applications come here
+    import hashlib  # start-up: few applications derive an id
 
     commit = this_process().values().get(vocabulary.GIT_COMMIT.mlflow)
     parts = {"name": name, "commit": commit.value.text if commit else None, "params": dict(sorted(params.items()))}

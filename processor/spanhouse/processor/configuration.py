@@ -1,4 +1,4 @@
-"""One call that stamps and exports an application's traces."""
+"""``configure``: one call that stamps and exports an application's traces."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class _Equipment:
-    """The processors that one tracer provider has from here.
+    """Processors that ``configure`` added to one tracer provider.
 
     Attributes:
-        provider: gives the provider, or None after its end.
-        stamps: it has a ``MetadataSpanProcessor``.
-        exports: it has an exporter.
+        provider: weak reference to the provider.
+        stamps: true if a ``MetadataSpanProcessor`` was added.
+        exports: true if an exporter was added.
     """
 
     __slots__ = ("exports", "provider", "stamps")
@@ -50,7 +50,7 @@ class _ConfiguredProcessor(MetadataSpanProcessor):
         self._equipment = equipment
 
     def shutdown(self) -> None:
-        # Logfire and Arize take all processors out when they are set up once more.
+        # Logfire and Arize remove all processors when they are set up again.
         self._equipment.stamps = self._equipment.exports = False
 
 
@@ -72,29 +72,29 @@ def configure(
     propagate: Iterable[str] | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> TracerProvider:
-    """Stamp the application's spans and, where nobody does so yet, export them.
+    """Stamp the application's spans, and export them unless an existing provider does so.
 
     Without a tracer provider a new one becomes the global one, which exports over OTLP. An existing provider, ``tracer_provider`` or the
-    global one, gets the span processor, and an exporter only if ``export`` or ``endpoint`` asks for it, so that nothing is sent twice; if
-    metadata cannot reach its resource, local root spans carry it as attributes. The provider keeps all processors and exporters that it
-    has, Phoenix's and Arize's default ones included. A second call for the same provider takes new arguments and adds nothing twice.
-    Nothing is raised: each failure is logged, and the application goes on.
+    global one, gets the span processor. It gets an exporter only if ``export`` or ``endpoint`` asks for one, so that nothing is sent twice.
+    If metadata cannot reach its resource, local root spans carry the metadata as attributes. The provider keeps all its processors and
+    exporters, Phoenix's and Arize's default ones included. A second call for the same provider takes new arguments and adds nothing twice.
+    Never raises: each failure is logged, and the application goes on.
 
     Args:
-        service_name: ``service.name``; default ``OTEL_SERVICE_NAME``. A provider that exists keeps its own, but for what is exported from here.
+        service_name: ``service.name``; default ``OTEL_SERVICE_NAME``. In an existing provider it changes only the spans exported from here.
         endpoint: OTLP endpoint, ``http://HOST:PORT``; default ``OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT``, else this machine. Without a
-            scheme it is taken as ``http://``; for ``http/protobuf`` an address without a path gets ``/v1/traces``.
+            scheme it means ``http://``; for ``http/protobuf`` an address without a path gets ``/v1/traces``.
         protocol: ``grpc`` or ``http/protobuf``; default ``OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL``, else ``http/protobuf`` for an endpoint
             with the port 4318 or the path ``/v1/traces``, else ``grpc``.
-        headers: sent with every request, such as ``{"authorization": "Bearer ..."}``.
-        export: whether to export; default: yes for a new provider (not if ``OTEL_TRACES_EXPORTER`` is ``none``), for an existing one
+        headers: headers of every request, such as ``{"authorization": "Bearer ..."}``.
+        export: export the spans; default: true for a new provider (unless ``OTEL_TRACES_EXPORTER`` is ``none``), for an existing one
             only with ``endpoint``.
-        metadata: further resource attributes; a key of the process's metadata given here wins over what is found.
+        metadata: further resource attributes; they override captured process metadata.
         source_type: kind of run or environment, such as ``production``.
         source_name: entry point.
         model_id: active model.
-        propagate: names of trace metadata that crosses to other services as W3C baggage, out of ``trace_context`` and onto the traces that
-            their requests start here: ``session_id``, ``user`` and metadata keys; default ``SPANHOUSE_PROPAGATE``, else none.
+        propagate: names of trace metadata to send and receive as W3C baggage, from ``trace_context`` to the traces that requests start:
+            ``session_id``, ``user`` and metadata keys; default ``SPANHOUSE_PROPAGATE``, else none.
         tracer_provider: the provider to use instead of the global one.
 
     Returns:
@@ -139,7 +139,7 @@ def _equip(
     headers: Mapping[str, str] | None,
     export: bool | None,
 ) -> None:
-    """Add each processor that the provider does not have from here yet."""
+    """Add the processors that ``configure`` has not added to the provider yet."""
     if getattr(provider, "add_span_processor", None) is None:
         _logger.warning("configure() has no effect: the tracer provider %s takes no span processors", type(provider).__name__)
         return
@@ -149,7 +149,7 @@ def _equip(
         _add(provider, _ConfiguredProcessor(equipment, all_keys=not is_new))
     exports = export if export is not None else bool(endpoint) or (is_new and os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() != "none")
     if exports and not equipment.exports and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
-        from spanhouse.processor.otlp import otlp_processor  # loads gRPC, which costs more than everything else
+        from spanhouse.processor.otlp import otlp_processor  # start-up: loads gRPC, the costliest import
 
         _add(provider, otlp_processor(endpoint=endpoint, protocol=protocol, headers=headers, has_others=not is_new))
         equipment.exports = True
@@ -158,13 +158,13 @@ def _equip(
 def _equipment_of(provider: TracerProvider) -> _Equipment:
     known = _equipped.get(id(provider))
     if known is None or known.provider() is not provider:
-        # The id of a provider that is gone may be another one's by now.
+        # The id of a collected provider may be reused.
         known = _equipped[id(provider)] = _Equipment(provider)
     return known
 
 
 def _add(provider: object, processor: SpanProcessor) -> None:
-    """Add a processor to those that the provider has: the method of Phoenix's and Arize's providers would take theirs away."""
+    """Add a processor; the own method of Phoenix's and Arize's providers would remove their default processors."""
     try:
         if isinstance(provider, TracerProvider):
             TracerProvider.add_span_processor(provider, processor)

@@ -1,4 +1,4 @@
-"""The resource detector: process metadata on the resource of every provider that the SDK builds."""
+"""Resource detector: process metadata on the resource of every provider that the SDK builds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class MetadataResourceDetector(ResourceDetector):
-    """Detects commit, branch, repository, entry point, environment, model and user of the process.
+    """Resource detector for commit, branch, repository, entry point, environment, model and user of the process.
 
     Named ``spanhouse`` for ``OTEL_EXPERIMENTAL_RESOURCE_DETECTORS``. It leaves out every key that ``OTEL_RESOURCE_ATTRIBUTES`` or
-    ``OTEL_SERVICE_NAME`` sets, so that they win in whatever order detectors are named, and it has no schema URL, with which merging
-    could fail. It never raises: what it cannot find is absent.
+    ``OTEL_SERVICE_NAME`` sets, so that those win in any order of detectors. It has no schema URL, which could make merging fail. It never
+    raises: unknown values are absent.
     """
 
     def detect(self) -> Resource:
-        """The process's metadata as resource attributes; all values are strings."""
+        """Return the process's metadata as resource attributes; all values are strings."""
         try:
             return Resource(dict(this_process().detect()))
         except Exception:

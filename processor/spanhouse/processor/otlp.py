@@ -1,4 +1,4 @@
-"""Exporting over OTLP with metadata. Loaded only where something is exported, since the exporters take long to import."""
+"""Export over OTLP with metadata. Loaded only by processes that export, since the exporters take long to import."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class OtlpMetadataSpanExporter(MetadataSpanExporter):
-    """Exports over OTLP with metadata, as the environment says: for ``OTEL_TRACES_EXPORTER=spanhouse``, without a line of code."""
+    """OTLP exporter with metadata, configured by the environment; ``OTEL_TRACES_EXPORTER=spanhouse`` needs no code."""
 
     def __init__(self) -> None:
         super().__init__(_otlp_exporter(None, None, None))
 
 
 class _ExporterBesideOthers(MetadataSpanExporter):
-    """An OTLP exporter beside the provider's own ones, whose spans still need the metadata on local roots."""
+    """An OTLP exporter beside the provider's own exporters, which still need the metadata on local roots."""
 
     _counts_as = 0
 
@@ -35,7 +35,7 @@ class _ExporterBesideOthers(MetadataSpanExporter):
 def otlp_processor(*, endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None, has_others: bool = False) -> BatchSpanProcessor:
     """Make a batching processor that exports over OTLP; arguments as of ``configure``.
 
-    ``has_others`` says that the provider may have exporters already.
+    ``has_others``: the provider may have exporters already.
     """
     wrapper = _ExporterBesideOthers if has_others else MetadataSpanExporter
     return BatchSpanProcessor(wrapper(_otlp_exporter(endpoint, protocol, headers)))
@@ -56,7 +56,7 @@ def _otlp_exporter(endpoint: str | None, protocol: str | None, headers: Mapping[
 
 
 def _chosen_protocol(argument: str | None, endpoint: str | None) -> str:
-    """Return the protocol that is named, else the one of the endpoint's port or path, else gRPC."""
+    """Return the named protocol, else that of the endpoint's port or path, else gRPC."""
     for origin, value in (("protocol", argument), *((variable, os.environ.get(variable)) for variable in _PROTOCOL_VARIABLES)):
         name = (value or "").strip().lower()
         if name in {_GRPC, _HTTP}:

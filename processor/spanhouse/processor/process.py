@@ -1,4 +1,4 @@
-"""The metadata of this process: gathered once, changed by a late answer about the files, by arguments and by a new model."""
+"""Metadata of this process: captured once, then changed by the dirty check, by arguments and by a new active model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry import context as otel_context
 
+from spanhouse.processor.metadata_values import Value, given, printable, to_text
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint, entry_point
 from spanhouse.processor.sources.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
 from spanhouse.processor.sources.rank import Resolved, resolve, texts
-from spanhouse.processor.values import Value, given, printable, to_text
 from spanhouse.schema import vocabulary
 
-# At most this much of a start goes into the check of the files, whose index tells beforehand how long that takes: some 80 bytes and 4
-# microseconds a file.
+# Limit of the dirty check at start-up. The size of the index predicts its duration: about 80 bytes and 4 microseconds per file.
 _SMALL_INDEX_BYTES = 32 << 10
 _START_UP_SECONDS = 0.0015
 _BACKGROUND_SECONDS = 1.0
@@ -36,11 +35,11 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class Model:
-    """A model that was the active one for some time.
+    """A model that was active for some time.
 
     Attributes:
-        since_ns: when it became that, Unix ns.
-        attributes: what it puts on spans: its id, and name and parameters as far as they are known.
+        since_ns: time of its activation, Unix ns.
+        attributes: span attributes: its id, and name and parameters as far as they are known.
     """
 
     __slots__ = ("attributes", "since_ns")
@@ -51,15 +50,15 @@ class Model:
 
 
 class Process:
-    """What is stamped on this process's spans.
+    """Metadata stamped on this process's spans.
 
     Attributes:
-        version: grows with every change that was not there before, models included.
-        models: what ``set_active_model`` set, the latest last.
-        wrappers: number of exporters that put metadata on resources, those aside that stand beside a provider's own.
-        detected: what a tracer provider's resource got from here.
-        propagated: which metadata crosses to other services, see ``propagation``; None before anybody asked.
-        configuring: held while providers are equipped.
+        version: counter of changes, models included.
+        models: models that ``set_active_model`` set, the latest last.
+        wrappers: number of exporters that put metadata on resources; exporters added beside a provider's own are not counted.
+        detected: attributes that the resource detector or ``configure`` gave to a tracer provider's resource.
+        propagated: baggage key to metadata key, see ``propagation``; None until ``propagate`` is called.
+        configuring: lock held while ``configure`` adds processors to a provider.
     """
 
     def __init__(self) -> None:
@@ -76,7 +75,7 @@ class Process:
         self._lock = threading.RLock()
 
     def capture(self) -> Capture:
-        """What the surroundings say, looked up at the first call."""
+        """Return the metadata of the surroundings, captured at the first call."""
         captured = self._capture
         if captured is None:
             with self._lock, suppressed_instrumentation():
@@ -87,26 +86,29 @@ class Process:
         return captured
 
     def values(self, provider: Mapping[str, object] | None = None) -> dict[str, Resolved]:
-        """The winning value of every key; ``provider`` are the attributes of a tracer provider's resource, which rank after arguments."""
+        """Return the winning value of every key.
+
+        ``provider`` has the attributes of a tracer provider's resource; they rank after arguments.
+        """
         captured = self.capture()
         return resolve([self._arguments, given(self._without_detected(provider or {}), _PROVIDER), *captured.sources(self._dirty)])
 
     def detect(self) -> dict[str, str]:
-        """The attributes for the SDK's resource: all but those that the SDK itself reads from the environment."""
+        """Return the attributes for the SDK's resource, without those that the SDK itself reads from the environment."""
         values = self.values()
         otel = self.capture().otel
         self.detected = {key: text for key, text in texts(values).items() if key not in otel}
         return self.detected
 
     def attributes_of_new_provider(self) -> dict[str, str]:
-        """The attributes for ``Resource.create``, whose argument overrides what the SDK reads from the environment."""
+        """Return the attributes for ``Resource.create``, whose argument overrides the environment's values."""
         otel = self.capture().otel
         values = self.values()
         self.detected = {key: entry.value.text for key, entry in values.items() if key not in otel or entry.value.origin not in _SDK_ORIGINS}
         return self.detected
 
     def missing_from(self, provider: Mapping[str, object]) -> dict[str, str]:
-        """What a tracer provider's resource lacks or has otherwise, the model of ``set_active_model`` left aside."""
+        """Return the attributes that a provider's resource lacks or has with another value, without the model of ``set_active_model``."""
         otel = self.capture().otel
         own = self._without_detected(provider)
         missing = {}
@@ -133,45 +135,45 @@ class Process:
             self.version += 1
 
     def propagate(self, names: Iterable[str] | None) -> None:
-        """Let trace metadata of these names cross to other services; None: what the environment says, if nobody has said anything yet."""
+        """Send trace metadata of these names to other services; None takes the names from the environment unless names are set already."""
         if names is None:
             if self.propagated is not None:
                 return
             names = os.environ.get(_PROPAGATE, "").split(",")
         keys = [name.strip() for name in names if name.strip()]
         if keys:
-            from spanhouse.processor.propagation import baggage_keys  # only where somebody asks for it
+            from spanhouse.processor.propagation import baggage_keys  # start-up: most processes propagate nothing
 
             self.propagated = baggage_keys(keys)
         else:
             self.propagated = {}
 
     def add_wrapper(self, count: int) -> None:
-        """Count an exporter that puts metadata on resources in (1) or out (-1)."""
+        """Add (1) or remove (-1) an exporter that puts metadata on resources."""
         with self._lock:
             self.wrappers += count
             self.version += 1
 
     def late_for(self, provider: Mapping[str, object]) -> dict[str, str]:
-        """Return the keys that the detector could not know: the check of the files, and the environment that code names."""
+        """Return the attributes that the detector could not know: the dirty flag, and an environment that code names."""
         if not self.detected:
             return {}
         is_late = {vocabulary.GIT_DIRTY.mlflow: vocabulary.GIT_DIRTY.mlflow not in self.detected, _TYPE: _TYPE in provider}
         return {key: text for key, text in self.missing_from(provider).items() if is_late.get(key)}
 
     def after_fork(self) -> None:
-        """Make a forked child whole: locks may be held, and threads are gone."""
+        """Replace locks, which the parent may have held, and restart the background check in a forked child."""
         self._lock = threading.RLock()
         self.configuring = threading.RLock()
         if self._checking and self._capture is not None:
             self._check_in_background(self._capture)
 
     def _without_detected(self, provider: Mapping[str, object]) -> dict[str, object]:
-        """What somebody else put on a resource: that must not change by what was known less of here at that time."""
+        """Return the attributes that others put on a resource; values that came from ``detect`` may be outdated and are left out."""
         return {key: value for key, value in provider.items() if key not in self.detected or to_text(value) != self.detected[key]}
 
     def _check_files(self, captured: Capture) -> None:
-        """Ask whether files are changed: at once where that is cheaper than a thread that does it, else in the background."""
+        """Check the files for changes: at once for a small index, else in a background thread."""
         if captured.repository is None or captured.commit is None:
             return
         from spanhouse.processor.git.dirty import OutOfTimeError, index_bytes  # start-up: often there is no repository
@@ -191,7 +193,7 @@ class Process:
         try:
             thread.start()
         except RuntimeError as error:
-            # The interpreter is shutting down.
+            # Python refuses new threads while it shuts down.
             _logger.debug("no %s: %r", vocabulary.GIT_DIRTY.mlflow, error)
 
     def _check_slowly(self, captured: Capture) -> None:
@@ -209,10 +211,10 @@ class Process:
 
 
 def _are_files_changed(captured: Capture, seconds: float, *, at_start: bool = False) -> bool | None:
-    """Whether tracked files differ from the commit; None where that cannot be said.
+    """Tell whether tracked files differ from the commit; None if unknown.
 
     Raises:
-        OutOfTimeError: not within that time.
+        OutOfTimeError: the check took longer than ``seconds``.
     """
     from spanhouse.processor.git.dirty import DirtyUnknownError, OutOfTimeError, is_dirty  # as above
 
@@ -235,7 +237,7 @@ def _can_be_sent(value: object) -> bool:
 
 
 def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:
-    """The model that was active at a time, Unix ns; None before the first one was set. A span without a time has the latest."""
+    """Return the model that was active at a time (Unix ns), None before the first one; without a time, the latest."""
     if time_ns is None:
         return models[-1] if models else None
     position = bisect_right(models, time_ns, key=lambda model: model.since_ns)
@@ -244,7 +246,7 @@ def model_at(models: tuple[Model, ...], time_ns: int | None) -> Model | None:
 
 @contextlib.contextmanager
 def suppressed_instrumentation() -> Iterator[None]:
-    """Keep instrumentations, which look for this key, from tracing what is done inside."""
+    """Keep instrumentations, which look for this key, from tracing the code inside."""
     token = otel_context.attach(otel_context.set_value("suppress_instrumentation", True))
     try:
         yield
@@ -253,7 +255,7 @@ def suppressed_instrumentation() -> Iterator[None]:
 
 
 def this_process() -> Process:
-    """The one instance of the process."""
+    """Return the process's single instance."""
     return _PROCESS
 
 

@@ -1,7 +1,7 @@
-"""Trace metadata that crosses from service to service as W3C baggage (https://www.w3.org/TR/baggage/).
+"""Propagation of trace metadata between services as W3C baggage (https://www.w3.org/TR/baggage/).
 
-Only what is named in ``configure(propagate=...)`` goes out, and only that comes in: on one side so that nothing leaves by accident, on the
-other because anybody can send headers. The baggage's keys are those of the span attributes.
+Only names in ``configure(propagate=...)`` are sent and received: nothing leaves by accident, and anybody can send headers. Baggage keys
+are the keys of the span attributes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _FIELDS = {
     "session_id": (vocabulary.SESSION_ATTRIBUTE, vocabulary.SESSION),
     "user": (vocabulary.USER_ATTRIBUTE, vocabulary.TRACE_USER),
 }
-# A token of HTTP (RFC 9110, 5.6.2), as baggage has it for keys.
+# An HTTP token (RFC 9110, 5.6.2), the syntax of baggage keys.
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 _logger = logging.getLogger("spanhouse.processor")
 
 
 def baggage_keys(names: Iterable[str]) -> dict[str, str]:
-    """Keys of the baggage for names as ``configure`` takes them, each with the metadata key that it stands for."""
+    """Map the names that ``configure`` takes to baggage keys, each with its metadata key."""
     keys: dict[str, str] = {}
     for name in names:
         key, metadata = _FIELDS.get(name, (vocabulary.TRACE_METADATA_PREFIX + name, name))
@@ -42,17 +42,17 @@ def baggage_keys(names: Iterable[str]) -> dict[str, str]:
 
 
 def sent(keys: Mapping[str, str], attributes: Mapping[str, str], context: Context) -> Context:
-    """``context`` with the named ones of a local root's ``attributes`` in its baggage; longer values than others take in are left out."""
+    """Add ``attributes`` of a local root to the baggage of ``context``: those in ``keys``, without values too long for receivers."""
     for key in keys:
         value = attributes.get(key)
         if value is not None:
-            # An outer context's value must not go out in place of one that cannot.
+            # An outer context's value must not be sent instead of one that is too long.
             context = baggage.set_baggage(key, value, context) if _is_fit(value) else baggage.remove_baggage(key, context)
     return context
 
 
 def received(keys: Mapping[str, str], context: Context | None) -> dict[str, str]:
-    """The attributes for a local root that a request starts, from the baggage that came with it."""
+    """Return the attributes for a local root that a request starts, from the request's baggage."""
     attributes: dict[str, str] = {}
     for key, metadata in keys.items():
         value = baggage.get_baggage(key, context)

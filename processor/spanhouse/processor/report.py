@@ -1,4 +1,4 @@
-"""The report: what an entry point's spans would carry, where each value comes from, and the stamp file made of it."""
+"""Report of an entry point's metadata with the origin of each value, and the stamp file written from it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from spanhouse.processor.git.dirty import DirtyUnknownError, is_dirty
+from spanhouse.processor.metadata_values import printable
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint, entry_point_of
 from spanhouse.processor.sources.environment import STAMP_FILE_NAME
 from spanhouse.processor.sources.rank import Resolved, resolve
 from spanhouse.processor.sources.stamp import KEYS
-from spanhouse.processor.values import printable
 
 DONE, MISTAKE = 0, 2
 _TIMEOUT_SECONDS = 10.0
@@ -25,7 +25,7 @@ _PROGRAM = "python -m spanhouse.processor"
 
 
 class MistakeError(Exception):
-    """What the user asked for cannot be done; the message is the one line that says why and what to do."""
+    """A mistake of the user; the message is one line with the reason and the remedy."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; its exit code."""
+    """Run the command and return its exit code."""
     try:
         options = _parser().parse_args(_split_module(arguments))
         values = report(_entry_point(options.script, options.module, options.arguments), os.environ)
@@ -44,13 +44,13 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"spanhouse metadata: {mistake}\n")
         return MISTAKE
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # values are text in any script, whatever the locale can spell
+        sys.stdout.reconfigure(encoding="utf-8")  # values may be in any script, the locale may be ASCII
     sys.stdout.write(printable(_as_json(values) if options.json else _as_table(values)))
     return DONE
 
 
 def report(entry: EntryPoint, environ: Mapping[str, str]) -> dict[str, Resolved]:
-    """The values for ``entry`` with what they won over; the check of its files may take its time here."""
+    """Return the values for ``entry`` with those they outrank; the dirty check may take 10 seconds here."""
     capture = Capture(entry, environ, complete=True)
     dirty: bool | None = None
     if capture.repository and capture.commit:
@@ -64,19 +64,19 @@ def report(entry: EntryPoint, environ: Mapping[str, str]) -> dict[str, Resolved]
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_PROGRAM,
-        description="Print what is stamped on the spans of an entry point, and where each value comes from.",
-        epilog="Without SCRIPT or MODULE: what a session in the current directory gets.",
+        description="Print the metadata stamped on the spans of an entry point, with the origin of each value.",
+        epilog="Without SCRIPT or MODULE: the metadata of an interactive session in the current directory.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", metavar="PATH", type=Path, help=f"also write a stamp file ({STAMP_FILE_NAME}) for an image or a package")
-    parser.add_argument("-m", dest="module", metavar="MODULE", help="an entry point that is started with python -m")
-    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="an entry point that is started by its path")
+    parser.add_argument("-m", dest="module", metavar="MODULE", help="entry point started with python -m")
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="entry point started by its path")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def _split_module(arguments: Sequence[str]) -> list[str]:
-    """Keep argparse from the arguments that follow a module, as python keeps from them: they are the module's own."""
+    """Hide the arguments after ``-m MODULE`` from argparse: they are the module's own, as for python."""
     given = list(arguments)
     if "-m" in given[:-1]:
         end = given.index("-m") + 2
@@ -90,12 +90,12 @@ def _entry_point(script: str | None, module: str | None, arguments: Sequence[str
         rest = [*([script] if script else []), *arguments]
         entry = entry_point_of([sys.executable, "-m", module, *rest])
         if entry.path is None:
-            what = f"the app of {module} {' '.join(rest)}".rstrip() if entry.kind == "app" else f"module {module}"
-            raise MistakeError(f"{what} is not found from {Path.cwd()}; run this where the application is started")
+            missing = f"the app of {module} {' '.join(rest)}".rstrip() if entry.kind == "app" else f"module {module}"
+            raise MistakeError(f"{missing} is not found from {Path.cwd()}; run this where the application is started")
         return entry
     if script:
         if os.path.sep not in script and not Path(script).exists() and (Path(sys.prefix) / "bin" / script).exists():
-            # The name of an installed command, as it is typed at the prompt.
+            # The name of an installed command, as typed at the prompt.
             script = str(Path(sys.prefix) / "bin" / script)
         if not Path(script).exists():
             raise MistakeError(f"script {script} does not exist; give its path from {Path.cwd()}")
@@ -117,7 +117,7 @@ def _as_json(values: Mapping[str, Resolved]) -> str:
         key: {
             "value": entry.value.text,
             "source": entry.value.origin,
-            "lost": [{"value": lost.text, "source": lost.origin} for lost in entry.beaten],
+            "lost": [{"value": lost.text, "source": lost.origin} for lost in entry.outranked],
         }
         for key, entry in values.items()
     }
@@ -132,5 +132,5 @@ def _as_table(values: Mapping[str, Resolved]) -> str:
     lines = []
     for key, entry in values.items():
         lines.append(f"{key:{key_width}}  {entry.value.text:{value_width}}  {entry.value.origin}")
-        lines += [f"{'':{key_width}}  {'lost: ' + lost.text:{value_width}}  {lost.origin}" for lost in entry.beaten]
+        lines += [f"{'':{key_width}}  {'lost: ' + lost.text:{value_width}}  {lost.origin}" for lost in entry.outranked]
     return "".join(line.rstrip() + "\n" for line in lines)

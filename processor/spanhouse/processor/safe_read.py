@@ -1,4 +1,4 @@
-"""Reading files that lie around: whatever is found in their place, the reader neither waits nor takes more than it asked for."""
+"""Bounded reads of untrusted files: a pipe in a file's place is refused, and a large file is read up to a limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import os
 import stat
 
-_CHUNK = 1 << 20  # a limit is no size: that much memory would be set aside for the smallest file
+_CHUNK = 1 << 20  # reading with the limit as size would allocate that much memory for the smallest file
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -14,8 +14,8 @@ def open_regular(path: str | bytes) -> io.FileIO:
     """Open a file for reading.
 
     Raises:
-        OSError: it cannot be opened, or is something else than a file, such as a pipe, on which one could wait for ever.
-        ValueError: no path.
+        OSError: it cannot be opened, or is no regular file; a read from a pipe could block for ever.
+        ValueError: the path is invalid.
     """
     file = io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAITING))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -25,7 +25,7 @@ def open_regular(path: str | bytes) -> io.FileIO:
 
 
 def read_file(path: str | bytes, limit: int) -> bytes:
-    """The first ``limit`` bytes of a file; raises as ``open_regular`` does."""
+    """Return the first ``limit`` bytes of a file; raises as ``open_regular`` does."""
     chunks: list[bytes] = []
     with open_regular(path) as file:
         while limit > 0 and (chunk := file.read(min(limit, _CHUNK))):

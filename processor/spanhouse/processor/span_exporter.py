@@ -1,4 +1,4 @@
-"""The exporter wrapper: hands spans on with the process's metadata on their resource."""
+"""Exporter wrapper that puts the process's metadata on the resource of exported spans."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class MetadataSpanExporter(SpanExporter):
-    """Puts process metadata on the resource of every span and passes the spans to ``inner``.
+    """Exporter that puts process metadata on the resource of every span and passes the spans to ``inner``.
 
-    What is known later than the tracer provider was made gets on the wire this way: whether files are changed, and for spans that
-    start after ``set_active_model`` the new model. What the provider's resource has already stays, but for arguments of ``configure``.
+    Metadata that was unknown when the tracer provider was made gets on the wire this way: the dirty flag, and the new model for spans that
+    start after ``set_active_model``. The provider's own attributes stay, except those that arguments of ``configure`` override.
 
     Args:
         inner: the exporter that sends.
@@ -40,7 +40,7 @@ class MetadataSpanExporter(SpanExporter):
         self._process.add_wrapper(self._counts_as)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export ``spans`` with metadata; if that should fail, as they are."""
+        """Export ``spans`` with metadata; if stamping fails, as they are."""
         with suppressed_instrumentation():
             try:
                 stamped: Sequence[ReadableSpan] = [self._stamp(span) for span in spans]
@@ -55,7 +55,7 @@ class MetadataSpanExporter(SpanExporter):
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the inner exporter; its answer."""
+        """Flush the inner exporter and return its answer."""
         return self._inner.force_flush(timeout_millis)
 
     def _stamp(self, span: ReadableSpan) -> ReadableSpan:
@@ -69,11 +69,11 @@ class MetadataSpanExporter(SpanExporter):
 
 
 class _StampedResources:
-    """One resource of a tracer provider with metadata, for each model that was active in its time."""
+    """Stamped copies of one tracer provider's resource, one per active model."""
 
     def __init__(self, resource: Resource, process: Process) -> None:
         self.version = process.version
-        self._original = resource  # also keeps its id from being given to another one
+        self._original = resource  # the reference also keeps the id from being reused
         self._models = process.models
         self._attributes = {**resource.attributes, **process.missing_from(resource.attributes)}
         self._by_model: dict[Model | None, Resource] = {}
@@ -102,10 +102,10 @@ class _HashedResource(Resource):
 
 
 class _StampedSpan(ReadableSpan):
-    """An ended span with another resource. All else is asked of the original, so nothing is copied and no count gets lost."""
+    """An ended span with another resource. The original answers for all other properties, so nothing is copied and no count gets lost."""
 
     def __init__(self, original: ReadableSpan, resource: Resource) -> None:
-        # The parent's constructor would make copies of all that the properties below take from the original.
+        # ReadableSpan.__init__ would copy everything that the properties below read from the original.
         self._original = original
         self._stamped_resource = resource
 
@@ -182,7 +182,7 @@ class _StampedSpan(ReadableSpan):
         return json.dumps(fields, indent=indent)
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for what is not defined above: some exporters read more of a span than its public part.
+        # Called only for names not defined above: some exporters read private attributes of a span.
         if name in {"_original", "_stamped_resource"}:
             raise AttributeError(name)
         return getattr(self._original, name)

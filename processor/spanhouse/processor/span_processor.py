@@ -1,4 +1,4 @@
-"""The span processor: keeps the local roots of running traces and stamps them."""
+"""Span processor: registry of the local roots of running traces, and their stamping."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from spanhouse.processor.process import PROCESS_NAMES, Process, this_process
 from spanhouse.schema import vocabulary
 
 TRACE_CONTEXT_KEY = otel_context.create_key("spanhouse-trace-context")
-"""Where ``trace_context`` leaves, in OTel's context, the span attributes for the local roots that start in it."""
+"""OTel context key of the span attributes that ``trace_context`` sets for local roots."""
 
 _SPANS_KEPT = 65_536
 
 _logger = logging.getLogger("spanhouse.processor")
 
 _roots: dict[int, weakref.ref[Span]] = {}
-# Span id of every running span to its local root; one for all providers, whose span ids are random. Single operations on a dictionary
-# are atomic, so no lock is taken. Spans that never end stay until newer ones push them out. The spans of a forked child's parent are
-# not its own to change.
+# Span id of every running span to its local root; one registry for all providers, since span ids are random. Single operations on a
+# dictionary are atomic, so no lock is taken. Spans that never end stay until newer ones push them out. A forked child must not change
+# the spans of its parent.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_roots.clear)
 
 
 def local_root(span_id: int) -> Span | None:
-    """The local root above a running span: the span without parent, or with a remote one, that its process started."""
+    """Return the local root above a running span: the process's span without parent, or with a remote one."""
     reference = _roots.get(span_id)
     return reference() if reference is not None else None
 
 
 class MetadataSpanProcessor(SpanProcessor):
-    """Knows the local root of every running span, where ``update_current_trace`` puts what it is given.
+    """Span processor that registers the local root of every running span, for ``update_current_trace``.
 
-    When a local root starts, it gets what ``trace_context`` holds, and process metadata that its resource cannot have, unless a
-    ``MetadataSpanExporter`` puts it on the resource: the model and a late answer on changed files, which came at run time, and an
-    environment that code names beside a detected type. Phoenix's provider drops its own exporter unless this processor is added with
+    When a local root starts, it gets the attributes of ``trace_context``. Unless a ``MetadataSpanExporter`` puts them on the resource, it
+    also gets process metadata that the resource cannot have: the model and the dirty flag, which come at run time, and an environment that
+    code names beside a detected type. Phoenix's provider drops its own exporter unless this processor is added with
     ``replace_default_processor=False``.
 
     Args:
-        all_keys: stamp all process metadata that the resource lacks on local roots, for a provider whose resource has none and whose
-            exporter is out of reach.
+        all_keys: stamp local roots with all process metadata that the resource lacks, for a provider without metadata on its resource
+            and without access to its exporter.
     """
 
     def __init__(self, *, all_keys: bool = False) -> None:
@@ -58,7 +58,7 @@ class MetadataSpanProcessor(SpanProcessor):
         self._stamp: Mapping[str, str] = {}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note the span's local root, and stamp the span if it is one."""
+        """Register the span's local root, and stamp the span if it is one."""
         try:
             parent = span.parent
             if parent is not None and not parent.is_remote:
@@ -76,7 +76,7 @@ class MetadataSpanProcessor(SpanProcessor):
             _logger.exception("a span goes without metadata")
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Forget the span."""
+        """Remove the span from the registry."""
         context = span.context
         if context is not None:
             _roots.pop(context.span_id, None)
@@ -88,12 +88,12 @@ class MetadataSpanProcessor(SpanProcessor):
         if self._stamp:
             span.set_attributes(self._stamp)
         if self._process.propagated and span.parent is not None:
-            from spanhouse.processor.propagation import received  # only where somebody asked for it
+            from spanhouse.processor.propagation import received  # start-up: most processes propagate nothing
 
             span.set_attributes(received(self._process.propagated, parent_context))
         scoped = otel_context.get_value(TRACE_CONTEXT_KEY, parent_context)
         if scoped is None and parent_context is not None:
-            # A context that was made from nothing, as for a request's headers.
+            # A context made from nothing, as for a request's headers.
             scoped = otel_context.get_value(TRACE_CONTEXT_KEY)
         if isinstance(scoped, Mapping):
             span.set_attributes(scoped)
@@ -110,6 +110,6 @@ class MetadataSpanProcessor(SpanProcessor):
                 missing = process.late_for(resource.attributes)
             if process.models:
                 missing |= process.models[-1].attributes
-        # Readers take keys of the process from a span as they are; others only as metadata of the trace.
+        # Readers take process keys from a span as they are, other keys only with the prefix of trace metadata.
         self._stamp = {key if key in PROCESS_NAMES else vocabulary.TRACE_METADATA_PREFIX + key: text for key, text in missing.items()}
         self._resource, self._version = resource, version

@@ -1,4 +1,4 @@
-"""Metadata of single traces, which travels as attributes of the process's local root span."""
+"""Metadata of single traces, sent as attributes of the process's local root span."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from spanhouse.processor.metadata_values import to_text
 from spanhouse.processor.process import this_process
 from spanhouse.processor.span_processor import TRACE_CONTEXT_KEY, local_root
-from spanhouse.processor.values import to_text
 from spanhouse.schema import vocabulary
 
 _PREVIEW_CHARACTERS, _CUT = 1000, "..."
@@ -35,22 +35,22 @@ def update_current_trace(
 ) -> None:
     """Set metadata, tags and fields of the running trace; a later call wins over an earlier one.
 
-    They go to the local root span of this process; where that has ended already, or without a ``MetadataSpanProcessor``, to the current
-    span. Without a recording span one warning is logged. Nothing is ever raised.
+    They go to the local root span of this process. If that span has ended, or without a ``MetadataSpanProcessor``, they go to the current
+    span. Without a recording span one warning is logged. Never raises.
 
-    Values become text by one rule: None is skipped (so headers that may be missing can be passed as they are), booleans become ``true``
-    or ``false``, containers compact JSON, anything else ``str(value)``.
+    Values become text: None is skipped (so headers that may be missing can be passed as they are), booleans become ``true`` or ``false``,
+    containers compact JSON, anything else ``str(value)``.
 
     Args:
         tags: tags, which can be edited later.
-        metadata: metadata, which cannot. It overrides the process's: ``{"mlflow.source.type": "staging"}`` names the environment.
+        metadata: metadata, which cannot be edited. It overrides the process's: ``{"mlflow.source.type": "staging"}`` names the environment.
         client_request_id: the caller's own id of the request.
         session_id: session or conversation; a list of ids, which must not be empty, becomes a JSON array.
         user: end user.
         model_id: LoggedModel that the trace used.
-        state: ``OK`` or ``ERROR``, over what the root span's status says.
-        request_preview: short form of the request; what exceeds 1000 characters is cut.
-        response_preview: short form of the response, likewise.
+        state: ``OK`` or ``ERROR``; overrides the root span's status.
+        request_preview: short form of the request; cut to 1000 characters.
+        response_preview: short form of the response; cut to 1000 characters.
     """
     try:
         attributes = _scoped_attributes("update_current_trace", metadata=metadata, tags=tags, session_id=session_id, user=user)
@@ -70,7 +70,7 @@ def update_current_trace(
             target.set_attributes(attributes)
         elif not _warned.is_set():
             _warned.set()
-            _logger.warning("update_current_trace has no effect here: no span is being recorded (this is said once)")
+            _logger.warning("update_current_trace has no effect here: no span is being recorded (logged once)")
     except Exception:
         _logger.exception("update_current_trace failed; the trace goes on without it")
 
@@ -86,9 +86,9 @@ def trace_context(
     """Set metadata, tags, session and user of every trace that starts inside, in this thread or asyncio task and those it starts.
 
     Contexts nest, the inner one wins key by key; ``update_current_trace`` wins over both. Needs a ``MetadataSpanProcessor`` in the
-    provider, as ``configure`` puts there. Values are treated as in ``update_current_trace``.
+    provider, which ``configure`` adds. Values become text as in ``update_current_trace``.
 
-    What ``configure(propagate=...)`` names goes with outgoing requests, too, as W3C baggage.
+    Names in ``configure(propagate=...)`` also go with outgoing requests, as W3C baggage.
     """
     try:
         outer = otel_context.get_value(TRACE_CONTEXT_KEY)
@@ -96,7 +96,7 @@ def trace_context(
         context = otel_context.set_value(TRACE_CONTEXT_KEY, {**outer, **inner} if isinstance(outer, Mapping) else inner)
         propagated = this_process().propagated
         if propagated:
-            from spanhouse.processor.propagation import sent  # only where somebody asked for it
+            from spanhouse.processor.propagation import sent  # start-up: most processes propagate nothing
 
             context = sent(propagated, inner, context)
         token = otel_context.attach(context)

@@ -141,7 +141,7 @@ def server_maintenance(dsn: str | None, action: str, body: object = None) -> Ite
         return
     with closing(connect(found.dsn)) as connection:
         server = connection.api()
-        yield None if server is None else server[0].look_after(server[1], action, body)
+        yield None if server is None else server[0].maintain(server[1], action, body)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""The JSON API that `serve` answers on its console port: what changes a store and is not a span."""
+"""JSON API on the console port of `serve`: writes other than spans, and store maintenance."""
 
-from spanhouse.console.app import Console
+from spanhouse.console.json_api import Console
 
 __all__ = ["Console"]

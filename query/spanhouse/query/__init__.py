@@ -1,4 +1,4 @@
-"""Search traces with MLflow's filter language, and compare versions. Importing this imports no driver."""
+"""Search of traces with MLflow's filter language, and comparison of versions. Importing this imports no driver."""
 
 from spanhouse.query.async_client import AsyncMatches, AsyncTraceClient
 from spanhouse.query.client import TraceClient, search_traces
@@ -6,7 +6,7 @@ from spanhouse.query.compare.comparison import Bisection, Change, Comparison, Fi
 from spanhouse.query.compare.plot import plot_comparison
 from spanhouse.query.compare.trace_diff import SpanPair, TraceDiff
 from spanhouse.query.errors import FilterError, StoreUnavailableError
-from spanhouse.query.language.redact import anonymous
+from spanhouse.query.language.redact import redact_filter
 from spanhouse.query.models import Event, Link, ServicePart, Span, Trace, TraceData, TraceInfo
 from spanhouse.query.search.analyze import Step, explain
 from spanhouse.query.search.plan import Planned
@@ -47,9 +47,9 @@ __all__ = [
     "TraceDiff",
     "TraceInfo",
     "Verdict",
-    "anonymous",
     "compile_filter",
     "explain",
     "plot_comparison",
+    "redact_filter",
     "search_traces",
 ]

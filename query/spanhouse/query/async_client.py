@@ -1,4 +1,4 @@
-"""The search client for asyncio."""
+"""Search client for asyncio."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _LOOK_AGAIN_SECONDS: Final = 0.01
 _AT_ONCE: Final = 100
-"""Traces that are taken over from the thread at a time."""
+"""Traces that are passed on from the thread at a time."""
 
 
 def _in_thread(method: Callable[Concatenate[TraceClient, _P], _R]) -> Callable[Concatenate[AsyncTraceClient, _P], Coroutine[Any, Any, _R]]:
-    """The method as a coroutine that runs it in the client's thread."""
+    """Wrap a method as a coroutine function that runs it in the client's thread."""
 
     async def call(self: AsyncTraceClient, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         return await self._run(partial(method, self._client, *args, **kwargs))
@@ -31,14 +31,14 @@ def _in_thread(method: Callable[Concatenate[TraceClient, _P], _R]) -> Callable[C
 
 
 class AsyncMatches:
-    """All traces that match, as ``Matches``: by ``async for``, and counted by ``await matches.count()``."""
+    """All traces that match, as ``Matches``: read by ``async for``, counted by ``await matches.count()``."""
 
     def __init__(self, client: AsyncTraceClient, matches: Matches) -> None:
         self._client = client
         self._matches = matches
 
     async def count(self) -> int:
-        """How many there are, counted by the engine."""
+        """Count the matches in the engine."""
         return await self._client._run(partial(len, self._matches))  # noqa: SLF001  one module, one thing
 
     async def __aiter__(self) -> AsyncIterator[Trace]:
@@ -51,11 +51,11 @@ class AsyncMatches:
 class AsyncTraceClient:
     """``TraceClient`` with coroutines: the same methods, arguments, results and errors. Use it in an ``async with`` block.
 
-    A thread of its own runs them, one after another, since the driver of the embedded engine knows no other way. A task that is cancelled
-    ends its statement. Spans that a search did not read (``include_spans``) are read by whoever looks at ``data.spans``, who waits for them.
+    A thread of its own runs the statements, one after another, since the driver of the embedded engine is blocking. Cancelling a task cancels its
+    statement. Spans that a search did not read (``include_spans``) are read by a blocking access to ``data.spans``.
 
     Args:
-        dsn: as of ``TraceClient``, and so are the others; connected to when the block is entered, which raises as it does.
+        dsn: arguments as of ``TraceClient``; the client connects on entry of the block, with the same errors.
     """
 
     def __init__(self, dsn: str | None = None, *, timeout_seconds: int | None = None, memory_bytes: int | None = None) -> None:
@@ -71,7 +71,7 @@ class AsyncTraceClient:
         self._thread.shutdown()
 
     async def search_traces(self, *args: Any, **kwargs: Any) -> Page | AsyncMatches:
-        """Search traces; arguments as of ``TraceClient.search_traces``. Without ``max_results`` it gives all matches, for ``async for``."""
+        """Search traces; arguments as of ``TraceClient.search_traces``. Without ``max_results`` return all matches, for ``async for``."""
         found = await self._run(partial(self._client.search_traces, *args, **kwargs))
         return found if isinstance(found, Page) else AsyncMatches(self, found)
 
@@ -94,13 +94,13 @@ class AsyncTraceClient:
         try:
             return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            # What waits will not begin; what runs is ended, and then the thread is free again.
+            # Waiting work will not begin; a running statement is cancelled, so that the thread is free again.
             if not running.cancel():
                 await asyncio.shield(self._end(running))
             raise
 
     async def _end(self, running: Future[Any]) -> None:
-        """End what runs, be it between two statements now."""
+        """Cancel running work; repeated, since the work may be between two statements."""
         while not running.done():
             await asyncio.to_thread(self._client.cancel)
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""The search client, with MLflow's names and arguments."""
+"""Search client, with MLflow's names and arguments."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from spanhouse.query.store.query_limits import Limits
 
 
 class TraceClient:
-    """Searches and reads traces of one store. Close it, or use it in a ``with`` block. Of several threads one waits for the other.
+    """Client that searches and reads traces of one store. Close it, or use it in a ``with`` block. Threads may share it; they take turns.
 
     Args:
-        dsn: ``http://user:password@host:8123/database``, ``https://...`` or ``chdb:///absolute/directory``; None finds the server that
+        dsn: ``http://user:password@host:8123/database``, ``https://...`` or ``chdb:///absolute/directory``; None for the server that
             runs on this machine, else the default embedded store.
-        timeout_seconds: time of one statement, of which a search makes a few; None leaves it to the store, `serve` gives 30 s at most.
-        memory_bytes: memory that the engine takes for one statement; None leaves it to the store, `serve` gives 1 GiB at most.
+        timeout_seconds: time limit of one statement (a search runs a few); None for the store's own, in `serve` at most 30 s.
+        memory_bytes: limit of the engine's memory for one statement; None for the store's own, in `serve` at most 1 GiB.
 
     Raises:
         FilterError: a limit is no whole number above 0.
-        StoreError: the DSN is none, or there is no server and no store.
+        StoreError: the DSN is invalid, or there is no server and no store.
         StoreUnavailableError: the store cannot be reached.
     """
 
@@ -66,16 +66,16 @@ class TraceClient:
 
         Args:
             experiment_ids: names of services (``service.name``) that the traces began in; None for all, an empty list for none.
-            filter_string: which traces, in MLflow's filter language; None and '' for all.
-            max_results: rows of a page, 1 to 50000; None for all matches at once, read as they are looked at.
-            order_by: such as ``["metadata.app_version ASC"]``; what it leaves open is ordered by ``timestamp_ms DESC, request_id ASC``.
+            filter_string: filter in MLflow's language; None and '' for all traces.
+            max_results: rows of a page, 1 to 50000; None for all matches, read lazily.
+            order_by: keys such as ``["metadata.app_version ASC"]``; ties are ordered by ``timestamp_ms DESC, request_id ASC``.
             page_token: ``token`` of the page before; needs ``max_results``.
             run_id: MLflow run that the traces belong to.
             model_id: MLflow model that the traces belong to.
-            include_spans: read the spans with the traces; otherwise those of a trace are read when ``data.spans`` is first looked at.
+            include_spans: read the spans with the traces; otherwise a trace's spans are read at the first access to ``data.spans``.
             locations: the same as ``experiment_ids``.
-            service: name of a service that took part, be it below others: version, commit, branch, environment, status (ERROR if one of its spans
-                failed) and execution time (its self time) are then its own in the filter; None for the trace's.
+            service: name of a service that took part, also below others: version, commit, branch, environment, status (ERROR if one of its spans
+                failed) and execution time (its self time) in the filter are then the service's own; None for the trace's.
 
         Returns:
             A page (a list with ``token``), or without ``max_results`` a sequence of all matches (``token`` is None).
@@ -112,7 +112,7 @@ class TraceClient:
         locations: Sequence[str] | None = None,
         service: str | None = None,
     ) -> int:
-        """How many traces match, counted in the engine; arguments as of ``search_traces``.
+        """Count the matching traces in the engine; arguments as of ``search_traces``.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -129,18 +129,18 @@ class TraceClient:
         locations: Sequence[str] | None = None,
         limit: int = 1000,
     ) -> Mapping[str | int | float | None, int]:
-        """How many matching traces have which value of a key, counted in the engine.
+        """Count the matching traces by the value of a key, in the engine.
 
         Args:
-            key: what a filter could name of a trace, such as ``metadata.app_version``, ``status`` or ``tag.team``; not of a span.
-            filter_string: which traces; None and '' for all.
-            experiment_ids: as of ``search_traces``.
+            key: field of a trace as in a filter, such as ``metadata.app_version``, ``status`` or ``tag.team``; not of a span.
+            filter_string: filter of the traces; None and '' for all.
+            experiment_ids: names of services, as of ``search_traces``.
             locations: the same as ``experiment_ids``.
-            limit: most values to give, 1 to 50000.
+            limit: most values to return, 1 to 50000.
 
         Returns:
-            Value to number of traces, the most frequent first, then by value; None stands for traces without the key, or with an
-            empty value.
+            Value to number of traces, the most frequent first, then by value; the value None means traces without the key, or with
+            an empty value.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -152,7 +152,7 @@ class TraceClient:
         return {value: int(traces) for value, traces in rows}
 
     def analyze(self, filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Step]:
-        """Run a search for its statements: each with what it read and how long it took. Arguments and errors as of ``search_traces``."""
+        """Run a search, and return its statements with the cost of each. Arguments and errors as of ``search_traces``."""
         limit = check_max_results(max_results) + 1
         return analyze(self._connection, self._search(filter_string, order_by=order_by), limit=limit)
 
@@ -170,24 +170,24 @@ class TraceClient:
         return search
 
     def _check(self, search: Search, service: str | None) -> None:
-        """Refuse what only the store knows to be wrong: regular expressions, and services that it does not have."""
+        """Check the parts of a search that only the store can check: regular expressions, and names of services."""
         check_patterns(self._connection, search.written)
         self._services.check(self._connection, (*(search.services or ()), *(() if service is None else (service,))))
 
     def get_trace(self, trace_id: str) -> Trace | None:
-        """One trace with its spans; None if there is none with that id.
+        """Read one trace with its spans; None if there is none with that id.
 
         Args:
             trace_id: 32 hex digits, with or without ``tr-``.
 
         Raises:
-            FilterError: it is no text.
+            FilterError: the id is no text.
             StoreUnavailableError: the store failed.
         """
         return read_trace(self._connection, bare_trace_id(text_of("trace_id", trace_id)))
 
     def get_span_tree(self, trace_id: str) -> tuple[SpanNode, ...]:
-        """The spans of one trace as a tree: those without a parent that is stored, usually the root alone; () if there is no such trace.
+        """Read the spans of one trace as a tree: the spans without a stored parent, usually only the root; () if there is no such trace.
 
         Args:
             trace_id: 32 hex digits, with or without ``tr-``.
@@ -205,14 +205,13 @@ class TraceClient:
             key: without ``metadata.`` before it.
 
         Returns:
-            Value to number of traces, the most frequent first, for the keys that are asked for most: version, commit, branch, environment and
-            model. To count the traces of other keys takes reading all metadata, which ``group_by`` does; here their values come from a list,
-            those that traces had last before others, each with None.
+            Value to number of traces, the most frequent first, for the hot keys: version, commit, branch, environment and model. For other
+            keys, value to None, the most recently used first; counting them takes reading all metadata, which ``group_by`` does.
         """
         return {str(value): traces for value, traces in self._connection.run(compile_values(text_of("key", key)))}
 
     def set_trace_tag(self, trace_id: str, key: str, value: str) -> None:
-        """Set a tag of a trace, in the place of one that its spans carry or that was set before. Returns when it is on the server's disk.
+        """Set a tag of a trace; it replaces a tag from the trace's spans or from an earlier edit. Returns when the tag is on the server's disk.
 
         Args:
             trace_id: 32 hex digits, with or without ``tr-``; the trace may be stored later.
@@ -220,13 +219,13 @@ class TraceClient:
             value: at most 8000 characters.
 
         Raises:
-            FilterError: an argument is not of that form.
-            StoreUnavailableError: the store takes no edits from here, or nobody answers.
+            FilterError: an argument is invalid.
+            StoreUnavailableError: the store refuses edits from here, or does not answer.
         """
         self._connection.edit_tag(text_of("trace_id", trace_id), text_of("key", key), text_of("value", value))
 
     def delete_trace_tag(self, trace_id: str, key: str) -> None:
-        """Delete a tag of a trace, also one that its spans carry; as ``set_trace_tag``. One that is not there stays so."""
+        """Delete a tag of a trace, also a tag from its spans; as ``set_trace_tag``. Deleting a missing tag changes nothing."""
         self._connection.edit_tag(text_of("trace_id", trace_id), text_of("key", key), None)
 
     def search_frame(  # noqa: PLR0917  as search_traces
@@ -243,7 +242,7 @@ class TraceClient:
         service: str | None = None,
         format: str = "pandas",  # noqa: A002  the public argument's name
     ) -> Any:
-        """Search traces as ``search_traces`` does, and give them as a table of the library ``format``: pandas, arrow or polars.
+        """Search traces as ``search_traces``, and return them as a table of the library ``format``: pandas, arrow or polars.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -271,19 +270,19 @@ class TraceClient:
         """Compare versions. The engine aggregates; no trace is fetched.
 
         Args:
-            by: what tells versions apart: a metadata key, ``metadata.K``, ``tag.K``, ``name``, ``service``, ``model``, ``error.type``, or, where
-                there are at most 1,000 values, ``resource.K`` or ``span.attributes.K`` of some span; short for the usual keys are
-                ``version``, ``commit``, ``branch``, ``model_id``, ``environment`` and ``source``. A trace counts for each value that it has.
-            base: the value that is compared against; without it and ``new``, all values are put in a table.
-            new: the value that is judged.
-            where: filter of the traces to look at; None and '' for all.
-            since: how far back to look, such as ``7d``; None for everything.
-            per: a key by whose values the traces are split, to find where a change is: ``name``, ``service``, ``model``, a metadata key.
+            by: key of the versions: a metadata key, ``metadata.K``, ``tag.K``, ``name``, ``service``, ``model``, ``error.type``, or, with at
+                most 1,000 values, ``resource.K`` or ``span.attributes.K`` of some span; short names of the usual keys are ``version``,
+                ``commit``, ``branch``, ``model_id``, ``environment`` and ``source``. A trace counts for each value that it has.
+            base: value to compare against; without it and ``new``, the result is a table of all values.
+            new: value to judge.
+            where: filter of the traces; None and '' for all.
+            since: age of the oldest traces, such as ``7d``; None for everything.
+            per: key by which the traces are split, to locate a change: ``name``, ``service``, ``model``, a metadata key.
             metrics: further numbers: metadata keys, ``tag.K``, ``span.attributes.K`` (the mean over a trace's spans that have it), numbers of
-                the trace such as ``tokens.total``, and ``first-token``; ``KEY:higher`` where more is better.
-            stratify: like is compared with like by this; None to compare all with all.
-            series: read what ``plot_comparison`` draws besides: the spread of the latencies, and how the numbers went over time.
-            service: look at the part that this service took, be it below others: version, commit, branch, environment, errors and time are
+                the trace such as ``tokens.total``, and ``first-token``; ``KEY:higher`` if more is better.
+            stratify: key of the strata, within which traces are compared; None to compare all traces together.
+            series: also read the data for ``plot_comparison``: the distribution of the latencies, and the numbers over time.
+            service: compare the part that this service took, also below others: version, commit, branch, environment, errors and time are
                 its own, and numbers of the whole trace are shown beside them; None for whole traces.
 
         Returns:
@@ -304,12 +303,12 @@ class TraceClient:
         """Find the version at which the error rate or the latency changed.
 
         Args:
-            by: what tells versions apart, as in ``compare``.
-            where: filter of the traces to look at; None and '' for all.
-            since: how far back to look, such as ``7d``; None for everything.
-            repository: directory of a git clone whose history gives commits their order; None, or a clone that has none of them, for the order
-                of their first traces, which is that of all other keys.
-            service: look at the part that this service took, as in ``compare``; None for whole traces.
+            by: key of the versions, as in ``compare``.
+            where: filter of the traces; None and '' for all.
+            since: age of the oldest traces, such as ``7d``; None for everything.
+            repository: directory of a git clone whose history orders the commits; None, or a clone without these commits, for the order of
+                their first traces, in which all other keys are ordered.
+            service: examine the part that this service took, as in ``compare``; None for whole traces.
 
         Raises:
             FilterError: a mistake in the arguments.
@@ -325,14 +324,14 @@ class TraceClient:
         self._services.check(self._connection, () if question.service is None else (question.service,))
 
     def diff(self, base: str, new: str) -> TraceDiff:
-        """Align the spans of two traces, to see where the time went.
+        """Align the spans of two traces, to show which spans took the time.
 
         Args:
-            base: id of the trace that is compared against, with or without ``tr-``.
-            new: id of the other.
+            base: id of the trace to compare against, with or without ``tr-``.
+            new: id of the other trace.
 
         Raises:
-            FilterError: one of them is not there.
+            FilterError: one of the traces does not exist.
             StoreUnavailableError: the store failed.
         """
         traces = []
@@ -344,7 +343,7 @@ class TraceClient:
         return diff(*traces)
 
     def cancel(self) -> None:
-        """End, from another thread, the statement that runs; the call that waits for it raises ``StoreUnavailableError``."""
+        """Cancel the running statement from another thread; the call that waits for it raises ``StoreUnavailableError``."""
         self._connection.cancel()
 
     def close(self) -> None:
@@ -359,10 +358,10 @@ class TraceClient:
 
 
 def _comparing() -> ModuleType:
-    """What needs the library of statistics, loaded when it is needed.
+    """Import the comparison at its first use, since it needs the library of statistics.
 
     Raises:
-        StoreUnavailableError: it is not installed.
+        StoreUnavailableError: the library is not installed.
     """
     try:
         from spanhouse.query.compare import run
@@ -372,5 +371,5 @@ def _comparing() -> ModuleType:
 
 
 def search_traces(*args: Any, dsn: str | None = None, **kwargs: Any) -> Page | Matches:
-    """``TraceClient(dsn).search_traces(...)``; the client lives as long as what is returned."""
+    """Search traces by ``TraceClient(dsn).search_traces(...)``; the client lives as long as the result."""
     return TraceClient(dsn).search_traces(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What can go wrong: the user's mistake (``FilterError``) and a store that does not answer (``StoreUnavailableError``)."""
+"""Errors: the user's mistake (``FilterError``) and a store that does not answer (``StoreUnavailableError``)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import ClassVar
 
 
 class FilterError(ValueError):
-    """A filter, an order, a page token or another argument of a search that the caller has to correct.
+    """A mistake in a filter, an order, a page token or another argument of a search.
 
     ``str()`` is one line; ``render()`` shows the text with a caret under the mistake.
 
     Attributes:
-        message: what is wrong.
-        text: the text that holds the mistake; '' where there is none to show.
-        start: where the mistake begins in ``text``, in characters from 0.
-        end: where it ends, exclusive.
-        hint: what to write instead; '' where nothing is near.
+        message: description of the mistake.
+        text: text with the mistake; '' if there is none to show.
+        start: first position of the mistake in ``text``, in characters from 0.
+        end: last position of the mistake, exclusive.
+        hint: correct form; '' if unknown.
         error_code: MLflow's code for this family of errors.
     """
 
@@ -36,21 +36,21 @@ class FilterError(ValueError):
         return " ".join(f"{self.message}{where}{': ' + self.hint if self.hint else ''}".split())
 
     def render(self) -> str:
-        """The message, the text and a caret under the mistake, in three lines; the hint, if there is one, in a fourth."""
+        """Render the message, the text and a caret under the mistake, in three lines; a hint is the fourth."""
         if not self.text:
             return str(self)
-        # One character stays one column: a line break or a tab would tear the caret from its place.
+        # One character stays one column: a line break or a tab would misplace the caret.
         shown = "".join(character if character.isprintable() else " " for character in self.text)
         lines = [self.message, f"  {shown}", f"  {' ' * self.start}{'^' * max(1, self.end - self.start)}"]
         return "\n".join([*lines, self.hint] if self.hint else lines)
 
 
 class StoreUnavailableError(RuntimeError):
-    """The store or the network failed, or the store is not what was expected. One line, says what to do."""
+    """The store or the network failed, or the store has an unexpected state. One line, with the remedy."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint: the known name that is nearest to the given one, else all of them."""
+    """Return a hint: the known name nearest to the given one, else all known names."""
     names = sorted(set(known))
     if near := difflib.get_close_matches(name, names, n=1, cutoff=0.6) or difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5):
         return f"did you mean {near[0]!r}?"

@@ -1,4 +1,4 @@
-"""Traces as a search gives them, under MLflow's names."""
+"""Models of traces and spans, under MLflow's names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spanhouse.schema.vocabulary import SPAN_TYPE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePart:
-    """A part that a version of a service took in a trace.
+    """Part of one version of a service in a trace.
 
     Attributes:
-        name: of the service.
-        version, commit, branch, environment: of its process; '' where that is not known.
-        spans: its spans.
-        errors: those that failed.
-        self_time_ns: time of its spans in which none of their children ran.
+        name: name of the service.
+        version, commit, branch, environment: metadata of its process; '' if unknown.
+        spans: number of its spans.
+        errors: number of its spans that failed.
+        self_time_ns: time of its spans while none of their children ran.
     """
 
     name: str
@@ -34,24 +34,24 @@ class ServicePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceInfo:
-    """What is known of a trace as a whole.
+    """Row of a trace.
 
     Attributes:
         trace_id: ``tr-`` and 32 hex digits.
-        name: name of the root span; '' if no span of the trace came yet that can be the root.
+        name: name of the root span; '' if no possible root span is stored yet.
         experiment_id: name of the service that the trace began in; an MLflow experiment is a service.
-        request_time: when the trace began, Unix time in ms.
-        execution_duration: how long its root took, in whole ms; None if no root is stored.
-        state: how it ended.
-        trace_metadata: the trace's effective metadata: its process's, and over it what was set for this trace.
-        tags: its tags.
-        client_request_id, request_preview, response_preview: what the application set; None if it did not.
-        span_count, error_count: number of spans stored, and of those that failed.
-        input_tokens, output_tokens: of its spans, each counted once; None if none reports any.
-        cost: of its spans in USD, counted likewise; None if none has one.
+        request_time: start of the trace, Unix time in ms.
+        execution_duration: duration of the root, in whole ms; None if no root is stored.
+        state: state of the trace.
+        trace_metadata: effective metadata: the process's, overridden by metadata set for this trace.
+        tags: tags of the trace.
+        client_request_id, request_preview, response_preview: values that the application set; None if it did not.
+        span_count, error_count: number of stored spans, and of failed ones.
+        input_tokens, output_tokens: tokens of its spans, each counted once; None if no span reports any.
+        cost: cost of its spans in USD, each counted once; None if no span has one.
         root_span_id: 16 hex digits; None if no root is stored.
-        unfinished: True if the trace has been quiet for a while and its root never came: its process crashed, or was killed.
-        services: the part that each version of each service took; of a trace that was read by its id, or searched for by a service, else empty.
+        unfinished: True if the trace is quiet and its root never came: its process crashed, or was killed.
+        services: part of each version of each service; filled if the trace was read by its id or searched by a service, else empty.
     """
 
     trace_id: str
@@ -102,10 +102,10 @@ class TraceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened in a span.
+    """An event of a span.
 
     Attributes:
-        time_ns: when, Unix time in ns.
+        time_ns: Unix time in ns.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Another span that a span refers to; ids are bare hex."""
+    """A reference from a span to another span; ids are bare hex."""
 
     trace_id: str
     span_id: str
@@ -130,11 +130,11 @@ class Span:
     Attributes:
         trace_id: ``tr-`` and 32 hex digits.
         span_id: 16 hex digits.
-        parent_id: the parent's; None for a span without one.
+        parent_id: id of the parent; None for a span without one.
         start_time_ns, end_time_ns: Unix time in ns.
         status: ``OK``, ``ERROR`` or ``UNSET``.
-        kind: as OTel names it, such as ``Server``.
-        attributes: text as stored; what MLflow's own tracer writes as JSON is decoded.
+        kind: OTel's name of the kind, such as ``Server``.
+        attributes: text as stored; JSON from MLflow's own tracer is decoded.
         resource: attributes of the process.
     """
 
@@ -163,7 +163,7 @@ class Span:
 
 
 class TraceData:
-    """A trace's spans, by their start; read when they are first asked for, unless the search read them."""
+    """Spans of a trace, by their start; read at the first access, unless the search read them."""
 
     __slots__ = ("_read", "_spans")
 
@@ -173,7 +173,7 @@ class TraceData:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The spans by their start, each once."""
+        """Spans by their start, each once."""
         if self._spans is None:
             self._spans = tuple(self._read()) if self._read else ()
             self._read = None
@@ -185,7 +185,7 @@ class TraceData:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[type[TraceData], tuple[tuple[Span, ...]]]:
-        # A copy, in another process perhaps, cannot read from this one's store.
+        # A copy may be in another process, which cannot read from this connection.
         return (TraceData, (self.spans,))
 
     def __repr__(self) -> str:
@@ -194,7 +194,7 @@ class TraceData:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A trace: what is known of it as a whole, and its spans."""
+    """A trace: its row and its spans."""
 
     info: TraceInfo
     data: TraceData

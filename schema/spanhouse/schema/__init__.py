@@ -1,1 +1,1 @@
-"""The vocabulary, the tables and their migrations, and how stores and running servers are found. Standard library only."""
+"""Vocabulary, tables, migrations and maintenance, and the addresses of stores and running servers. Standard library only."""

@@ -1,7 +1,7 @@
-"""The vocabulary of span attributes: what instrumentations call the things that a trace's row says.
+"""Conventions of span attributes: the names that instrumentations give to each field of a trace's row.
 
-``FIELDS`` has, for each thing, the attributes that name it, in the order in which they count. The SQL that reads spans, the filters that ask for
-them and the page in docs/ are made of it. ``PREFIXES`` and ``TRACE_ATTRIBUTES`` name what is read of a trace's metadata and tags.
+``FIELDS`` has for each field its attributes, in their order of precedence. The SQL that reads spans, the filters on them and the page in docs/ are
+derived from it. ``PREFIXES`` and ``TRACE_ATTRIBUTES`` name the attributes with a trace's metadata and tags.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
     }
 )
-"""Name -> the span attributes that say it; of those that a span has the first one counts. ``usage`` and ``costs`` are JSON objects."""
+"""Field -> its span attributes; the first one that a span has counts. ``usage`` and ``costs`` are JSON objects."""
 
 WORDS: Final = tuple(FIELDS)[:7]
-"""Fields of which a trace has a set of words; the first of ``FIELDS``."""
+"""Fields that give a trace a set of words; the first seven of ``FIELDS``."""
 
 JSON_NUMBERS: Final[Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]]] = MappingProxyType(
     {
@@ -111,7 +111,7 @@ JSON_NUMBERS: Final[Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]]] = Map
         "cost": ("costs", (("total_cost",), ("total",))),
     }
 )
-"""Name -> the JSON object that says it where no attribute of its own does, and the paths of its number there, the first that is a number counts."""
+"""Field -> JSON object used if the field has no attribute of its own, with the paths of the number there; the first path with a number counts."""
 
 SUMS: Final = (
     "gen_ai.aggregated_usage.*",
@@ -120,25 +120,25 @@ SUMS: Final = (
     "gen_ai.usage.total_tokens",
     "gen_ai.usage.raw",
 )
-"""Attributes that are never read: sums of others."""
+"""Attributes that are never read: sums of other attributes."""
 
 METADATA_PREFIXES: Final = ("langfuse.trace.metadata.", "traceloop.association.properties.", "ai.telemetry.metadata.")
-"""Span attributes below these are trace metadata under the rest of the key; what is below ``mlflow.traceMetadata.`` outranks them."""
+"""Prefixes of span attributes that are trace metadata under the rest of the key; ``mlflow.traceMetadata.`` outranks them."""
 METADATA_OBJECT: Final = "metadata"
 """Span attribute of OpenInference: a JSON object of trace metadata."""
 TAG_LISTS: Final = ("langfuse.trace.tags", "tag.tags", "logfire.tags")
 """Span attributes that list tags; each is a tag with the value ``true``."""
 TOOL_METADATA: Final = "mlflow.toolMetadata."
-"""Begin of the keys under which metadata of other tools is merged, before it becomes that of the trace."""
+"""Prefix of the keys under which metadata of other tools is merged, before it becomes trace metadata."""
 MESSAGES: Final = ("gen_ai.input.messages", "gen_ai.output.messages")
 JSON_TEXTS: Final = ("mlflow.spanInputs", "mlflow.spanOutputs", "traceloop.entity.input", "traceloop.entity.output")
 SCRUBBED: Final = "[Scrubbed due to"
-"""Begin of what stands in the place of a value that a scrubber took; it counts as absent."""
+"""Prefix of the text that replaces a value removed by a scrubber; the value counts as absent."""
 
 PREFIXES: Final = ("mlflow.trace", *METADATA_PREFIXES)
 TRACE_ATTRIBUTES: Final = (METADATA_OBJECT, *TAG_LISTS)
 NOT_OF_TRACE: Final = "mlflow.traceRequestId"
-"""Below one of ``PREFIXES``, on every span of MLflow, and of no use."""
+"""Attribute that begins with one of ``PREFIXES`` but is no trace metadata: MLflow puts it on every span."""
 
 SPAN_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -169,25 +169,25 @@ SPAN_TYPES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown": "UNKNOWN",
     }
 )
-"""Words of conventions, in lower case -> MLflow's. Another word is a type if MLflow's attribute says it, else it says nothing."""
+"""Word of a convention, in lower case -> MLflow's word. Any other word is a type only in MLflow's attribute, else it is ignored."""
 
 
 PREVIEW_CHARACTERS: Final = 1000
-"""Length of previews and error messages, at most."""
+"""Longest preview and error message."""
 
 
 def codes() -> tuple[tuple[str, int], ...]:
-    """Return each attribute of ``FIELDS`` with its code: a number that tells the field by ``code DIV 16``, and orders a field's attributes."""
+    """Return each attribute of ``FIELDS`` with its code: ``code DIV 16`` is the field, and codes order a field's attributes."""
     return tuple((key, 16 * field + rank) for field, keys in enumerate(FIELDS.values(), 1) for rank, key in enumerate(keys))
 
 
 def letter(name: str) -> str:
-    """Return the letter before each word of a field in ``spanhouse_trace_parts``; ``P`` stands before the names of prompts."""
+    """Return the prefix letter of a field's words in ``spanhouse_trace_parts``; ``P`` is the prefix of prompts."""
     return chr(ord("A") + WORDS.index(name))
 
 
 def words_sql() -> str:
-    """Render SQL that gives the words of a span, each after its field's letter; over the columns ``Fields``, ``Values``, ``failed``."""
+    """Render SQL for the words of a span, each after its field's letter; over the columns ``Fields``, ``Values``, ``failed``."""
     counts = (
         f"field <= {len(WORDS)} AND nth = 1 AND (field != {field_number('error_type')} OR failed) "
         f"AND (field != {field_number('entity')} OR has(Values, 'tool'))"
@@ -197,7 +197,7 @@ def words_sql() -> str:
 
 
 def words_of_sql(name: str) -> str:
-    """Render SQL that gives the words of a field, over the column ``Words``."""
+    """Render SQL for the words of a field, over the column ``Words``."""
     return f"arrayMap(word -> substring(word, 2), arrayFilter(word -> startsWith(word, {literal(letter(name))}), Words))"
 
 
@@ -217,16 +217,16 @@ def literals(texts: Iterable[str]) -> str:
 
 
 def type_sql(text: str) -> str:
-    """Render SQL that gives MLflow's word for a type of span, of a text of any convention; MLflow's own stand in JSON's quotes."""
+    """Render SQL that translates a span type of any convention to MLflow's word; MLflow's own values are in JSON's quotes."""
     bare = f"trim(BOTH '\"' FROM {text})"
     return f"transform(lower({bare}), [{literals(SPAN_TYPES)}], [{literals(SPAN_TYPES.values())}], {bare})"
 
 
 def span_type_sql(attributes: str) -> str:
-    """Render SQL that gives the type of a span in MLflow's words, '' if none is said.
+    """Render SQL for the type of a span in MLflow's words, '' without one.
 
     Args:
-        attributes: SQL of its map of attributes.
+        attributes: SQL of the span's map of attributes.
     """
     first, *others = (f"{attributes}[{literal(key)}]" for key in FIELDS["type"])
     known = f"arrayFirst(said -> lower(said) IN ({literals(SPAN_TYPES)}), [{', '.join(others)}])"
@@ -234,9 +234,9 @@ def span_type_sql(attributes: str) -> str:
 
 
 def numbers_sql() -> str:
-    """Render SQL that gives the numbers among the values of a span, -1 for others; over the columns ``Fields`` and ``Values``.
+    """Render SQL for the numbers among the values of a span, -1 for other values; over the columns ``Fields`` and ``Values``.
 
-    NaN, infinities and texts are no numbers, and no count of tokens has 18 digits.
+    NaN, infinities, texts and numbers of 18 digits or more are no numbers.
     """
     first, last = field_number("input_tokens"), field_number("cost")
     number = "(toFloat64OrDefault(value, -1.) AS number) >= 0 AND number < 1e18"
@@ -244,7 +244,7 @@ def numbers_sql() -> str:
 
 
 def number_sql(name: str) -> str:
-    """Render SQL that gives a number that a span says, -1 if none; over the columns ``Fields``, ``Values`` and ``Numbers``."""
+    """Render SQL for the number in a field of a span, -1 if absent; over the columns ``Fields``, ``Values`` and ``Numbers``."""
     source, paths = JSON_NUMBERS[name]
     inside = ", ".join(f"JSONExtract({said_sql(source)}, {literals(path)}, 'Nullable(Float64)')" for path in paths)
     from_json = f"if(has(Fields, {field_number(source)}), greatest(coalesce({inside}, -1.), -1.), -1.)"
@@ -252,12 +252,12 @@ def number_sql(name: str) -> str:
 
 
 def said_sql(name: str) -> str:
-    """Render SQL that gives what a span says of a field, '' if nothing; over the columns ``Fields`` and ``Values``."""
+    """Render SQL for the value of a field of a span, '' if absent; over the columns ``Fields`` and ``Values``."""
     return f"Values[indexOf(Fields, {field_number(name)})]"
 
 
 def tells_sql(key: str) -> str:
-    """Render SQL that is true if an attribute tells of the trace, not of its span.
+    """Render SQL that is true for attributes of the trace, false for attributes of the span.
 
     Args:
         key: SQL of the attribute's key.
@@ -267,27 +267,27 @@ def tells_sql(key: str) -> str:
 
 
 def told_sql(attributes: str) -> str:
-    """Render SQL over a map of attributes that tell of the trace: those of other tools under ``mlflow.toolMetadata.``, and objects taken apart.
+    """Render SQL that normalises a map of trace attributes: other tools' keys get the prefix ``mlflow.toolMetadata.``, objects are flattened.
 
-    A value that is absent is left out: '' but where the app set it for the trace, and a session or user that a scrubber took.
+    Absent values are left out: '' unless the app set it for the trace, and a session or user removed by a scrubber.
     """
     prefixed = " OR ".join(f"startsWith(k, {literal(prefix)})" for prefix in METADATA_PREFIXES)
     bare = f"(concat('{TOOL_METADATA}', replaceRegexpOne(k, '^[^.]*[.][^.]*[.][^.]*[.]', '')), if(startsWith(v, '\"'), JSONExtractString(v), v))"
     inside = f"JSONExtract({attributes}[{literal(METADATA_OBJECT)}], 'Map(String, String)')"
     objects = f"mapApply((k, v) -> (concat('{TOOL_METADATA}', k), v), {inside})"
-    who = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id"))
-    scrubbed = f"k IN ({who}) AND startsWith(v, {literal(SCRUBBED)})"
+    people = literals((TRACE_METADATA_PREFIX + SESSION, TRACE_METADATA_PREFIX + TRACE_USER, TOOL_METADATA + "user_id"))
+    scrubbed = f"k IN ({people}) AND startsWith(v, {literal(SCRUBBED)})"
     said = f"v != '' OR startsWith(k, {literal(TRACE_METADATA_PREFIX)}) OR startsWith(k, {literal(TRACE_TAG_PREFIX)})"
-    all_of_it = f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"
-    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), {all_of_it})"
+    merged = f"mapUpdate(mapApply((k, v) -> if({prefixed}, {bare}, (k, v)), {attributes}), {objects})"
+    return f"mapFilter((k, v) -> ({said}) AND NOT ({scrubbed}), {merged})"
 
 
 def messages_sql(source: str, text: str) -> str:
-    """Render SQL that gives the messages of a trace's input or output: whether it is a user's, and its text; none if it has another form.
+    """Render SQL for the messages of a trace's input or output as pairs (is a user's, text); an empty array for other formats.
 
     Args:
         source: SQL of the attribute's code.
-        text: SQL of its value.
+        text: SQL of the attribute's value.
     """
     contents = "arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(one, 'parts'))"
     spoken = f"arrayStringConcat(arrayFilter(told -> told != '', {contents}), '\\n')"
@@ -296,14 +296,14 @@ def messages_sql(source: str, text: str) -> str:
 
 
 def preview_sql(source: str, text: str) -> str:
-    """Render SQL that gives a trace's input or output as people read it, '' if that is its value as it is.
+    """Render SQL for a trace's input or output in readable form, '' if the value is readable as it is.
 
-    Of messages of the GenAI conventions the text of the last one, of a user where one is; a JSON text, or the only text of an object, where MLflow
-    or Traceloop wrote it.
+    For messages of the GenAI conventions: the text of the last message, of a user's if there is one. For MLflow's and Traceloop's attributes: the
+    JSON text, or the only text in a JSON object.
 
     Args:
         source: SQL of the attribute's code.
-        text: SQL of its value; its messages are ``spoken``.
+        text: SQL of the attribute's value; its messages are in the column ``spoken``.
     """
     lone = f"startsWith({text}, '{{') AND JSONLength({text}) = 1"
     only = f"multiIf(startsWith({text}, '\"'), JSONExtractString({text}), {lone}, JSONExtractString({text}, 1), '')"
@@ -317,7 +317,7 @@ def codes_of(keys: Iterable[str]) -> str:
 
 
 def template_sql(name: str) -> str:
-    """Render SQL that gives a name with ids in its path replaced: segments of digits, and UUIDs."""
+    """Render SQL that replaces ids in the path of a name: segments of digits, and UUIDs."""
     uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     segment = f"if(match(one, '^([0-9]+|{uuid})$'), '{{id}}', one)"
     return f"arrayStringConcat(arrayMap(one -> {segment}, splitByChar('/', {name})), '/')"

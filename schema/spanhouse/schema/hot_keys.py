@@ -1,4 +1,4 @@
-"""Metadata keys that are asked for most: each has a column of its own in ``traces``, so that no map is read to judge a filter."""
+"""Hot metadata keys: each has a column of its own in ``traces``, so that a filter need not read the map of metadata."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ HOT_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         TRACE_USER: "UserId",
     }
 )
-"""Metadata key -> column that holds its value, '' where a trace has none."""
+"""Metadata key -> column that holds its value, '' if a trace has none."""

@@ -1,6 +1,6 @@
-"""What can be asked of a trace itself: its states, and the attributes that filters compare and sort by.
+"""Queryable attributes of traces and spans: their types, states and SQL, for filters and sorting.
 
-Apart from the keys in ``vocabulary``, which every instrumented application loads at its start.
+Separate from ``vocabulary``, which every instrumented application loads at start-up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from spanhouse.schema.vocabulary import GIT_BRANCH, GIT_COMMIT, GIT_DIRTY, MODEL
 
 
 class Type(StrEnum):
-    """Types of the values that a filter can compare."""
+    """Type of the values that a filter can compare."""
 
     TEXT = "text"
     TIME = "time"
@@ -28,7 +28,7 @@ class Type(StrEnum):
 
 
 class TraceState(StrEnum):
-    """How a trace ended. Compares equal to its name."""
+    """State of a trace. Compares equal to its name."""
 
     OK = "OK"
     ERROR = "ERROR"
@@ -40,11 +40,11 @@ class Attribute(NamedTuple):
     """An attribute of a trace, or of a span, in the filter language.
 
     Attributes:
-        name: the name that filters use.
-        sql: the expression over columns of ``traces``, or of ``otel_traces``, that gives its value. NULL or '' where there is none, see ``absent``.
-        type: what it can be compared with.
-        absent: SQL literal that stands for "no value"; None if there always is one.
-        many: True if the expression gives an array: what is asked has to hold for one of its elements.
+        name: name that filters use.
+        sql: expression of its value over columns of ``traces``, or of ``otel_traces``. NULL or '' for no value, see ``absent``.
+        type: type of its values.
+        absent: SQL literal that means "no value"; None if there always is one.
+        many: True if the expression gives an array: a comparison holds if it holds for one of the elements.
     """
 
     name: str
@@ -60,9 +60,9 @@ _END_TIME: Final = "if(RootSpanId = '', NULL, toUnixTimestamp64Milli(Timestamp) 
 _TOTAL_TOKENS: Final = "if(InputTokens IS NULL AND OutputTokens IS NULL, NULL, toInt64(ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)))"
 
 WAITING: Final = "Sorted = toDateTime64(0, 9, 'UTC')"
-"""True for the row of a trace that waits for its root; all others stand where they start."""
+"""True for the row of a trace that waits for its root; all other rows are placed at their start."""
 UNFINISHED: Final = f"(RootSpanId = '' AND NOT {WAITING})"
-"""True for the row of a trace that has been quiet for a while and whose root never came: its process crashed, or was killed."""
+"""True for the row of a quiet trace whose root never came: its process crashed, or was killed."""
 
 ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
     {
@@ -90,7 +90,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
         )
     }
 )
-"""Names that stand alone in a filter, or after ``attribute.``, ``attributes.`` or ``trace.``."""
+"""Names used alone in a filter, or after ``attribute.``, ``attributes.`` or ``trace.``."""
 
 SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -103,7 +103,7 @@ SHORT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "git.dirty": GIT_DIRTY.mlflow,
     }
 )
-"""Names that stand alone, too -> the metadata key that each means."""
+"""Short name, also used alone -> metadata key."""
 
 _CONTENT: Final = (
     "arrayStringConcat(arrayConcat([CAST(SpanName, 'String'), StatusMessage], CAST(mapKeys(SpanAttributes), 'Array(String)'), "
@@ -135,8 +135,8 @@ SPAN_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType(
         )
     }
 )
-"""Names that stand after ``span.``, besides ``attributes.KEY``. ``content`` is, a line each, the span's name, its status message, the keys and values
-of its attributes, and names, keys and values of its events."""
+"""Names used after ``span.``, besides ``attributes.KEY``. ``content`` has, a line each, the span's name, its status message, the keys and values of
+its attributes, and names, keys and values of its events."""
 
 FIRST_TOKEN_SECONDS: Final = (
     "gen_ai.response.time_to_first_chunk",  # OTel's conventions for generative AI
@@ -144,16 +144,16 @@ FIRST_TOKEN_SECONDS: Final = (
     "gen_ai.server.time_to_first_token",  # OpenLIT, after OTel's metric of that name
     "gen_ai.latency.time_to_first_token",  # vLLM
 )
-"""Span attributes that say in seconds when the first token of a streamed answer came, counted from the span's start; the first that is there."""
+"""Span attributes with the time to the first token of a streamed answer, in seconds from the span's start; the first one present counts."""
 FIRST_TOKEN_MS: Final = ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk")
-"""The same in milliseconds: Vercel's AI SDK, now and before."""
+"""Span attributes with the time to the first token in milliseconds: Vercel's AI SDK, now and before."""
 FIRST_TOKEN_EVENTS: Final = (
     "First Token Stream Event",  # OpenInference
     "gen_ai.content.completion.chunk",  # OpenLLMetry, with each chunk
-    "llm.content.completion.chunk",  # the same, before
+    "llm.content.completion.chunk",  # OpenLLMetry, before
     "ai.stream.firstChunk",  # Vercel's AI SDK
 )
-"""Span events of which the first is when that token came; they are looked at where no attribute says it."""
+"""Span events for the first token: the first such event counts, if no attribute has the time."""
 
 
 def _first_token() -> Attribute:
@@ -167,12 +167,12 @@ def _first_token() -> Attribute:
 
 
 FIRST_TOKEN: Final = _first_token()
-"""How long a streamed answer's first token took, in ms, of a row of ``otel_traces``."""
+"""Time to the first token of a streamed answer, in ms, for a row of ``otel_traces``."""
 
 LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
-"""Span attribute, and tag, by which MLflow says which versions of prompts were used: a JSON list of ``{"name": "N", "version": "V"}``."""
+"""Span attribute and tag of MLflow with the versions of used prompts: a JSON list of ``{"name": "N", "version": "V"}``."""
 MLFLOW_REQUEST_ID: Final = "mlflow.traceRequestId"
-"""MLflow's tracer puts it on every span, as JSON; whatever else such a span has is JSON, too, but for what it sends as text."""
+"""Attribute that MLflow's tracer puts on every span, as JSON. The other attributes of such a span are JSON, too, except those sent as text."""
 SENT_AS_TEXT: Final = (TRACE_TAG_PREFIX, TRACE_METADATA_PREFIX)
 MLFLOW_JSON_KEYS: Final = frozenset(
     {

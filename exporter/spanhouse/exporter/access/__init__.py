@@ -1,1 +1,1 @@
-"""Credentials control: tokens, TLS certificates, protection against CSRF and DNS rebinding."""
+"""Access control: tokens with rights, TLS certificates, protection against CSRF and DNS rebinding."""

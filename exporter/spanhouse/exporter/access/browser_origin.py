@@ -1,4 +1,4 @@
-"""Keeps web pages out: any page that a user opens can make their browser send requests to a port of their machine."""
+"""Protection against CSRF and DNS rebinding: any page that a user opens can make their browser send requests to a port of their machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FOREIGN_FETCHES = frozenset({"cross-site", "same-site"})
 
 
 def is_cross_origin(headers: Mapping[str, str]) -> bool:
-    """Whether a browser sent the request for a page of another origin.
+    """Tell whether a browser sent the request for a page of another origin.
 
     Args:
         headers: by lower-case name.
@@ -21,12 +21,13 @@ def is_cross_origin(headers: Mapping[str, str]) -> bool:
 
 
 def is_local_name(host: str, listening: str) -> bool:
-    """Whether a Host header names this machine by a name that no one else can make point here: an address, localhost, or where we listen.
+    """Tell whether a Host header names this machine by an address, by localhost or by the listener's own name.
 
-    A page's own host name can be made to resolve to 127.0.0.1 once the page is loaded (DNS rebinding); then the browser takes us for its server.
+    No page can make these resolve to another place. A page's own host name can resolve to 127.0.0.1 once the page is loaded (DNS rebinding);
+    the browser then takes this server for the page's.
 
     Args:
-        host: the header, with or without port; '' for none, which no browser sends.
+        host: the header, with or without port; '' if absent, as from no browser.
         listening: the address or name that the listener is bound to.
     """
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host

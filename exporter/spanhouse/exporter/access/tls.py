@@ -1,4 +1,4 @@
-"""Certificates of the listeners: read from files, checked, and read again while the server runs."""
+"""TLS certificates of the listeners: read from files, checked, reloaded while the server runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 
@@ -25,10 +25,10 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Where the certificates are, all in PEM.
+    """Paths of the PEM files.
 
     Attributes:
-        cert: the server's certificate, followed by those between it and its CA.
+        cert: the server's certificate, followed by the intermediate ones.
         key: its private key, not encrypted.
         client_ca: certificates of the CAs whose clients may send; None asks for no client certificates.
     """
@@ -39,75 +39,81 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """The files as they were when they were read."""
+class _Loaded:
+    """TLS contexts made from one reading of the files."""
 
     otlp: ssl.SSLContext
-    """With client certificates, where a CA for them is named."""
+    """Asks for client certificates if a CA for them is set."""
     queries: ssl.SSLContext
-    grpc: Any  # grpc.ServerCertificateConfiguration, which its type information leaves out
+    grpc: Any  # grpc.ServerCertificateConfiguration, missing in its type stubs
 
 
 class Certificates:
-    """What the listeners show, and whose clients they take. TLS 1.2 or newer, on gRPC as its library has it.
+    """Current certificates of the listeners, and CAs of their clients. HTTP takes TLS 1.2 or newer, gRPC its library's default."""
 
-    Raises:
-        ConfigError: a file can't be used. One line that names the option.
-    """
+    def __init__(self, files: TlsFiles, loaded: _Loaded) -> None:
+        self._files = files
+        self._current = loaded
+        self._given_to_grpc = loaded
 
-    def __init__(self, files: TlsFiles) -> None:
-        # Absolute, since the process may change its working directory before the files are read again.
-        self._files = TlsFiles(files.cert.absolute(), files.key.absolute(), files.client_ca and files.client_ca.absolute())
-        self._now = _read(self._files)
-        self._given_to_grpc = self._now
+    @classmethod
+    def read(cls, files: TlsFiles) -> Self:
+        """Read and check the files.
+
+        Raises:
+            ConfigError: a file can't be used. One line that names the option.
+        """
+        # Absolute, since the process may change its working directory before a reload.
+        absolute = TlsFiles(files.cert.absolute(), files.key.absolute(), files.client_ca and files.client_ca.absolute())
+        return cls(absolute, _read(absolute))
 
     def otlp(self) -> ssl.SSLContext:
-        """For a new connection to the OTLP listener; asks for a client certificate where a CA for them is named."""
-        return self._now.otlp
+        """Return the context of a new OTLP connection; it asks for a client certificate if a CA for them is set."""
+        return self._current.otlp
 
     def queries(self) -> ssl.SSLContext:
-        """For a new connection to the ClickHouse-compatible listener, which knows its clients by their tokens alone."""
-        return self._now.queries
+        """Return the context of a new query connection, whose client is identified by its token alone."""
+        return self._current.queries
 
     def grpc(self) -> grpc.ServerCredentials:
-        """Credentials that ask here for each new connection whether there is something new."""
-        return grpc.dynamic_ssl_server_credentials(self._now.grpc, self._news, self._files.client_ca is not None)
+        """Return credentials that look for reloaded certificates at each new connection."""
+        return grpc.dynamic_ssl_server_credentials(self._current.grpc, self._changed, self._files.client_ca is not None)
 
     def reload(self) -> None:
-        """Read the files again, for connections from now on; a mistake in them changes nothing."""
+        """Read the files again for new connections; on an error the former certificates stay in use."""
         try:
-            self._now = _read(self._files)
+            self._current = _read(self._files)
         except ConfigError as error:
-            _log.error("the certificates were not read again, the former ones hold: %s", error)
+            _log.error("the certificates were not reloaded, the former ones stay in use: %s", error)
         else:
-            _log.info("certificates read again from %s", self._files.cert)
+            _log.info("certificates reloaded from %s", self._files.cert)
 
-    def _news(self) -> Any:
-        """The new certificates, or None if those given before still hold. Called in threads of gRPC."""
-        now = self._now
-        if now is self._given_to_grpc:
+    def _changed(self) -> Any:
+        """Return reloaded certificates, None if there are none. Called in threads of gRPC."""
+        current = self._current
+        if current is self._given_to_grpc:
             return None
-        self._given_to_grpc = now
-        return now.grpc
+        self._given_to_grpc = current
+        return current.grpc
 
 
-def _read(files: TlsFiles) -> _Read:
+def _read(files: TlsFiles) -> _Loaded:
     chain, key = _text(files.cert, "--tls-cert"), _text(files.key, "--tls-key")
     if _CERTIFICATE not in chain:
         raise ConfigError(f"--tls-cert {files.cert}: holds no certificate in PEM")
     if "PRIVATE KEY-----" not in key:
         raise ConfigError(f"--tls-key {files.key}: holds no private key in PEM")
     if "ENCRYPTED" in key:
-        raise ConfigError(f"--tls-key {files.key}: is encrypted and there is nobody to ask for a passphrase; decrypt it with openssl pkey")
+        raise ConfigError(f"--tls-key {files.key}: is encrypted, and the server asks for no passphrase; decrypt it with openssl pkey")
     queries = _context(files)
     _check_certificate(queries, chain, files)
     if files.client_ca is None:
-        return _Read(queries, queries, grpc.ssl_server_certificate_configuration([(key.encode(), chain.encode())]))
+        return _Loaded(queries, queries, grpc.ssl_server_certificate_configuration([(key.encode(), chain.encode())]))
     clients = _text(files.client_ca, "--tls-client-ca")
     otlp = _context(files)
     otlp.verify_mode = ssl.CERT_REQUIRED
     _trust(otlp, clients, files.client_ca)
-    return _Read(otlp, queries, grpc.ssl_server_certificate_configuration([(key.encode(), chain.encode())], clients.encode()))
+    return _Loaded(otlp, queries, grpc.ssl_server_certificate_configuration([(key.encode(), chain.encode())], clients.encode()))
 
 
 def _text(path: Path, option: str) -> str:
@@ -124,14 +130,14 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(files.cert, files.key, password="")  # without one, OpenSSL would ask at the terminal
+        context.load_cert_chain(files.cert, files.key, password="")  # without a password, OpenSSL asks at the terminal
     except ssl.SSLError as error:
         raise ConfigError(f"--tls-cert {files.cert} with --tls-key {files.key}: {_REASONS.get(error.reason, _readable(error))}") from None
     return context
 
 
 def _check_certificate(context: ssl.SSLContext, chain: str, files: TlsFiles) -> None:
-    """Shake hands in memory with a client that trusts this very certificate: what it still complains of, every client will."""
+    """Refuse a certificate that every client would refuse: do a handshake in memory with a client that trusts this very certificate."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -161,7 +167,7 @@ def _trust(context: ssl.SSLContext, clients: str, path: Path) -> None:
     if not ends:
         raise ConfigError(f"--tls-client-ca {path}: holds no certificate of a CA")
     if max(ends) < time.time():
-        raise ConfigError(f"--tls-client-ca {path}: the certificate has expired; no client could be taken")
+        raise ConfigError(f"--tls-client-ca {path}: the certificate has expired; every client would be refused")
 
 
 def _readable(error: ssl.SSLError) -> str:

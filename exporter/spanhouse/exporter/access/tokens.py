@@ -1,7 +1,7 @@
-"""Who may do what: the token file and the headers in which clients send a token.
+"""Tokens and their rights: the token file, and the headers in which clients send a token.
 
-A token is looked up by its SHA-256, so the time of a look-up depends on hashes alone. Who measures it learns at most how the hash of a guess
-compares with a stored one, and can't choose a guess by its hash: there is nothing that a comparison in constant time would add.
+A token is looked up by its SHA-256, so a look-up's time depends on hashes alone. Timing reveals at most how the hash of a guess compares with a
+stored one, and an attacker can't choose a guess by its hash: a comparison in constant time would add nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from spanhouse.exporter.address import ConfigError
 from spanhouse.exporter.errors import ExportError, PermissionDeniedError, UnauthenticatedError
@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 _LINE: Final = re.compile(r"(?P<name>[^:\s]+):(?P<sha256>[0-9a-fA-F]{64})(?::(?P<rights>[a-z, ]+))?\Z")
 
 _KEY_HEADERS: Final = ("x-api-key", "api-key", "x-clickhouse-key")
-"""Headers that hold a token and nothing else: of OTLP clients that can set one header only, and of ClickHouse's."""
+"""Headers that hold a bare token: of OTLP clients that can set one header only, and of ClickHouse clients."""
 _NO_TOKEN: Final = hashlib.sha256(b"").hexdigest()
 
-Header = Callable[[str], str | None]
-"""Gives the value of a request header by its lower-case name, None if the request has none."""
+HeaderLookup = Callable[[str], str | None]
+"""Returns a request header by its lower-case name, None if the request lacks it."""
 
 
 class Right(StrEnum):
-    """What a token allows."""
+    """Right of a token."""
 
     INGEST = "ingest"
     READ = "read"
@@ -44,11 +44,11 @@ _DEFAULT_RIGHTS: Final = frozenset({Right.INGEST, Right.READ})
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens that are known, by the SHA-256 of their text. The text itself is nowhere stored.
+    """Known tokens, by the SHA-256 of their text. The text itself is not stored.
 
     Attributes:
-        rights: what each allows.
-        names: what each is called.
+        rights: rights of each.
+        names: name of each.
     """
 
     rights: Mapping[str, frozenset[Right]]
@@ -56,10 +56,10 @@ class Tokens:
 
     @classmethod
     def read(cls, path: Path) -> Tokens:
-        """Read a token file: one ``name:sha256-of-token[:rights]`` a line; blank lines and lines that begin with # are left out.
+        """Read a token file: one ``name:sha256-of-token[:rights]`` a line; blank lines and lines that begin with # are skipped.
 
         Raises:
-            ConfigError: the file can't be read, or a line is not of that form; names the line, never its text.
+            ConfigError: the file can't be read, or a line has another form; the message names the line, never its text.
         """
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -76,77 +76,89 @@ class Tokens:
                 raise ConfigError(f"--token-file {path}, line {number}: expected name:sha256-of-token[:ingest,read,write]")
             named = [right.strip() for right in (found["rights"] or "").split(",") if right.strip()]
             if unknown := set(named) - set(Right):
-                raise ConfigError(f"--token-file {path}, line {number}: {min(unknown)!r} is no right; rights are ingest, read, write")
+                raise ConfigError(f"--token-file {path}, line {number}: {min(unknown)!r} is not a right; rights are ingest, read, write")
             if found["sha256"].lower() == _NO_TOKEN:
                 raise ConfigError(f"--token-file {path}, line {number}: this is the hash of an empty token; make one first")
             rights[found["sha256"].lower()] = frozenset(map(Right, named)) or _DEFAULT_RIGHTS
             names[found["sha256"].lower()] = found["name"]
         return cls(rights, names)
 
-    def require(self, right: Right, header: Header) -> str:
-        """Let a request pass that carries a token with this right.
+    def require(self, right: Right, header: HeaderLookup) -> str:
+        """Refuse a request without a token that has this right.
 
         Returns:
             The token's name.
 
         Raises:
-            UnauthenticatedError: it carries none that is known.
-            PermissionDeniedError: its token does not allow this.
+            UnauthenticatedError: the request has no known token.
+            PermissionDeniedError: its token lacks the right.
         """
         token = _token(header)
         digest = hashlib.sha256(token).hexdigest() if token is not None else ""
         allowed = self.rights.get(digest)
         if allowed is None:
-            raise UnauthenticatedError("send a token of this server's token file: Authorization: Bearer TOKEN, or X-API-Key: TOKEN")
+            raise UnauthenticatedError("send a token from this server's token file: Authorization: Bearer TOKEN, or X-API-Key: TOKEN")
         if right not in allowed:
             raise PermissionDeniedError(f"the token does not allow to {right}: its line in the token file needs the right {right.value!r}")
         return self.names.get(digest, "")
 
 
+CurrentTokens = Callable[[], Tokens | None]
+"""Returns the current tokens; None without a token file, when every client is accepted."""
+
+
 class TokenFile:
-    """The tokens of a file as they are now; calling it gives them, None where no file was named.
+    """Token file that can be reloaded; a ``CurrentTokens``.
 
     Args:
-        path: the token file; None lets everybody in.
-
-    Raises:
-        ConfigError: as ``Tokens.read``.
+        path: of the file; None without one.
+        tokens: its tokens.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        # Absolute, since the process may change its working directory before the file is read again.
-        self._path = None if path is None else path.absolute()
-        self._tokens = None if path is None else Tokens.read(path)
+    def __init__(self, path: Path | None, tokens: Tokens | None) -> None:
+        self._path = path
+        self._tokens = tokens
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """Read a token file; None accepts every client.
+
+        Raises:
+            ConfigError: as ``Tokens.read``.
+        """
+        if path is None:
+            return cls(None, None)
+        return cls(path.absolute(), Tokens.read(path))  # absolute, since the process may change its working directory before a reload
 
     def __call__(self) -> Tokens | None:
-        """The tokens that hold now."""
+        """Return the current tokens."""
         return self._tokens
 
     def reload(self) -> None:
-        """Read the file again; one with a mistake in it changes nothing."""
+        """Read the file again; on an error the former tokens stay in use."""
         if self._path is None:
             return
         try:
             self._tokens = Tokens.read(self._path)
         except ConfigError as error:
-            _log.error("the token file was not reloaded, the former tokens hold: %s", error)
+            _log.error("the token file was not reloaded, the former tokens stay in use: %s", error)
         else:
-            _log.info("token file read again: %d tokens in %s", len(self._tokens.rights), self._path)
+            _log.info("token file reloaded: %d tokens in %s", len(self._tokens.rights), self._path)
 
-    def holder(self, right: Right) -> Callable[[Mapping[str, str]], str | None]:
-        """A function that gives the name of the token that a request with these headers (lower-case names) carries; None if it lacks the right."""
+    def authorizer(self, right: Right) -> Callable[[Mapping[str, str]], str | None]:
+        """Return a function from a request's headers (lower-case names) to the name of its token; None if that lacks the right."""
 
-        def named(headers: Mapping[str, str]) -> str | None:
+        def authorize(headers: Mapping[str, str]) -> str | None:
             try:
                 return "" if self._tokens is None else self._tokens.require(right, headers.get)
             except ExportError:
                 return None
 
-        return named
+        return authorize
 
 
-def _token(header: Header) -> bytes | None:
-    """The token as ``Authorization: Bearer``, as the password of ``Authorization: Basic``, or in one of the key headers."""
+def _token(header: HeaderLookup) -> bytes | None:
+    """Return the token of ``Authorization: Bearer``, the password of ``Authorization: Basic``, or a key header."""
     scheme, _, value = (header("authorization") or "").partition(" ")
     match scheme.lower():
         case "bearer":

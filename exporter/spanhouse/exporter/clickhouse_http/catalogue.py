@@ -1,31 +1,31 @@
-"""What exists in the engine: the store's tables, the functions that may be called."""
+"""Catalogue of the engine: the store's tables, and the functions that may be called."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from spanhouse.exporter.clickhouse_http import allowed
+from spanhouse.exporter.clickhouse_http import allowlist
 from spanhouse.exporter.clickhouse_http.engine_connection import Connection, escape
-from spanhouse.exporter.clickhouse_http.errors import UNKNOWN_DATABASE, QueryRefusedError
+from spanhouse.exporter.clickhouse_http.engine_errors import UNKNOWN_DATABASE, QueryRefusedError
 
 _TABLES: Final = f"""SELECT name FROM system.tables
-WHERE database = {{database:String}} AND ({" OR ".join(f"engine LIKE '{engine}'" for engine in allowed.TABLE_ENGINES)})"""  # noqa: S608  # constants
+WHERE database = {{database:String}} AND ({" OR ".join(f"engine LIKE '{engine}'" for engine in allowlist.TABLE_ENGINES)})"""  # noqa: S608  # constants
 _FUNCTIONS: Final = "SELECT lower(name), lower(alias_to), is_aggregate FROM system.functions"
 _COMBINATORS: Final = "SELECT lower(name) FROM system.aggregate_function_combinators WHERE NOT is_internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What there is to name in a statement.
+    """Names that a statement may use.
 
     Attributes:
         database: the store's database.
         tables: its tables.
         functions: functions that may be called, lower case.
-        refused: functions that may not, lower case.
-        aggregates: aggregate functions, lower case; combinators make more names of them.
-        combinators: suffixes, lower case.
+        refused: functions that may not be called, lower case.
+        aggregates: aggregate functions, lower case; with combinators they form further names.
+        combinators: suffixes of aggregate functions, lower case.
     """
 
     database: str
@@ -37,13 +37,13 @@ class Catalogue:
 
     @classmethod
     def read(cls, connection: Connection, database: str) -> Self:
-        """Ask the engine.
+        """Read the catalogue from the engine.
 
         Raises:
-            EngineError: it failed.
+            EngineError: the engine failed.
         """
         functions = connection.rows(_FUNCTIONS)
-        refused = {name for name, original, _ in functions if allowed.is_refused_function(name) or allowed.is_refused_function(original)}
+        refused = {name for name, original, _ in functions if allowlist.is_refused_function(name) or allowlist.is_refused_function(original)}
         return cls(
             database=database,
             tables=_tables(connection, database),
@@ -54,7 +54,7 @@ class Catalogue:
         )
 
     def with_tables(self, connection: Connection) -> Self:
-        """The same with the tables that there are now.
+        """Return the catalogue with the current tables.
 
         Raises:
             EngineError: the engine failed.
@@ -62,8 +62,8 @@ class Catalogue:
         return replace(self, tables=_tables(connection, self.database))
 
     def has_function(self, name: str) -> bool:
-        """Whether a function may be called; by its lower-case name."""
-        return name not in self.refused and (name in self.functions or name in allowed.SYNTAX_FUNCTIONS or self._is_combined(name))
+        """Tell whether a function, by its lower-case name, may be called."""
+        return name not in self.refused and (name in self.functions or name in allowlist.SYNTAX_FUNCTIONS or self._is_combined(name))
 
     def _is_combined(self, name: str) -> bool:
         return any(
@@ -72,12 +72,12 @@ class Catalogue:
         )
 
     def check_database(self, name: str) -> str:
-        """A database that may be read, by its name.
+        """Return a database's name if it may be read.
 
         Raises:
-            QueryRefusedError: it is not one of them.
+            QueryRefusedError: it may not.
         """
-        if name not in {self.database, "system", *allowed.INFORMATION_SCHEMA}:
+        if name not in {self.database, "system", *allowlist.INFORMATION_SCHEMA}:
             raise QueryRefusedError(UNKNOWN_DATABASE, f"Database {name[:64]!r} is not served here, only {self.database!r} is")
         return name
 

@@ -1,15 +1,15 @@
-"""One connection to the embedded engine that can only read."""
+"""Read-only connection to the embedded engine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
 
-from spanhouse.exporter.clickhouse_http.errors import EngineError
+from spanhouse.exporter.clickhouse_http.engine_errors import EngineError
 
 _JSON_ROWS: Final = "JSONCompactEachRow"
 _PIECE_BYTES: Final = 1 << 20
@@ -17,14 +17,14 @@ _PIECE_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a query gave, or a piece of it.
+    """Result of a query, or a piece of one.
 
     Attributes:
         body: the rows in ``output_format``.
         output_format: name of the format.
         rows: rows of the result.
-        read_rows: rows read for it.
-        read_bytes: bytes read for it, uncompressed.
+        read_rows: rows read by the query.
+        read_bytes: bytes read by the query, uncompressed.
         elapsed_seconds: time in the engine.
     """
 
@@ -37,7 +37,7 @@ class Result:
 
 
 class Connection:
-    """A handle of the engine with its limits set; for one thread."""
+    """Connection of the engine with its limits set; for one thread."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -46,19 +46,19 @@ class Connection:
         """Run one statement.
 
         Raises:
-            EngineError: it failed.
+            EngineError: the statement failed.
         """
         try:
             result = self._handle.query(sql, output_format, params=dict(parameters))
-        except Exception as error:  # noqa: BLE001  # the engine's errors are of several classes; all carry a code
+        except Exception as error:  # noqa: BLE001  # the engine raises several classes; all carry a code
             raise EngineError.of(error) from None
         return _result(result, output_format)
 
     def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[Result]:
-        """Run one SELECT and give its result block by block, each when the one before was taken. Whoever stops early ends the query.
+        """Run one SELECT and yield its result block by block, each after the previous one was consumed. Closing the iterator ends the query.
 
         Raises:
-            EngineError: it failed.
+            EngineError: the statement failed.
         """
         try:
             with self._handle.send_query(sql, output_format, params=dict(parameters)) as blocks:
@@ -68,21 +68,21 @@ class Connection:
             raise EngineError.of(error) from None
 
     def through_file(self, sql: str, output_format: str, parameters: Mapping[str, str], directory: Path) -> Iterator[Result]:
-        """Run one SELECT whose result has a beginning or an end, and give it piece by piece; the first tells what it cost.
+        """Run one SELECT whose format has a header or footer, and yield its result in pieces; the first carries the counts.
 
-        The engine formats such a result in one go, so it goes to a file without a name, which takes no memory.
+        The engine formats such a result at once, so it goes to an unnamed file, which takes no memory.
 
         Args:
             sql: without FORMAT.
             output_format: of the result.
             parameters: of the statement.
-            directory: on whose disk the result is for the time being.
+            directory: of the temporary file.
 
         Raises:
-            EngineError: it failed.
+            EngineError: the statement failed.
         """
         with TemporaryFile(dir=directory) as file:
-            # Not TRUNCATE: with that, the engine writes another file and gives it this one's name.
+            # Not TRUNCATE: the engine would write another file and rename it to this one.
             done = self.run(f"{sql} INTO OUTFILE '/dev/fd/{file.fileno()}' APPEND FORMAT {output_format}", output_format, parameters)
             file.seek(0)
             yield replace(done, body=file.read(_PIECE_BYTES))
@@ -90,7 +90,7 @@ class Connection:
                 yield Result(body=body, output_format=output_format)
 
     def kill(self, comment: str) -> None:
-        """End the queries whose text begins with a comment. Only on a connection that may do more than read.
+        """Kill the queries whose text begins with a comment. Needs an unrestricted connection.
 
         Raises:
             EngineError: the engine failed.
@@ -98,16 +98,16 @@ class Connection:
         self.run("KILL QUERY WHERE startsWith(query, {comment:String}) ASYNC", _JSON_ROWS, {"comment": escape(comment)})
 
     def rows(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[list[Any]]:
-        """The rows of one of our own statements.
+        """Run one of the server's own statements and return its rows.
 
         Raises:
-            EngineError: it failed.
+            EngineError: the statement failed.
         """
         body = self.run(sql, _JSON_ROWS, parameters or {}).body
         return [json.loads(line) for line in body.splitlines()]
 
     def close(self) -> None:
-        """Close the handle."""
+        """Close the connection."""
         self._handle.close()
 
 
@@ -122,18 +122,30 @@ def _result(result: Any, output_format: str) -> Result:
     )
 
 
+def merge_results(pieces: Sequence[Result]) -> Result:
+    """Merge the pieces of a result, at least one."""
+    return Result(
+        body=b"".join(piece.body for piece in pieces),
+        output_format=pieces[0].output_format,
+        rows=sum(piece.rows for piece in pieces),
+        read_rows=sum(piece.read_rows for piece in pieces),
+        read_bytes=sum(piece.read_bytes for piece in pieces),
+        elapsed_seconds=sum(piece.elapsed_seconds for piece in pieces),
+    )
+
+
 def connect(directory: str, database: str, settings: Mapping[str, str]) -> Connection:
-    """Open a connection, set its settings, then ``readonly = 1``, after which nothing can be set.
+    """Open a connection, set its settings, then ``readonly = 1``, which locks them.
 
     Args:
         directory: of the engine, which this process has open.
-        database: where tables without a database are looked for.
-        settings: by name, which is put into SQL as it is: it must come from a closed list.
+        database: default database of tables.
+        settings: by name. Names go into SQL verbatim, so they must come from a closed list.
 
     Raises:
-        EngineError: a setting has a value that the engine does not take.
+        EngineError: the engine does not accept a value.
     """
-    connection = connect_freely(directory)
+    connection = connect_unrestricted(directory)
     try:
         connection.run("USE {database:Identifier}", _JSON_ROWS, {"database": database})
         assignments = ", ".join(f"{name} = {{{name}:String}}" for name in settings)
@@ -144,18 +156,18 @@ def connect(directory: str, database: str, settings: Mapping[str, str]) -> Conne
     return connection
 
 
-def connect_freely(directory: str) -> Connection:
-    """Open a connection without limits, for statements of our own.
+def connect_unrestricted(directory: str) -> Connection:
+    """Open a connection without limits, for the server's own statements.
 
     Args:
         directory: of the engine, which this process has open.
     """
-    # Not above: a receive process has no engine, and in others it is to be loaded after `embedded.client_arguments` was asked.
+    # Imported here: a receive process has no engine, and others load it after `embedded.client_arguments`.
     import chdb
 
     return Connection(chdb.connect(directory))
 
 
 def escape(text: str) -> str:
-    """A value of a String parameter, written as ClickHouse reads one (TabSeparated)."""
+    """Escape the value of a String parameter, as ClickHouse reads it (TabSeparated)."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,7 +1,7 @@
-"""May a statement run? Its syntax tree is compared with closed lists, node by node; what is not in them is refused.
+"""SQL guard: checks a statement's syntax tree against the allow-lists, node by node, and refuses anything else.
 
-``readonly = 1`` is the other half: the engine itself refuses what writes. It does not stop INTO OUTFILE, the function ``file``, a file's path as
-a table's name, or ``sleep``; this does.
+``readonly = 1`` is the other half: with it the engine itself refuses writes. It does not stop INTO OUTFILE, the function ``file``, a file's path
+as a table's name, or ``sleep``; the guard does.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from spanhouse.exporter.clickhouse_http import allowed
+from spanhouse.exporter.clickhouse_http import allowlist
 from spanhouse.exporter.clickhouse_http.catalogue import Catalogue
-from spanhouse.exporter.clickhouse_http.errors import (
+from spanhouse.exporter.clickhouse_http.engine_errors import (
     ACCESS_DENIED,
     BAD_ARGUMENTS,
     READONLY,
@@ -21,57 +21,57 @@ from spanhouse.exporter.clickhouse_http.errors import (
     UNKNOWN_TABLE,
     QueryRefusedError,
 )
-from spanhouse.exporter.clickhouse_http.formats import format_named
+from spanhouse.exporter.clickhouse_http.output_formats import format_named
 from spanhouse.exporter.clickhouse_http.syntax_tree import TOO_DEEP, Node, Statement
 
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 def check_kind(statement: Statement) -> None:
-    """Check that a statement is of a kind that only reads.
+    """Refuse a statement of a kind that does not only read.
 
     Raises:
-        QueryRefusedError: it is not.
+        QueryRefusedError: the statement may write.
     """
-    if statement.tree.get("type") not in allowed.STATEMENTS:
+    if statement.tree.get("type") not in allowlist.STATEMENTS:
         raise QueryRefusedError(READONLY, "This endpoint only reads: it runs SELECT, EXPLAIN, SHOW, DESCRIBE and EXISTS")
 
 
 def output_format(statement: Statement) -> str | None:
-    """The output format that a statement names, if it does.
+    """Return the output format that a statement names, None without one.
 
     Raises:
-        QueryRefusedError: it is not one that this endpoint writes.
+        QueryRefusedError: the endpoint does not write this format.
     """
     return _output(statement.tree)[1]
 
 
 def check(statement: Statement, *, catalogue: Catalogue, database: str, parameters: Mapping[str, str]) -> str | None:
-    """Check a statement whose SETTINGS were taken out.
+    """Refuse a statement, its SETTINGS already removed, that is not permitted.
 
     Args:
         statement: as the engine parsed it.
-        catalogue: what exists.
-        database: where a table without a database is looked for.
+        catalogue: existing tables and functions.
+        database: default database of tables.
         parameters: values of the query's parameters; those of type Identifier are names in the statement.
 
     Returns:
-        The output format that it names, if it does.
+        The output format that the statement names, None without one.
 
     Raises:
-        QueryRefusedError: it may not run.
+        QueryRefusedError: the statement may not run.
     """
     check_kind(statement)
     try:
         tree, named = _output(statement.tree)
-        _Walk(catalogue, database, parameters, frozenset(_lambdas(tree))).node(tree, _NO_NAMES)
+        _TreeCheck(catalogue, database, parameters, frozenset(_lambdas(tree))).node(tree, _NO_NAMES)
     except RecursionError:
         raise QueryRefusedError(TOO_DEEP_RECURSION, TOO_DEEP) from None
     return named
 
 
 def _output(tree: Node) -> tuple[Node, str | None]:
-    """A statement without its FORMAT, and that format."""
+    """Return a statement without its FORMAT, and that format."""
     if "out_file" in tree:
         raise QueryRefusedError(ACCESS_DENIED, "INTO OUTFILE writes a file on the server: read the response instead")
     if "format_ast" not in tree:
@@ -80,8 +80,8 @@ def _output(tree: Node) -> tuple[Node, str | None]:
     return {name: field for name, field in tree.items() if name != "format_ast"}, named
 
 
-class _Walk:
-    """One walk over a tree. ``ctes``, handed down, are the names that WITH has given to subqueries so far."""
+class _TreeCheck:
+    """Check of one syntax tree. ``ctes``, passed down, are the names that WITH has given to subqueries so far."""
 
     def __init__(self, catalogue: Catalogue, database: str, parameters: Mapping[str, str], lambdas: frozenset[str]) -> None:
         self._catalogue = catalogue
@@ -92,13 +92,13 @@ class _Walk:
 
     def node(self, node: Node, ctes: frozenset[str]) -> None:
         kind = node.get("type")
-        fields = allowed.NODES.get(str(kind))
+        fields = allowlist.NODES.get(str(kind))
         if kind == "SetQuery":
             raise QueryRefusedError(READONLY, "SETTINGS are read at the end of the whole statement only")
         if fields is None:
             raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {kind}")
         for name, field in node.items():
-            if name in allowed.OUTPUT_FLAGS and field is not False:
+            if name in allowlist.OUTPUT_FLAGS and field is not False:
                 raise QueryRefusedError(ACCESS_DENIED, "INTO OUTFILE writes a file on the server: read the response instead")
             if name != "type" and name not in fields:
                 raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {name} in {kind}")
@@ -116,9 +116,9 @@ class _Walk:
             case "Identifier":
                 self._identifier(self._parts(node))
             case "QueryParameter":
-                # One that is a name is part of an Identifier, where it is looked at with the others.
+                # A parameter that is a name belongs to an Identifier, which is checked as a whole.
                 if str(node["param_type"]).strip().lower() == "identifier":
-                    raise QueryRefusedError(ACCESS_DENIED, "An Identifier parameter can't stand here")
+                    raise QueryRefusedError(ACCESS_DENIED, "An Identifier parameter is not allowed here")
             case "ColumnsApplyTransformer":
                 if "func_name" in node:
                     self._function_name(node["func_name"])
@@ -130,9 +130,9 @@ class _Walk:
             case _:
                 self._fields(node, ctes)
 
-    def _fields(self, node: Node, ctes: frozenset[str], *, but: str = "") -> None:
+    def _fields(self, node: Node, ctes: frozenset[str], *, without: str = "") -> None:
         for name, field in node.items():
-            if name != but:
+            if name != without:
                 self._field(field, ctes)
 
     def _field(self, field: Any, ctes: frozenset[str]) -> None:
@@ -143,11 +143,11 @@ class _Walk:
                 self._field(item, ctes)
 
     def _union(self, node: Node, ctes: frozenset[str]) -> None:
-        # The WITH of the first SELECT holds for the others too (enable_global_with_statement).
+        # The WITH of the first SELECT applies to the others too (enable_global_with_statement).
         for position, select in enumerate(node["list_of_selects"]["children"]):
             if position == 0 and select.get("type") == "SelectQuery":
                 self.node(select, ctes)
-                ctes |= _names_given(select)
+                ctes |= _cte_names(select)
             else:
                 self.node(select, ctes)
 
@@ -157,14 +157,14 @@ class _Walk:
                 self.node(element, ctes)
                 continue
             name = str(element.get("name", ""))
-            # Inside a subquery that is being resolved its name means a table again, whoever declared it: with each name given once and no
-            # name that could be a file's, no order of resolution leads to a table that was not looked at.
+            # Inside a subquery that is being resolved, its name means a table again. With unique names of which none could be a file's, no
+            # order of resolution reaches an unchecked table.
             if name in self._declared or not _is_plain(name):
-                raise QueryRefusedError(BAD_ARGUMENTS, f"WITH must give each subquery a plain name of its own, not {name[:64]!r}")
+                raise QueryRefusedError(BAD_ARGUMENTS, f"WITH must give each subquery a plain, unique name, not {name[:64]!r}")
             self._declared.add(name)
             self.node(element, ctes | {name} if node.get("recursive_with") else ctes)
             ctes |= {name}
-        self._fields(node, ctes, but="with")
+        self._fields(node, ctes, without="with")
 
     def _table_expression(self, node: Node, ctes: frozenset[str]) -> None:
         if "database_and_table_name" in node:
@@ -178,12 +178,12 @@ class _Walk:
 
     def _table_function(self, node: Node, ctes: frozenset[str]) -> None:
         name = str(node.get("name"))
-        if name.lower() not in allowed.TABLE_FUNCTIONS:
+        if name.lower() not in allowlist.TABLE_FUNCTIONS:
             raise QueryRefusedError(ACCESS_DENIED, f"Table function {name[:64]!r} is not available here")
-        if unknown := node.keys() - allowed.NODES["Function"] - {"type"}:
+        if unknown := node.keys() - allowlist.NODES["Function"] - {"type"}:
             raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {min(unknown)} in a table function")
         arguments = node.get("arguments", {}).get("children", ())
-        if name.lower() == allowed.STRUCTURED_FUNCTION and arguments and not _is_row(arguments[0]):
+        if name.lower() == allowlist.STRUCTURED_FUNCTION and arguments and not _is_row(arguments[0]):
             raise QueryRefusedError(ACCESS_DENIED, "VALUES with a structure is not available here: write (VALUES (1, 'a')) AS v (x, y)")
         self._fields(node, ctes)
 
@@ -195,11 +195,11 @@ class _Walk:
         database = self._catalogue.check_database(parts[0] if len(parts) == 2 else self._database)
         if len(parts) > 2 or (database == self._catalogue.database and table not in self._catalogue.tables):
             raise QueryRefusedError(UNKNOWN_TABLE, f"Unknown table {'.'.join(parts)[:128]!r} in database {self._catalogue.database!r}")
-        if database == "system" and table not in allowed.SYSTEM_TABLES:
+        if database == "system" and table not in allowlist.SYSTEM_TABLES:
             raise QueryRefusedError(ACCESS_DENIED, f"Table system.{table[:64]} is not available here")
 
     def _parts(self, node: Node) -> list[str]:
-        """The parts of a name, Identifier parameters filled in."""
+        """Return the parts of a name, Identifier parameters filled in."""
         values = iter([self._parameter(child) for child in node.get("children", ())])
         return [part or next(values, "") for part in node.get("name_parts") or [node.get("name", "")]]
 
@@ -213,15 +213,15 @@ class _Walk:
         return value
 
     def _identifier(self, parts: list[str]) -> None:
-        # A function can be handed to another one by its bare name: arrayMap(file, ...).
+        # A function can be passed to another one by its bare name: arrayMap(file, ...).
         if len(parts) == 1 and parts[0].lower() in self._catalogue.refused:
-            raise QueryRefusedError(ACCESS_DENIED, f"Function {parts[0][:64]!r} is not available here, and no column may be named so")
+            raise QueryRefusedError(ACCESS_DENIED, f"Function {parts[0][:64]!r} is not available here, and no column may have this name")
 
     def _function(self, node: Node, ctes: frozenset[str]) -> None:
-        if "kind" in node and node["kind"] not in allowed.FUNCTION_KINDS:
+        if "kind" in node and node["kind"] not in allowlist.FUNCTION_KINDS:
             raise QueryRefusedError(ACCESS_DENIED, f"This endpoint does not run statements with {node['kind']}")
         self._function_name(node["name"])
-        if str(node["name"]).lower() in allowed.IN_FUNCTIONS:
+        if str(node["name"]).lower() in allowlist.IN_FUNCTIONS:
             for argument in node.get("arguments", {}).get("children", ())[1:]:
                 if argument.get("type") == "Identifier":
                     self._table(argument, ctes)
@@ -236,10 +236,10 @@ class _Walk:
 
     def _explain(self, node: Node, ctes: frozenset[str]) -> None:
         query = node.get("query", {})
-        if node.get("kind") not in allowed.EXPLAIN_KINDS or query.get("type") != "SelectWithUnionQuery":
+        if node.get("kind") not in allowlist.EXPLAIN_KINDS or query.get("type") != "SelectWithUnionQuery":
             raise QueryRefusedError(READONLY, "This endpoint explains SELECT only")
         for change in node.get("settings", {}).get("changes", ()):
-            if change["name"] not in allowed.EXPLAIN_SETTINGS:
+            if change["name"] not in allowlist.EXPLAIN_SETTINGS:
                 raise QueryRefusedError(ACCESS_DENIED, f"EXPLAIN setting {change['name'][:64]!r} is not available here")
         self.node(_output(query)[0], ctes)
 
@@ -252,20 +252,20 @@ class _Walk:
         self._fields(node, ctes)
 
 
-def _names_given(select: Node) -> frozenset[str]:
+def _cte_names(select: Node) -> frozenset[str]:
     elements = select.get("with", {}).get("children", ())
     return frozenset(str(element["name"]) for element in elements if element.get("type") == "WithElement")
 
 
 def _is_row(argument: Node) -> bool:
-    """Whether an argument is a number or a row, and so can't become a string."""
+    """Tell whether an argument is a number or a row, and so can't become a string."""
     if argument.get("type") == "Literal":
         return bool(argument["value"]["field_type"] != "String")
     return argument.get("type") == "Function" and argument.get("name") == "tuple"
 
 
 def _lambdas(field: Any) -> Iterator[str]:
-    """Names that the statement gives to lambdas, lower case: these can be called too."""
+    """Yield the names that the statement gives to lambdas, lower case: these can be called too."""
     if isinstance(field, dict):
         if field.get("is_lambda_function") and "alias" in field:
             yield str(field["alias"]).lower()

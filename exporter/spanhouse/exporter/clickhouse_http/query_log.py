@@ -1,4 +1,4 @@
-"""What was asked, by whom, and what it cost: one line of JSON a query, in a file that does not grow beyond a bound.
+"""Query log: one line of JSON for each query with its token and cost, in a file of bounded size.
 
 The embedded engine keeps no ``system.query_log``.
 """
@@ -19,41 +19,41 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 _FILE_BYTES: Final = 8 << 20
-"""Of the file that is written; the one before it is kept beside it."""
+"""Limit of the current file; the previous one is kept beside it."""
 _STATEMENT_CHARACTERS: Final = 16_000
 
 
 class Logged(StrEnum):
-    """What the log says of a statement."""
+    """Level of detail of logged statements."""
 
     OFF = "off"
-    """There is no log."""
+    """No log."""
     SHAPE = "shape"
-    """The statement with ``?`` for every number and text in it; nothing of its parameters, nor of one that can't be parsed."""
+    """The statement with ``?`` for every number and string, without its parameters; nothing of one that can't be parsed."""
     FULL = "full"
-    """The statement as it came, and its parameters."""
+    """The statement as received, and its parameters."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """What is known of one query, filled in while it runs.
+    """Log entry of one query, filled in while it runs.
 
     Attributes:
-        query_id: the client's, or ours.
-        asker: name of the token; '' where none is asked for.
-        shape: the statement without its values; '' if it was not parsed.
-        statement: as it came.
-        parameters: as they came.
-        code: ClickHouse's number of the error, 0 for none.
-        seconds: from when it was read to when its result was sent.
+        query_id: the client's, or a generated one.
+        token_name: name of the token; '' where none is required.
+        shape: the statement without its values; '' if it could not be parsed.
+        statement: as received.
+        parameters: as received.
+        code: ClickHouse's error code, 0 for none.
+        seconds: from its arrival until its result was sent.
         rows: of the result.
-        read_rows: rows read for it.
-        read_bytes: bytes read for it, uncompressed.
-        result_bytes: of the result, before it was compressed.
+        read_rows: rows read by the query.
+        read_bytes: bytes read by the query, uncompressed.
+        result_bytes: of the result, before compression.
     """
 
     query_id: str = ""
-    asker: str = ""
+    token_name: str = ""
     shape: str = ""
     statement: bytes = b""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -66,11 +66,11 @@ class Entry:
 
 
 class QueryLog:
-    """Appends to a file, for any number of threads.
+    """Log file with one rotation; thread-safe.
 
     Args:
-        path: of the file; the one before it gets the suffix ``.1``.
-        logged: what is said of statements.
+        path: of the file; the previous one gets the suffix ``.1``.
+        logged: level of detail of statements.
     """
 
     def __init__(self, path: Path, logged: Logged) -> None:
@@ -79,13 +79,13 @@ class QueryLog:
         self._lock = threading.Lock()
 
     def write(self, entry: Entry) -> None:
-        """Add a query. A file that can't be written costs the line, and a warning in the server's log."""
+        """Add a query. On a write error the line is lost, with a warning in the server's log."""
         if self._logged is Logged.OFF:
             return
         line = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "query_id": entry.query_id,
-            "token": entry.asker,
+            "token": entry.token_name,
             "code": entry.code,
             "seconds": round(entry.seconds, 6),
             "rows": entry.rows,

@@ -1,4 +1,4 @@
-"""Settings: the limits that every query runs under, and what a client may set for one query."""
+"""Query settings: the limits of every query, and the settings that a client may choose."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from spanhouse.exporter.clickhouse_http.errors import MEMORY_LIMIT_EXCEEDED, EngineError
+from spanhouse.exporter.clickhouse_http.engine_errors import MEMORY_LIMIT_EXCEEDED, EngineError
 
 DEFAULT_MEMORY_BYTES: Final = 96 << 20
-"""With what ingest takes at half of what gets stored, this keeps the process within 600 MB."""
+"""Keeps the process within 600 MB beside ingest at half of the load that is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one query, and all of them together, may use.
+class QueryLimits:
+    """Limits of one query, and of all queries together.
 
-    The memory is shared by places: a query begins in one, with its part of the memory. One that needs more begins anew when it has all places,
-    and runs alone.
+    Query slots share the memory: a query starts in one slot, with its share. A query that needs more restarts with all slots, and runs alone.
 
     Attributes:
         query_seconds: time of one query.
-        query_memory_bytes: memory of one query, as far as ``memory_bytes`` allow.
-        memory_bytes: memory of all queries that run.
+        query_memory_bytes: memory of one query; at most ``memory_bytes``.
+        memory_bytes: memory of all running queries.
         result_bytes: size of one result, uncompressed, before it is formatted.
         query_threads: threads of one query.
         statement_bytes: length of a statement; its parameters are not counted.
-        concurrent_queries: places, which is how many queries run at once.
-        waiting_queries: queries that wait for one of them to end; a further one is refused at once.
-        queries_per_token: queries of one token that run or wait at once; a further one is refused at once.
-        wait_seconds: how long a query waits before it is refused.
+        concurrent_queries: slots: queries that run at once.
+        waiting_queries: queries that wait for a slot; a further one is refused at once.
+        queries_per_token: queries of one token that run or wait; a further one is refused at once.
+        wait_seconds: time that a query waits for a slot before it is refused.
     """
 
     query_seconds: int = 30
@@ -45,10 +44,10 @@ class Limits:
     wait_seconds: float = 25.0
 
     def validate(self) -> None:
-        """Check that every limit is above 0.
+        """Refuse a limit that is not above 0.
 
         Raises:
-            ValueError: one is not; names it.
+            ValueError: names the limit.
         """
         for field in fields(self):
             if getattr(self, field.name) <= 0:
@@ -56,7 +55,7 @@ class Limits:
 
     @property
     def first_memory_bytes(self) -> int:
-        """Memory that a query begins with."""
+        """Memory that a query starts with."""
         return min(self.query_memory_bytes, self.memory_bytes // self.concurrent_queries)
 
     @property
@@ -66,31 +65,31 @@ class Limits:
 
     @property
     def spill_bytes(self) -> int:
-        """What a query groups, sorts or makes distinct goes to the store's disk beyond this: early enough for what else it needs."""
+        """Memory at which GROUP BY, ORDER BY and DISTINCT spill to the store's disk: low enough to leave room for the rest of the query."""
         return self.first_memory_bytes // 4
 
     def wants_all_memory(self, requested: Mapping[str, str]) -> bool:
-        """Whether a query that did not get by with the memory it began with may have more when it runs alone."""
+        """Tell whether a query that ran out of its first memory may have more when it runs alone."""
         first, alone = (self.session_settings(requested, alone=alone)["max_memory_usage"] for alone in (False, True))
         return int(first) < int(alone)
 
     def explain(self, error: EngineError, requested: Mapping[str, str]) -> EngineError:
-        """An error that says what to do, if it is that a query met the memory of all queries."""
+        """Return the error with a remedy, if the query exceeded the memory of all queries."""
         if error.code != MEMORY_LIMIT_EXCEEDED or not error.message.startswith(_OF_QUERY):
             return error
         if int(self.session_settings(requested, alone=True)["max_memory_usage"]) < self.most_memory_bytes:
-            return error  # it met a limit of its own
-        remedy = "narrow it to less time, fewer columns or fewer groups"
+            return error  # it exceeded its own lower limit
+        remedy = "narrow it to a shorter time, fewer columns or fewer groups"
         if self.memory_bytes < self.query_memory_bytes:
-            remedy += f", or start serve with a larger --query-memory-bytes than {self.memory_bytes}"
-        return EngineError(error.code, f"{error.message.replace(_NAME, '').rstrip('.')}. More a query may not have here: {remedy}")
+            remedy += f", or start serve with --query-memory-bytes above {self.memory_bytes}"
+        return EngineError(error.code, f"{error.message.replace(_NAME, '').rstrip('.')}. This is the maximum for a query here: {remedy}")
 
     def session_settings(self, requested: Mapping[str, str], *, alone: bool = False) -> dict[str, str]:
-        """All settings of a query's connection: these limits, and what the client asks for within them.
+        """Return all settings of a query's connection: the limits, and the client's settings within them.
 
         Args:
-            requested: by name. What is not in the closed lists is left out; a limit can be lowered only.
-            alone: for a query that has all places.
+            requested: by name. Settings outside the closed lists are ignored; a limit can only be lowered.
+            alone: for a query that has all slots.
         """
         memory = self.most_memory_bytes if alone else self.first_memory_bytes
         limits = {
@@ -110,9 +109,9 @@ class Limits:
 _NAME: Final = " (MEMORY_LIMIT_EXCEEDED)"
 _NUMBER: Final = re.compile(r"[0-9]{1,20}\Z")
 _OF_QUERY: Final = "Query memory limit exceeded"
-"""What the engine says of the query's memory; of its own memory it says something else."""
+"""Begin of the engine's message about a query's memory; the one about its own memory differs."""
 
-# readonly is not among them: it shuts the door on further settings, so it is set after all others.
+# readonly is not among them: it locks all settings, so it is set last.
 _FIXED: Final = {
     "allow_ddl": "0",
     "allow_introspection_functions": "0",
@@ -122,16 +121,16 @@ _FIXED: Final = {
     "timeout_overflow_mode": "throw",
 }
 
-# An eighth of the engine's own, at no cost: the states and buffers of a block are counted before anything goes to the disk.
+# An eighth of the engine's default, at no cost: a block's states and buffers are counted before anything spills to disk.
 _BLOCK_ROWS: Final = "8192"
 
-# A join that begins to spill takes more memory at first than one that does not: the engine decides on that by itself.
+# Joins are not among them: a join that starts to spill takes more memory at first. The engine decides by itself.
 _SPILLING: Final = ("max_bytes_before_external_distinct", "max_bytes_before_external_group_by", "max_bytes_before_external_sort")
 
 LOWERED: Final = frozenset(
     {"max_execution_time", "max_memory_usage", "max_result_bytes", "max_result_rows", "max_threads", "max_rows_to_read", "max_bytes_to_read"}
 )
-"""Limits: whole numbers above 0, taken where they are below ours."""
+"""Limits that a client may lower: whole numbers above 0."""
 
 APPLIED: Final = frozenset(
     {
@@ -168,9 +167,9 @@ APPLIED: Final = frozenset(
         "use_skip_indexes",
     }
 )
-"""How values are read and printed, and what joins and NULLs mean."""
+"""Settings for reading and printing values, and for the meaning of joins and NULLs."""
 
 
 def is_requestable(name: str) -> bool:
-    """Whether a client may set it."""
+    """Tell whether a client may set a setting."""
     return name in APPLIED or name in LOWERED

@@ -1,4 +1,4 @@
-"""One HTTP request, read as ClickHouse's HTTP interface reads it."""
+"""Request of ClickHouse's HTTP interface: statement, parameters and settings from URL, headers and body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.policy import compat32
 from typing import Final
 from urllib.parse import parse_qsl
 
-from spanhouse.exporter.clickhouse_http.errors import (
+from spanhouse.exporter.clickhouse_http.engine_errors import (
     BAD_ARGUMENTS,
     NOT_IMPLEMENTED,
     EngineError,
@@ -25,11 +25,11 @@ _MAX_PART_HEAD: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a client asks for.
+    """Parsed request.
 
     Attributes:
         statement: the URL's ``query`` and the body, joined by a line break.
-        fields: of the URL and of a multipart body: settings, and what is named below.
+        fields: of the URL and of a multipart body: settings, parameters and the names below.
         headers: by lower-case name.
     """
 
@@ -39,35 +39,35 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Values of the statement's parameters."""
+        """Values of the statement's parameters, by name."""
         return {name.removeprefix(_PARAMETER): value for name, value in self.fields.items() if name.startswith(_PARAMETER)}
 
     @property
     def database(self) -> str | None:
-        """Where tables without a database are looked for; None for the store's."""
+        """Default database of tables; None for the store's."""
         return self.fields.get("database") or self.headers.get("x-clickhouse-database") or None
 
     @property
     def default_format(self) -> str | None:
-        """Output format of a statement that names none."""
+        """Output format of a statement without FORMAT."""
         return self.fields.get("default_format") or self.headers.get("x-clickhouse-format") or None
 
     @property
     def accepts(self) -> str:
-        """The client's Accept-Encoding; '' if it does not want compression."""
+        """The client's Accept-Encoding; '' without enable_http_compression."""
         return self.headers.get("accept-encoding", "") if is_on(self.fields, "enable_http_compression") else ""
 
     @property
     def in_blocks(self) -> bool:
-        """Whether the result is to be packed in ClickHouse's own blocks."""
+        """True if the client wants the result in ClickHouse's compressed blocks."""
         return is_on(self.fields, "compress")
 
 
 def read_fields(query_string: bytes) -> dict[str, str]:
-    """The URL's fields; of those given twice the last.
+    """Parse the URL's fields; of repeated ones the last counts.
 
     Raises:
-        EngineError: they are not UTF-8, or too many.
+        EngineError: the fields are not UTF-8, or too many.
     """
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
@@ -77,10 +77,10 @@ def read_fields(query_string: bytes) -> dict[str, str]:
 
 
 def query_id(fields: Mapping[str, str]) -> str:
-    """The query's id: the client's, or a new one.
+    """Return the query's id: the client's, or a new one.
 
     Raises:
-        EngineError: the client's can't stand in a response header.
+        EngineError: the client's is not valid in a response header.
     """
     given = fields.get("query_id", "")
     if not given:
@@ -91,15 +91,15 @@ def query_id(fields: Mapping[str, str]) -> str:
 
 
 def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Request:
-    """Put a request together.
+    """Build a request from its parts.
 
     Args:
         fields: of the URL.
         headers: by lower-case name.
-        body: unpacked.
+        body: decompressed.
 
     Raises:
-        EngineError: it can't be decoded, or asks for what is not supported.
+        EngineError: a part can't be decoded, or is not supported.
     """
     if is_form(headers):
         fields = {**fields, **_read_form(headers["content-type"], body)}
@@ -111,21 +111,21 @@ def read_request(fields: Mapping[str, str], headers: Mapping[str, str], body: by
 
 
 def is_on(fields: Mapping[str, str], name: str) -> bool:
-    """Tell whether a field switches something on."""
+    """Tell whether a field is set to 1 or true."""
     return fields.get(name) in {"1", "true"}
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    """Tell whether a body has fields."""
+    """Tell whether the body is a multipart form."""
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _read_form(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of a form, by the lines between them alone: what email has beside (parts of parts, encodings) is not in a form."""
+    """Parse the fields of a form by its boundary lines alone: forms have no nested parts or transfer encodings, unlike email."""
     boundary = _header(f"Content-Type: {content_type}".encode("latin-1")).get_boundary("").encode("latin-1", "replace")
     before, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, _MAX_FIELDS + 1)
     if not boundary or before or not parts:
-        raise EngineError(BAD_ARGUMENTS, "The request's body is not multipart/form-data as its Content-Type says")
+        raise EngineError(BAD_ARGUMENTS, "The request's body is not multipart/form-data, which its Content-Type names")
     if len(parts) > _MAX_FIELDS:
         raise EngineError(BAD_ARGUMENTS, f"The request's form must hold fewer than {_MAX_FIELDS} fields")
     form: dict[str, str] = {}

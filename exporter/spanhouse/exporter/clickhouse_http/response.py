@@ -1,4 +1,4 @@
-"""Responses as ClickHouse's HTTP interface gives them: status, headers, body."""
+"""Responses of ClickHouse's HTTP interface: status, headers, body."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Final
 
 import lz4.frame
 
-from spanhouse.exporter.clickhouse_http import blocks
+from spanhouse.exporter.clickhouse_http import compressed_blocks
 from spanhouse.exporter.clickhouse_http.engine_connection import Result
-from spanhouse.exporter.clickhouse_http.errors import AUTHENTICATION_FAILED, TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
+from spanhouse.exporter.clickhouse_http.engine_errors import AUTHENTICATION_FAILED, TOO_MANY_SIMULTANEOUS_QUERIES, EngineError
 
 _SERVER_NAME: Final = "spanhouse"
 _TEXT: Final = "text/plain; charset=UTF-8"
 _JSON_LINES: Final = "application/x-ndjson; charset=UTF-8"
 _GZIP_LEVEL: Final = 1
 _ENCODINGS: Final = ("lz4", "gzip")
-"""What responses can be compressed with, the cheaper first."""
+"""Supported encodings, the cheapest first."""
 
-# By the format's first letters, the first that fits; what none fits is binary.
+# By prefix of the format's name, first match; other formats are binary.
 _CONTENT_TYPES: Final = (
     ("JSONEachRow", _JSON_LINES),
     ("JSONCompactEachRow", _JSON_LINES),
@@ -45,19 +45,19 @@ _CONTENT_TYPES: Final = (
 )
 
 
-class Packer:
-    """Compresses a response's body piece by piece.
+class ResponseCompressor:
+    """Compressor of a response's body, piece by piece.
 
     Attributes:
-        encoding: what Content-Encoding says; None leaves the body as it is.
+        encoding: value of Content-Encoding; None for no compression.
     """
 
     def __init__(self, accepts: str, *, in_blocks: bool = False) -> None:
-        """Choose the cheapest encoding that the client takes.
+        """Choose the cheapest encoding that the client accepts.
 
         Args:
             accepts: Accept-Encoding of a client that wants compression, else ''.
-            in_blocks: pack in ClickHouse's own blocks first.
+            in_blocks: compress into ClickHouse's blocks first.
         """
         self.encoding = _encoding(accepts)
         self._in_blocks = in_blocks
@@ -65,13 +65,13 @@ class Packer:
         self._lz4 = lz4.frame.LZ4FrameCompressor()
 
     def begin(self) -> bytes:
-        """What comes before the first piece."""
+        """Return the bytes before the first piece."""
         return bytes(self._lz4.begin()) if self.encoding == "lz4" else b""
 
-    def pack(self, piece: bytes) -> bytes:
-        """The next bytes; may hold back what is compressed with those that follow."""
+    def compress(self, piece: bytes) -> bytes:
+        """Return the next compressed bytes; some may follow with later pieces."""
         if self._in_blocks:
-            piece = blocks.pack(piece)
+            piece = compressed_blocks.compress(piece)
         match self.encoding:
             case "lz4":
                 return bytes(self._lz4.compress(piece))
@@ -80,7 +80,7 @@ class Packer:
         return piece
 
     def end(self) -> bytes:
-        """What comes after the last piece."""
+        """Return the bytes after the last piece."""
         match self.encoding:
             case "lz4":
                 return bytes(self._lz4.flush())
@@ -91,12 +91,12 @@ class Packer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A response. Header values are ours or checked: none can hold a line break.
+    """Response. Header values are constants or checked, so none contains a line break.
 
     Attributes:
-        status: of HTTP.
+        status: HTTP status.
         headers: by lower-case name.
-        body: all of it; None if it follows in pieces.
+        body: the whole body; None if it is streamed.
     """
 
     status: int = 200
@@ -104,7 +104,7 @@ class Response:
     body: bytes | None = b""
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers as ASGI takes them."""
+        """Return the headers in ASGI's form."""
         headers = {
             "content-type": _TEXT,
             "x-clickhouse-server-display-name": _SERVER_NAME,
@@ -116,15 +116,15 @@ class Response:
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def of_result(result: Result, *, query_id: str, timezone: str, packer: Packer, whole: bool = True) -> Response:
-    """The response to a query that succeeded.
+def of_result(result: Result, *, query_id: str, timezone: str, compressor: ResponseCompressor, whole: bool = True) -> Response:
+    """Make the response of a query that succeeded.
 
     Args:
-        result: what it gave.
-        query_id: its id.
+        result: of the query.
+        query_id: of the query.
         timezone: the engine's.
-        packer: compresses the body.
-        whole: whether that is all; if not, the body is left for the caller to send.
+        compressor: of the body.
+        whole: the result is complete; if not, the caller sends the body.
     """
     summary = {
         "read_rows": result.read_rows,
@@ -143,15 +143,15 @@ def of_result(result: Result, *, query_id: str, timezone: str, packer: Packer, w
         "x-clickhouse-timezone": timezone,
         "x-clickhouse-summary": json.dumps({name: str(number) for name, number in summary.items()}, separators=(",", ":")),
     }
-    if packer.encoding is not None and (result.body or not whole):
-        headers["content-encoding"] = packer.encoding
+    if compressor.encoding is not None and (result.body or not whole):
+        headers["content-encoding"] = compressor.encoding
     if not whole:
         return Response(headers=headers, body=None)
-    return Response(headers=headers, body=packer.begin() + packer.pack(result.body) + packer.end() if result.body else b"")
+    return Response(headers=headers, body=compressor.begin() + compressor.compress(result.body) + compressor.end() if result.body else b"")
 
 
 def of_error(error: EngineError, *, query_id: str, version: str) -> Response:
-    """The response to a query that failed."""
+    """Make the response of a query that failed."""
     headers = {"x-clickhouse-exception-code": str(error.code), "x-clickhouse-query-id": query_id}
     if error.code == AUTHENTICATION_FAILED:
         headers["www-authenticate"] = 'Basic realm="spanhouse"'
@@ -167,7 +167,7 @@ def _content_type(output_format: str) -> str:
 
 
 def _encoding(accepts: str) -> str | None:
-    """The cheapest encoding of ours that the client takes; None for none."""
+    """Return the cheapest supported encoding that the client accepts; None without one."""
     taken = set()
     for item in accepts.lower().split(","):
         name, _, quality = item.partition(";")

@@ -1,4 +1,4 @@
-"""A query under way, as those see it who may want it to end."""
+"""Handle to a running query, used to cancel it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ import threading
 import uuid
 
 from spanhouse.exporter.clickhouse_http.engine_connection import Result
-from spanhouse.exporter.clickhouse_http.errors import QUERY_WAS_CANCELLED, EngineError
-from spanhouse.exporter.clickhouse_http.places import Turn
+from spanhouse.exporter.clickhouse_http.engine_errors import QUERY_WAS_CANCELLED, EngineError
 from spanhouse.exporter.clickhouse_http.query_log import Entry
+from spanhouse.exporter.clickhouse_http.query_slots import SlotRequest
 
 
-class Running:
-    """One query. Its text begins with a comment by which it is found in the engine.
+class RunningQuery:
+    """One query, identified in the engine by a comment at the beginning of its text.
 
     Attributes:
-        turn: its places, or its wait for them.
+        slots: its request for slots.
         comment: the comment.
-        entry: what the query log will say.
+        entry: its entry of the query log.
     """
 
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
+    def __init__(self, slots: SlotRequest) -> None:
+        self.slots = slots
         self.comment = f"/* {uuid.uuid4().hex} */"
         self.entry = Entry()
-        self._unwanted = threading.Event()
+        self._cancelled = threading.Event()
 
-    def mark(self, sql: str) -> str:
-        """The statement with the comment before it."""
+    def with_comment(self, sql: str) -> str:
+        """Return a statement with the comment before it."""
         return f"{self.comment} {sql}"
 
     def count(self, piece: Result) -> Result:
-        """Add a piece of the result to what is known; gives it back."""
+        """Add a piece of the result to the log entry's counts, and return it."""
         self.entry.rows += piece.rows
         self.entry.read_rows += piece.read_rows
         self.entry.read_bytes += piece.read_bytes
         self.entry.result_bytes += len(piece.body)
         return piece
 
-    def leave(self) -> None:
-        """Say that nobody waits for the result any more."""
-        self._unwanted.set()
-        self.turn.give_up()
+    def cancel(self) -> None:
+        """Mark the query as cancelled, and stop its wait for slots."""
+        self._cancelled.set()
+        self.slots.cancel()
 
-    def check(self) -> None:
-        """Go on only if somebody waits.
+    def check_cancelled(self) -> None:
+        """Stop a cancelled query.
 
         Raises:
-            EngineError: nobody does.
+            EngineError: the query is cancelled.
         """
-        if self._unwanted.is_set():
+        if self._cancelled.is_set():
             raise EngineError(QUERY_WAS_CANCELLED, "The client has left")

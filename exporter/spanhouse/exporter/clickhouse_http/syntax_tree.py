@@ -1,7 +1,7 @@
-"""The engine's own parse of a statement. Nothing of the statement runs here.
+"""Parsing of statements by the engine itself, without running them.
 
-The text goes in as a bound value, so it can only be data, and the engine's formatter gives it back as one statement without comments. That
-text, of which the syntax tree is taken, is what runs: what was looked at is what is executed.
+The text is a bound value, so it can only be data. The engine's formatter returns it as one statement without comments; the syntax tree is made
+from that text, and the same text runs: the checked statement is the executed one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from spanhouse.exporter.clickhouse_http.engine_connection import Connection, escape
-from spanhouse.exporter.clickhouse_http.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, READONLY, TOO_DEEP_RECURSION, EngineError, QueryRefusedError
+from spanhouse.exporter.clickhouse_http.engine_errors import (
+    BAD_ARGUMENTS,
+    NOT_IMPLEMENTED,
+    READONLY,
+    TOO_DEEP_RECURSION,
+    EngineError,
+    QueryRefusedError,
+)
 
 Node = Mapping[str, Any]
-"""A node of the syntax tree: ``type``, fields."""
+"""Node of the syntax tree: ``type`` and fields."""
 
 TOO_DEEP: Final = "The statement is nested too deeply for this endpoint"
 
 _SELECT: Final = "SELECT * FROM "
-# These have no syntax tree as JSON; what follows their keywords is a table as it stands after FROM, and is parsed as that.
+# Statements without a JSON syntax tree; their keywords are followed by a table as after FROM, and parsed as that.
 _PREFIXES: Final = ("DESCRIBE TABLE ", "EXISTS TABLE ", "EXISTS VIEW ", "SHOW CREATE TABLE ", "SHOW CREATE VIEW ")
 
-# formatQuerySingleLine refuses a text of more than one statement.
+# formatQuerySingleLine refuses more than one statement.
 _PARSE: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text, normalizeQuery(text), parseQueryToJSON(text)"
 _FORMAT: Final = "WITH formatQuerySingleLine({statement:String}) AS text SELECT text, normalizeQuery(text)"
 _PRINT: Final = "SELECT formatQueryFromJSON({tree:String})"
@@ -33,12 +40,12 @@ _NO_TREE: Final = "does not support JSON serialization"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One parsed statement.
+    """Parsed statement.
 
     Attributes:
-        text: the statement in the engine's own form.
-        shape: the same with ``?`` for numbers and texts.
-        prefix: leading keywords that stand for ``SELECT * FROM`` in the tree; '' for none.
+        text: the statement as the engine formats it.
+        shape: the same with ``?`` for numbers and strings.
+        prefix: leading keywords that the tree has as ``SELECT * FROM``; '' for none.
         tree: its syntax tree.
     """
 
@@ -49,7 +56,7 @@ class Statement:
 
     @property
     def asks_existence(self) -> bool:
-        """Whether it is EXISTS, which has an answer for a table that is not there."""
+        """True for EXISTS, which has an answer for a missing table."""
         return self.prefix.startswith("EXISTS ")
 
 
@@ -57,8 +64,8 @@ def parse(connection: Connection, text: str) -> Statement:
     """Parse a text that must be one statement.
 
     Raises:
-        EngineError: it is none, or more than one.
-        QueryRefusedError: it is of a kind that has no syntax tree to look at.
+        EngineError: the text is no statement, or several.
+        QueryRefusedError: the statement is of a kind without a syntax tree to check.
     """
     try:
         return _parse_select(connection, text)
@@ -66,7 +73,7 @@ def parse(connection: Connection, text: str) -> Statement:
         if error.code != BAD_ARGUMENTS:
             raise
         if _NO_TREE not in error.message:
-            raise QueryRefusedError(NOT_IMPLEMENTED, "The statement has no form in which this endpoint could check it") from None
+            raise QueryRefusedError(NOT_IMPLEMENTED, "This endpoint can't check this statement: the engine has no syntax tree for it") from None
     ((canonical, shape),) = connection.rows(_FORMAT, {"statement": escape(text)})
     prefix = next((prefix for prefix in _PREFIXES if canonical.startswith(prefix)), None)
     if prefix is None:
@@ -83,10 +90,10 @@ def _parse_select(connection: Connection, text: str) -> Statement:
 
 
 def hoist_settings(connection: Connection, statement: Statement) -> tuple[Statement, dict[str, str]]:
-    """Take the SETTINGS of the whole statement out of it; those of subqueries stay.
+    """Remove the SETTINGS of the whole statement; those of subqueries stay.
 
     Returns:
-        The statement without them, parsed anew, and their values by name.
+        The statement without them, parsed again, and their values by name.
 
     Raises:
         QueryRefusedError: a value is not a plain number or string.
@@ -101,7 +108,7 @@ def hoist_settings(connection: Connection, statement: Statement) -> tuple[Statem
 
 
 def without_format(text: str) -> str:
-    """A statement in the engine's own form, which names its format at the end, without that."""
+    """Return a formatted statement without the FORMAT at its end."""
     return text[: text.rindex(" FORMAT ")]
 
 
@@ -121,7 +128,7 @@ def _without(node: Node, key: str, settings: dict[str, str]) -> Node:
         return node
     clause = node[key]
     if clause.keys() - {"type", "changes"}:
-        raise QueryRefusedError(READONLY, "Only SETTINGS name = value are read, not DEFAULT or parameters")
+        raise QueryRefusedError(READONLY, "Only SETTINGS name = value is supported, not DEFAULT or parameters")
     for change in clause["changes"]:
         value = change["value"]
         if value["field_type"] not in {"UInt64", "Int64", "Float64", "String", "Bool"}:

@@ -20,9 +20,9 @@ import uvloop
 
 from spanhouse.exporter.access.tokens import Right, TokenFile
 from spanhouse.exporter.address import OFF
-from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
 from spanhouse.exporter.clickhouse_http.query_log import QueryLog
-from spanhouse.exporter.clickhouse_http.query_settings import Limits
+from spanhouse.exporter.clickhouse_http.query_settings import QueryLimits
 from spanhouse.exporter.clickhouse_http.reader import Reader
 from spanhouse.exporter.readiness import STOPPING, Readiness
 from spanhouse.exporter.serve.config import Ack, ServeConfig
@@ -34,8 +34,8 @@ from spanhouse.exporter.serve.status_line import status_line
 from spanhouse.exporter.store.maintenance import Maintenance
 from spanhouse.exporter.store.open_store import OpenStore, own_store
 from spanhouse.exporter.store.thread_priority import engine_threads
+from spanhouse.exporter.transport.asgi import App
 from spanhouse.exporter.transport.console_auth import ConsoleAuth
-from spanhouse.exporter.transport.http_intake import App
 from spanhouse.exporter.transport.malloc import limit_arenas
 from spanhouse.schema.address import serving
 from spanhouse.schema.address.serving import Serving
@@ -184,11 +184,11 @@ async def _clickhouse_http(
     if config.store.directory is None or config.clickhouse_http == OFF:
         yield None
         return
-    opening = partial(Reader, config.store.directory, config.store.database, limits=Limits(memory_bytes=config.query_memory_bytes))
+    opening = partial(Reader.open, config.store.directory, config.store.database, limits=QueryLimits(memory_bytes=config.query_memory_bytes))
     reader = await asyncio.get_running_loop().run_in_executor(engine, opening)
     app = ClickHouseHttp(
         reader,
-        authorize=tokens.holder(Right.READ) if config.token_file else None,
+        authorize=tokens.authorizer(Right.READ) if config.token_file else None,
         query_log=QueryLog(config.store.directory.with_name(f"{config.store.directory.name}-queries.jsonl"), config.query_log),
     )
     try:

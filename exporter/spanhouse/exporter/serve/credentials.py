@@ -34,8 +34,8 @@ class Credentials:
         """
         certificates = None
         if config.tls_cert is not None and config.tls_key is not None:
-            certificates = Certificates(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
-        return cls(TokenFile(config.token_file), certificates, parse_origins(config.cors_origins))
+            certificates = Certificates.read(TlsFiles(config.tls_cert, config.tls_key, config.tls_client_ca))
+        return cls(TokenFile.read(config.token_file), certificates, parse_origins(config.cors_origins))
 
     def reload(self) -> None:
         """Read the files again; a file with a mistake changes nothing."""

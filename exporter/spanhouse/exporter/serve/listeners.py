@@ -9,16 +9,17 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from spanhouse.exporter.address import Address
-from spanhouse.exporter.clickhouse_http.app import ClickHouseHttp
+from spanhouse.exporter.clickhouse_http.endpoint import ClickHouseHttp
 from spanhouse.exporter.ingest.service import ExportService
 from spanhouse.exporter.readiness import Readiness
 from spanhouse.exporter.serve.config import ServeConfig
 from spanhouse.exporter.serve.credentials import Credentials
+from spanhouse.exporter.transport.asgi import App
 from spanhouse.exporter.transport.cors import Cors
 from spanhouse.exporter.transport.grpc_health import Health
 from spanhouse.exporter.transport.grpc_server import GrpcServer
-from spanhouse.exporter.transport.http_intake import App, Budget
 from spanhouse.exporter.transport.http_listener import HttpListener
+from spanhouse.exporter.transport.memory_budget import MemoryBudget
 from spanhouse.exporter.transport.operations import Operations
 from spanhouse.exporter.transport.otlp_http import OtlpHttp
 
@@ -32,8 +33,12 @@ class Listener(Protocol):
 
     address: Address
 
+    def open(self) -> None:
+        """Bind the address."""
+        ...
+
     async def start(self) -> None:
-        """Take requests."""
+        """Accept requests."""
         ...
 
     async def stop(self, grace_seconds: float) -> None:
@@ -68,14 +73,12 @@ async def listening(
     """
     listeners: dict[str, Listener] = {}
     certificates = credentials.certificates
-    budget = Budget(config.waiting_bytes)
+    budget = MemoryBudget(config.waiting_bytes)
     connections = _connections_per_listener()
     try:
         if console is not None and (address := Address.parse(config.console, "--console")):
             tls = certificates.queries if certificates is not None and config.over_tls("console") else None
             listeners["console"] = HttpListener(console, address, "console", tls=tls, max_connections=connections)
-            if clickhouse_http is not None:
-                clickhouse_http.api_port = listeners["console"].address.port
         if clickhouse_http is not None and (address := Address.parse(config.clickhouse_http, "--clickhouse-http")):
             tls = certificates.queries if certificates is not None and config.over_tls("clickhouse-http") else None
             listeners["clickhouse-http"] = HttpListener(clickhouse_http, address, "clickhouse-http", tls=tls, max_connections=connections)
@@ -96,6 +99,10 @@ async def listening(
                 max_connections=connections,
                 shared=share_ports,
             )
+        for listener in listeners.values():
+            listener.open()
+        if clickhouse_http is not None and "console" in listeners:
+            clickhouse_http.api_port = listeners["console"].address.port
         for listener in listeners.values():
             await listener.start()
         yield listeners

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.exporter.owned_directory import Buffer
-from spanhouse.schema.settle.settle import tell_again
+from spanhouse.schema.settle.remake import remake_parts
 from spanhouse.schema.tables.driver import execute_of
 from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
@@ -73,7 +73,7 @@ def _missing(client: Client, bodies: Sequence[Buffer]) -> Sequence[Buffer]:
     stored = _stored(client, spans)
     if not stored:
         return bodies
-    tell_again(execute_of(client), sorted({trace_id for trace_id, _ in stored}))
+    remake_parts(execute_of(client), sorted({trace_id for trace_id, _ in stored}))
     return [_without(request, stored) for request in requests]
 
 

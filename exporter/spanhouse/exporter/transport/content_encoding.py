@@ -1,4 +1,4 @@
-"""HTTP's content encodings, unpacked piece by piece: no more is unpacked than a request may have."""
+"""Streaming decompression of HTTP content encodings, in steps small enough to stop at a limit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RAW: Final = -15
 _ZSTD_WINDOW_BYTES: Final = 8 * 2**20
 """Largest window of a zstd body (RFC 9659)."""
 _STEP_BYTES: Final = 1024
-"""Packed bytes that are unpacked at once. They give 32 MiB at the most (zstd; a megabyte in gzip and deflate, 4 in lz4)."""
+"""Compressed bytes per step. They decompress to at most 32 MiB (zstd), 4 MiB (lz4) or 1 MiB (gzip, deflate)."""
 
 
 class _Part(Protocol):
-    """Unpacker of one gzip member, zlib stream, zstd or lz4 frame, as ``zlib``, ``zstandard`` and ``lz4`` have it."""
+    """Decompressor of one gzip member, zlib stream, zstd or lz4 frame: the interface that ``zlib``, ``zstandard`` and ``lz4`` share."""
 
     @property
     def eof(self) -> bool: ...
@@ -38,7 +38,7 @@ def _gzip(_: bytes) -> _Part:
 
 
 def _deflate(begin: bytes) -> _Part:
-    """A zlib stream (RFC 9110, section 8.4.1.2) or, as some clients have it, deflate data alone, which no writer begins as one."""
+    """Return the decompressor of a zlib stream (RFC 9110, section 8.4.1.2), or of raw deflate, which some clients send and never begins alike."""
     return zlib.decompressobj(_ZLIB if begin[0] & 0x0F == zlib.DEFLATED else _RAW)
 
 
@@ -53,25 +53,25 @@ def _lz4(_: bytes) -> _Part:
 
 _Codings = Mapping[str, Callable[[bytes], _Part]]
 CODINGS: Final[_Codings] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd}
-"""OTLP's."""
+"""Content encodings of OTLP requests."""
 QUERY_CODINGS: Final[_Codings] = {**CODINGS, "lz4": _lz4}
-"""ClickHouse's."""
+"""Content encodings of queries, as ClickHouse accepts them."""
 
 
-class Unpacker:
-    """Unpacks a body that comes in pieces.
+class Decompressor:
+    """Streaming decompressor of one body.
 
-    It may be of several parts, one after the other: gzip members (RFC 1952, section 2.2), zstd frames (RFC 8878, section 3.1) or lz4 frames.
+    A body may have several parts, one after the other: gzip members (RFC 1952, section 2.2), zstd frames (RFC 8878, section 3.1) or lz4 frames.
 
     Args:
         coding: value of the content-encoding header.
-        codings: those that are read.
+        codings: the supported encodings.
 
     Attributes:
-        complete: whether what came so far is a whole body; an empty one is.
+        complete: True if the input so far is a whole body; an empty one is.
 
     Raises:
-        UnsupportedMediaTypeError: it is none of the codings that are read, or several of them.
+        UnsupportedMediaTypeError: the encoding is not supported, or the header names several.
     """
 
     def __init__(self, coding: str, codings: _Codings = CODINGS) -> None:
@@ -82,11 +82,11 @@ class Unpacker:
         self._part: _Part | None = None
         self.complete = True
 
-    def unpack(self, piece: bytes) -> Iterator[bytes]:
-        """The piece unpacked, step by step, for the caller to stop when it is too much.
+    def decompress(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the decompressed piece step by step, so that the caller can stop at its limit.
 
         Raises:
-            InvalidRequestError: it is not what the coding says.
+            InvalidRequestError: the data does not match the encoding.
         """
         if self._new_part is None:
             yield piece
@@ -94,15 +94,15 @@ class Unpacker:
         for begin in range(0, len(piece), _STEP_BYTES):
             step = piece[begin : begin + _STEP_BYTES]
             while step:
-                yield self._unpack_step(self._new_part, step)
+                yield self._decompress_step(self._new_part, step)
                 step = self._part.unused_data if self._part is not None and self._part.eof else b""
 
-    def _unpack_step(self, new_part: Callable[[bytes], _Part], step: bytes) -> bytes:
+    def _decompress_step(self, new_part: Callable[[bytes], _Part], step: bytes) -> bytes:
         try:
             if self._part is None or self._part.eof:
                 self._part = new_part(step)
-            unpacked = self._part.decompress(step)
-        except (zlib.error, zstandard.ZstdError, RuntimeError):  # the last is lz4's
-            raise InvalidRequestError(f"the body is not {self._coding}, as its content-encoding says") from None
+            decompressed = self._part.decompress(step)
+        except (zlib.error, zstandard.ZstdError, RuntimeError):  # RuntimeError is lz4's
+            raise InvalidRequestError(f"the body is not valid {self._coding}, which its content-encoding names") from None
         self.complete = self._part.eof
-        return unpacked
+        return decompressed

@@ -1,4 +1,4 @@
-"""What gRPC messages may take while they arrive. gRPC collects each whole before it hands it over, and tells nobody how much it has of it."""
+"""Bounds the memory of incoming gRPC messages. gRPC buffers each message whole and does not report how much has arrived."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from itertools import chain, repeat
 from typing import Final, TypeVar
 
 from spanhouse.exporter.errors import UnavailableError
-from spanhouse.exporter.transport.malloc import heap_measure
+from spanhouse.exporter.transport.malloc import heap_meter
 
 _T = TypeVar("_T")
 
 _AT_ONCE: Final = 16
-"""Messages on their way at once; the others stay with their senders, held back by HTTP/2's flow control."""
-_UNMEASURED: Final = 4
-"""So many may where it is not known what is held."""
-_LOOK_SECONDS: Final = 0.02
+"""Messages that arrive at once; HTTP/2 flow control holds the others back at their senders."""
+_AT_ONCE_UNMEASURED: Final = 4
+"""Messages that arrive at once where the heap can't be measured."""
+_CHECK_SECONDS: Final = 0.02
 _SECONDS: Final = 30.0
 _SECONDS_WHEN_OTHERS_WAIT: Final = 1.0
 
 
 class GrpcIntake:
-    """Takes so many messages at once, fewer while memory is short.
+    """Semaphore for arriving messages, with deadlines and a memory limit.
 
-    One that has taken its time goes when others wait, so those that stall can't keep the others out.
+    A message past its deadline is ended; the deadline is shorter while others wait, so stalled senders can't keep others out.
 
     Args:
-        memory_bytes: while so much more is held than at the start, the messages that take longest end, until one is left.
-        held: gives the bytes that are held now; by default those of the process's heap.
-        at_once: how many messages; each has the size of a request at the most.
-        seconds: how long a message may take.
-        seconds_when_others_wait: how long it may if others wait for its place.
+        memory_bytes: while the heap has grown by more than this since the start, the oldest messages are ended, until one is left.
+        held: measures the bytes held now; by default those of the process's heap.
+        at_once: number of messages; each has at most the size of a request.
+        seconds: time for a message to arrive.
+        seconds_when_others_wait: the same while others wait for its slot.
     """
 
     def __init__(
@@ -43,59 +43,59 @@ class GrpcIntake:
         seconds: float = _SECONDS,
         seconds_when_others_wait: float = _SECONDS_WHEN_OTHERS_WAIT,
     ) -> None:
-        self._held = held or heap_measure()
-        self._most_held = memory_bytes + (self._held() if self._held else 0)
-        self._places = asyncio.Semaphore(at_once if self._held else _UNMEASURED)
+        self._held = held or heap_meter()
+        self._limit_bytes = memory_bytes + (self._held() if self._held else 0)
+        self._slots = asyncio.Semaphore(at_once if self._held else _AT_ONCE_UNMEASURED)
         self._seconds = seconds
         self._seconds_when_others_wait = seconds_when_others_wait
         self._arriving: dict[asyncio.Timeout, float] = {}
-        """When each began, the oldest first."""
+        """Start time of each, the oldest first."""
         self._waiting = 0
-        self._looking: asyncio.TimerHandle | None = None
+        self._check_timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """Wait for a place, then for the message.
+        """Wait for a slot, then for the message.
 
         Raises:
-            UnavailableError: it did not arrive in time.
+            UnavailableError: the message did not arrive in time.
         """
         self._waiting += 1
         try:
-            await self._places.acquire()
+            await self._slots.acquire()
         finally:
             self._waiting -= 1
-        # Ended by a look, so that a message that comes at once costs no timer.
+        # The periodic check ends it, so that a message that arrives at once costs no timer.
         message = asyncio.timeout(None)
         try:
             async with message:
                 self._arriving[message] = asyncio.get_running_loop().time()
-                if self._looking is None:
-                    self._look_soon()
+                if self._check_timer is None:
+                    self._schedule_check()
                 return await read()
         except TimeoutError:
             raise UnavailableError("the request did not arrive in time; try again", 1.0) from None
         finally:
             self._arriving.pop(message, None)
-            self._places.release()
+            self._slots.release()
 
     def stop(self) -> None:
-        """Wait for no message any longer that is still on its way."""
+        """End the wait for all messages that are still arriving."""
         self._seconds = self._seconds_when_others_wait = 0
 
-    def _look_soon(self) -> None:
-        self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+    def _schedule_check(self) -> None:
+        self._check_timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
 
-    def _look(self) -> None:
-        """End what has taken its time; and if too much is held the half that takes longest: the next look sees what that gave."""
-        self._looking = None
+    def _check(self) -> None:
+        """End the messages past their deadline and, while memory is over the limit, the older half; the next check sees the effect."""
+        self._check_timer = None
         now = asyncio.get_running_loop().time()
-        # For each that waits one has less time, those first that take longest.
-        patience = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
-        ended = [message for (message, begun), seconds in zip(self._arriving.items(), patience, strict=False) if now - begun >= seconds]
-        if len(self._arriving) > 1 and self._held and self._held() > self._most_held:
+        # For each that waits, one message gets the shorter deadline, the oldest first.
+        deadlines = chain(repeat(self._seconds_when_others_wait, self._waiting), repeat(self._seconds))
+        ended = [message for (message, begun), seconds in zip(self._arriving.items(), deadlines, strict=False) if now - begun >= seconds]
+        if len(self._arriving) > 1 and self._held and self._held() > self._limit_bytes:
             ended = list(self._arriving)[: max(len(ended), len(self._arriving) // 2)]
         for message in ended:
             del self._arriving[message]
             message.reschedule(now)
         if self._arriving:
-            self._look_soon()
+            self._schedule_check()

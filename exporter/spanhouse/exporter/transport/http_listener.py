@@ -1,4 +1,4 @@
-"""An HTTP listener around an ASGI application, inside an event loop that others use too."""
+"""HTTP listener that runs an ASGI application on a shared event loop."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ import uvicorn
 from spanhouse.exporter import metrics
 from spanhouse.exporter.address import Address, ConfigError
 from spanhouse.exporter.transport import http_protocol
-from spanhouse.exporter.transport.http_intake import App, TimedBodies
+from spanhouse.exporter.transport.asgi import App
+from spanhouse.exporter.transport.body_deadline import BodyDeadline
 
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 30
-"""Exporters and dashboards come back every few seconds."""
+"""Exporters and dashboards reuse a connection every few seconds."""
 _BODY_SECONDS: Final = 30.0
 _BACKLOG: Final = 1024
 
-_BROKEN_OFF: Final = "ASGI callable returned without completing response."
-"""What uvicorn logs of an application that breaks a response off: ours does so on purpose, when the rest can't be had."""
+_ABORTED_RESPONSE: Final = "ASGI callable returned without completing response."
+"""uvicorn's log line for an application that aborts a response: the ClickHouse-compatible endpoint does so on purpose, when a query fails midway."""
 
 Tls = Callable[[], ssl.SSLContext]
-"""Gives what holds for a new connection."""
+"""Gives the TLS context of a new connection."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with an accept loop of its own, so that connections are counted before anything is spent on them.
+    """uvicorn's server with its own accept loop, so that excess connections are closed before they cost anything.
 
     It handles no signals: the process has several listeners and one way to stop.
     """
@@ -63,14 +64,18 @@ class _Server(uvicorn.Server):
         self._listening.close()
         await super().shutdown(sockets)
 
+    def close(self) -> None:
+        """Close the socket."""
+        self._listening.close()
+
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         refused = metrics.REFUSED_CONNECTIONS.labels(self._name)
         while True:
             try:
                 connection, _ = await loop.sock_accept(self._listening)
-            except OSError as error:  # out of descriptors, or a client that has left
-                _log.warning("%s: a connection could not be taken: %s", self._name, error.strerror)
+            except OSError as error:  # out of file descriptors, or the client has left
+                _log.warning("%s: a connection could not be accepted: %s", self._name, error.strerror)
                 await asyncio.sleep(0.1)
                 continue
             if len(self.server_state.connections) + len(self._arriving) >= self._max_connections:
@@ -88,33 +93,45 @@ class _Server(uvicorn.Server):
         protocol = partial(http_protocol.LimitedProtocol, self.config, self.server_state, {}, listener=self._name)
         try:
             await loop.connect_accepted_socket(protocol, connection, **options)
-        except OSError as error:  # those of TLS and of time are such, too
+        except OSError as error:  # TLS errors and timeouts, too
             connection.close()
-            _log.info("%s: no connection: %s", self._name, error)
+            _log.info("%s: a connection failed: %s", self._name, error)
 
 
 class HttpListener:
-    """Bound when made.
+    """HTTP listener: ``open`` binds it, ``start`` accepts requests.
 
     Args:
         app: answers the requests.
-        address: where to listen; port 0 is any free one.
-        name: the option that the address comes from, without its dashes.
-        tls: for TLS; None speaks without.
-        max_connections: more are closed at once.
-        shared: other processes listen at the same address.
+        address: where to listen; port 0 takes a free one.
+        name: the option that names the address, without its dashes.
+        tls: for TLS; None listens without TLS.
+        max_connections: further ones are closed at once.
+        shared: share the address with other processes (SO_REUSEPORT).
 
     Attributes:
-        address: where it listens, the port filled in.
-
-    Raises:
-        ConfigError: the address can't be had.
+        address: where it listens; ``open`` fills in the port.
     """
 
     def __init__(self, app: App, address: Address, name: str, *, tls: Tls | None = None, max_connections: int = 1000, shared: bool = False) -> None:
-        self._app = TimedBodies(app, seconds=_BODY_SECONDS)
-        self._socket = bind(address, name, shared=shared)
-        self.address = Address(address.host, self._socket.getsockname()[1])
+        self._app = BodyDeadline(app, seconds=_BODY_SECONDS)
+        self._name = name
+        self._tls = tls
+        self._max_connections = max_connections
+        self._shared = shared
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.address = address
+
+    def open(self) -> None:
+        """Bind the address.
+
+        Raises:
+            ConfigError: the address is not available.
+        """
+        bound = bind(self.address, self._name, shared=self._shared)
+        self.address = Address(self.address.host, bound.getsockname()[1])
+        logging.getLogger("uvicorn.error").addFilter(_is_not_aborted_response)
         config = uvicorn.Config(
             self._app,
             loop="none",
@@ -128,12 +145,16 @@ class HttpListener:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
-        self._server = _Server(config, self._socket, name, tls, max_connections)
-        self._task: asyncio.Task[None] | None = None
+        self._server = _Server(config, bound, self._name, self._tls, self._max_connections)
 
     async def start(self) -> None:
-        """Take requests."""
+        """Accept requests.
+
+        Raises:
+            RuntimeError: the listener is not open.
+        """
+        if self._server is None:
+            raise RuntimeError(f"--{self._name}: open the listener before it starts")
         self._task = asyncio.create_task(self._server.serve(), name=f"http {self.address}")
         while not self._server.started:
             if self._task.done():
@@ -141,25 +162,27 @@ class HttpListener:
             await asyncio.sleep(0.001)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuse new requests and let those that have arrived finish for so long."""
+        """Refuse new requests, and give those that have arrived this time to finish."""
+        if self._server is None:
+            return
         self._app.stop()
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
         if self._task is not None:
             with suppress(asyncio.CancelledError):
                 await self._task
-        self._socket.close()
+        self._server.close()
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    return record.msg != _BROKEN_OFF
+def _is_not_aborted_response(record: logging.LogRecord) -> bool:
+    return record.msg != _ABORTED_RESPONSE
 
 
 def bind(address: Address, name: str, *, shared: bool = False) -> socket.socket:
-    """A socket bound to an address; ``shared`` with other processes that say so, too (SO_REUSEPORT).
+    """Return a socket bound to an address; ``shared`` with other processes that say so, too (SO_REUSEPORT).
 
     Raises:
-        ConfigError: the address can't be had.
+        ConfigError: the address is not available.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""glibc's heaps: their number, their content, and the return of their free memory to the system."""
+"""glibc malloc: number of arenas, bytes in use, return of free memory to the system."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 _M_ARENA_MAX: Final = -8
-_HEAPS: Final = 2
+_ARENAS: Final = 2
 _CALM_SECONDS: Final = 1.0
-"""A trim takes up to 35 ms of a heap's lock, so it waits for the end of a load."""
+"""A trim holds a heap's lock for up to 35 ms, so it waits for a pause in the load."""
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -26,19 +26,19 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def limit_arenas() -> None:
-    """Let all threads share two heaps; to be called before they are started.
+    """Make all threads share two arenas; call it before they start.
 
-    By itself glibc makes one for each thread, up to eight for each core, and what a request took stays in the heap of the thread that checked
-    it: some 50 to 100 MB more at the peak of a load. Other C libraries than glibc have no such thing, and nothing is done there.
+    By default glibc makes one arena for each thread, up to eight for each core. A request's memory stays in the arena of the thread that
+    checked it: 50 to 100 MB more at peak load. Does nothing with other C libraries.
     """
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def heap_measure() -> Callable[[], int] | None:
-    """A function that gives the bytes which Python and gRPC hold now, in a few µs; None with a C library that can't say (glibc before 2.33, others).
+def heap_meter() -> Callable[[], int] | None:
+    """Return a function that measures, in a few µs, the bytes that Python and gRPC hold; None without support (glibc before 2.33, other libraries).
 
-    The embedded engine has an allocator of its own and does not count.
+    The embedded engine has its own allocator and is not included.
     """
     try:
         measure = ctypes.CDLL(None).mallinfo2
@@ -54,10 +54,10 @@ def heap_measure() -> Callable[[], int] | None:
 
 
 class MallocTrim:
-    """A trim of the heaps, once the requests that ask for it have ceased for a second.
+    """Delayed ``malloc_trim``: runs after a second without a further request for it.
 
-    glibc keeps what was freed in the middle of a heap, so the memory of a few large requests would stay for good. Other C libraries than glibc
-    have no such function, and nothing is done there.
+    glibc keeps memory that was freed in the middle of a heap, so the memory of a few large requests would stay for good. Does nothing with
+    other C libraries.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class MallocTrim:
             self._trim = None
 
     def soon(self) -> None:
-        """Trim in a second, in a thread; asked again before that, a second later."""
+        """Trim in a second, in a thread; a further call within that second starts it anew."""
         if self._timer is not None:
             self._timer.cancel()
         if self._trim is not None:

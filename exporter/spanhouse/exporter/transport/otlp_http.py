@@ -1,19 +1,18 @@
-"""OTLP over HTTP: a bare ASGI application around the service."""
+"""OTLP over HTTP: a plain ASGI application around the ingest service."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse.exporter import metrics
-from spanhouse.exporter.access.tokens import Right, Tokens
+from spanhouse.exporter.access.tokens import CurrentTokens, Right
 from spanhouse.exporter.errors import (
     ExportError,
-    InvalidRequestError,
     MethodNotAllowedError,
     NotKeptError,
     TooLargeError,
@@ -22,32 +21,33 @@ from spanhouse.exporter.errors import (
 )
 from spanhouse.exporter.ingest.service import Acknowledgement, ExportService
 from spanhouse.exporter.otlp.from_json import to_protobuf
-from spanhouse.exporter.transport.asgi_responses import JSON, PROTOBUF, answer_error, answer_message, encoding_of
-from spanhouse.exporter.transport.content_encoding import Unpacker
-from spanhouse.exporter.transport.http_intake import LATE, Budget, Receive, Send
+from spanhouse.exporter.transport.asgi import Message, Receive, Scope, Send, read_headers
+from spanhouse.exporter.transport.body_deadline import LATE
+from spanhouse.exporter.transport.body_reader import read_body
+from spanhouse.exporter.transport.content_encoding import Decompressor
+from spanhouse.exporter.transport.memory_budget import MemoryBudget
+from spanhouse.exporter.transport.otlp_responses import JSON, PROTOBUF, answer_error, answer_message, media_type
 
 _log = logging.getLogger(__name__)
 
 _SMALL_JSON_BYTES: Final = 32 * 1024
-"""JSON up to this size is read on the event loop, about 2 ms."""
-_LONG_STEP_BYTES: Final = 256 * 1024
-"""After unpacking so much at once others get their turn."""
+"""JSON up to this size is parsed on the event loop, about 2 ms."""
 
 
 class OtlpHttp:
-    """``POST /v1/traces`` with bodies in protobuf or JSON, plain or packed.
+    """ASGI application for ``POST /v1/traces`` with bodies in protobuf or JSON, compressed or not.
 
-    Every answer, errors too, is in the encoding of the request, protobuf if it has none: an ``ExportTraceServiceResponse`` or a
+    Every response, errors too, is in the request's encoding, protobuf if it has none: an ``ExportTraceServiceResponse`` or a
     ``google.rpc.Status`` (OTLP specification, "OTLP/HTTP response").
     """
 
-    def __init__(self, service: ExportService, tokens: Callable[[], Tokens | None], *, budget: Budget) -> None:
+    def __init__(self, service: ExportService, tokens: CurrentTokens, *, budget: MemoryBudget) -> None:
         """Make the application.
 
         Args:
             service: stores requests.
-            tokens: the tokens that hold now; None if everybody on this machine is let in.
-            budget: what all requests together may hold in memory.
+            tokens: gives the current tokens; None accepts every process on this machine.
+            budget: memory of all requests together.
         """
         self._service = service
         self._tokens = tokens
@@ -56,8 +56,8 @@ class OtlpHttp:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        encoding = encoding_of(headers.get("content-type", ""))
+        headers = read_headers(scope)
+        encoding = media_type(headers.get("content-type", ""))
         answer = await self._answer(scope, headers, encoding, receive)
         if isinstance(answer, ExportError):
             metrics.refused("http", answer)
@@ -66,8 +66,8 @@ class OtlpHttp:
             metrics.acknowledged("http", answer.spans)
             await answer_message(send, 200, encoding, ExportTraceServiceResponse.FromString(answer.response))
 
-    async def _answer(self, scope: dict[str, Any], headers: dict[str, str], encoding: str, receive: Receive) -> Acknowledgement | ExportError | None:
-        """What the client is told; None if it is gone."""
+    async def _answer(self, scope: Scope, headers: Mapping[str, str], encoding: str, receive: Receive) -> Acknowledgement | ExportError | None:
+        """Return the answer to the client; None if the client has disconnected."""
         try:
             if (tokens := self._tokens()) is not None:
                 tokens.require(Right.INGEST, headers.get)
@@ -80,46 +80,33 @@ class OtlpHttp:
                     body = await self._from_json(body)
                 return await self._service.export(body)
         except ExportError as error:
-            # Its traceback leads to the body, which must go before the client has read the answer.
+            # Its traceback refers to the body, which must be freed before the client reads the answer.
             return error.with_traceback(None)
-        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client keeps its data
+        except Exception:  # noqa: BLE001 a defect of the server: logged with its traceback, and the client keeps its data
             _log.exception("a request over HTTP failed")
-            return UnavailableError("the server failed; its log says why", 5.0)
+            return UnavailableError("the server failed; see its log", 5.0)
 
-    async def _read(self, headers: dict[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
-        """The decompressed body; None if the client is gone.
+    async def _read(self, headers: Mapping[str, str], receive: Receive, take: Callable[[int], None]) -> bytes | None:
+        """Return the decompressed body; None if the client has disconnected.
 
         Raises:
-            ExportError: it is too large, not what its content encoding says, or late.
+            ExportError: the body is too large, late, or does not match its content encoding.
         """
-        unpacker = Unpacker(headers.get("content-encoding", ""))
+        decompressor = Decompressor(headers.get("content-encoding", ""))
         limit = self._service.max_request_bytes
         if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
             raise TooLargeError(f"the body has {headers['content-length']} bytes, more than the {limit} allowed: send smaller batches")
-        steps: list[bytes] = []
-        received = unpacked = 0
-        more = True
-        while more:
-            message = await receive()
-            if message == LATE:
-                # Retryable, other than 408: the client may not be to blame, as when the server stops.
+
+        async def receive_in_time() -> Message:
+            if (message := await receive()) == LATE:
+                # Retryable, unlike 408: the server may be the cause, as when it stops.
                 raise UnavailableError("the request did not arrive in time; try again", 1.0)
-            if message["type"] == "http.disconnect":
-                return None
-            piece = message.get("body", b"")
-            more = message.get("more_body", False)
-            received += len(piece)
-            for step in unpacker.unpack(piece):
-                unpacked += len(step)
-                if max(received, unpacked) > limit:
-                    raise TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
-                take(len(step))
-                steps.append(step)
-                if len(step) >= _LONG_STEP_BYTES:
-                    await asyncio.sleep(0)
-        if not unpacker.complete:
-            raise InvalidRequestError("the body is cut short: its content-encoding has an end that did not come")
-        return b"".join(steps)
+            return message
+
+        def too_large() -> TooLargeError:
+            return TooLargeError(f"the body has more than the {limit} bytes allowed: send smaller batches")
+
+        return await read_body(receive_in_time, decompressor, limit_bytes=limit, too_large=too_large, take=take)
 
     async def _from_json(self, body: bytes) -> bytes:
         if len(body) <= _SMALL_JSON_BYTES:

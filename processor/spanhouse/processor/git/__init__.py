@@ -1,1 +1,1 @@
-"""A reader of git repositories that runs no git: references, index, objects, attributes."""
+"""Reader of git repositories without the git executable: references, index, objects, attributes."""

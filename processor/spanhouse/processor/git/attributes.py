@@ -1,4 +1,4 @@
-"""Whether git might store a file's content in another form than the file's own (gitattributes(5))."""
+"""Git attributes that may convert a file's content before git stores it (gitattributes(5))."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH118
@@ -19,10 +19,10 @@ _LIMIT = 1 << 20
 
 
 class Attributes:
-    """Finds the attribute files that apply to a path.
+    """Attribute files that apply to the paths of one repository.
 
-    Line endings are not looked at here: whoever compares contents can see for itself whether they matter. Patterns are matched only in
-    their simplest form, by file name; any other is taken to match.
+    Line endings are ignored here: the comparison of contents handles them. Only the simplest patterns are matched, by file name; any other
+    pattern counts as a match.
     """
 
     def __init__(self, repository: Repository, environ: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ class Attributes:
             self._everywhere += _patterns(os.fsencode(path))
 
     def may_convert(self, path: bytes) -> bool:
-        """Whether a filter, ``ident`` or an encoding may apply to the tracked ``path``."""
+        """Tell whether a filter, ``ident`` or an encoding may apply to the tracked ``path``."""
         directory, _, name = path.rpartition(b"/")
         patterns = list(self._everywhere)
         while True:
@@ -47,7 +47,7 @@ class Attributes:
 
 
 def _patterns(path: bytes) -> list[bytes | None]:
-    """Patterns of the lines that may convert; None for one that is not matched here, and for a file that cannot be read."""
+    """Return the patterns of lines that may convert; None for a pattern too complex to match here, and for an unreadable file."""
     try:
         content = read_file(path, _LIMIT)
     except (FileNotFoundError, NotADirectoryError):

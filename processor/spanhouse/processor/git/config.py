@@ -1,4 +1,4 @@
-"""Reading git's configuration syntax, as `git help config` describes it. ``include`` is not followed."""
+"""Reader of git's configuration syntax (``git help config``). ``include`` is not followed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _logger = logging.getLogger("spanhouse.processor")
 class GitConfig:
     """Settings of one or more configuration files, in their order.
 
-    Sections and variables compare without case, subsections with it. A line that cannot be read ends its file: git would refuse such
-    a file, and what stood before the line is what can be known.
+    Sections and variables compare without case, subsections with it. A malformed line ends its file: git would refuse such a file; the
+    settings before the line are kept.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class GitConfig:
         self._settings.extend(_parse(text))
 
     def get(self, section: str, key: str, subsection: str = "") -> str | None:
-        """The last value that was set; None if there is none, ``true`` for a variable without a value."""
+        """Return the last value that was set; None if there is none, ``true`` for a variable without a value."""
         found = None
         for at_section, at_subsection, at_key, value in self._settings:
             if at_key == key and at_section == section and at_subsection == subsection:
@@ -46,17 +46,17 @@ class GitConfig:
         return found
 
     def path(self, section: str, key: str) -> str | None:
-        """Return the last value as the locale spells paths."""
+        """Return the last value as a path, in the encoding of the file system."""
         value = self.get(section, key)
         return None if value is None else os.fsdecode(value.encode("utf-8", "surrogateescape"))
 
     def flag(self, section: str, key: str, *, default: bool) -> bool:
-        """A boolean setting."""
+        """Return a boolean setting."""
         value = self.get(section, key)
         return default if value is None else value.lower() not in _FALSE
 
     def remotes(self) -> list[tuple[str, str]]:
-        """Names of remotes and their first URL, in the order of the file."""
+        """Return the names of remotes with their first URL, in the order of the file."""
         urls: dict[str, str] = {}
         for section, subsection, key, value in self._settings:
             if section == "remote" and key == "url" and value and subsection:
@@ -97,7 +97,7 @@ def _is_name(key: str) -> bool:
 
 
 def _header(line: str) -> tuple[str, str, str] | None:
-    """Section, subsection and what follows the bracket; None if the line is not a header."""
+    """Split a header line into section, subsection and the rest after the bracket; None if it is no header."""
     position = 1
     while position < len(line) and ((line[position].isascii() and line[position].isalnum()) or line[position] in "-."):
         position += 1
@@ -125,10 +125,10 @@ def _header(line: str) -> tuple[str, str, str] | None:
 
 
 def _value(raw: str, lines: Iterator[str]) -> str | None:
-    """A value with its quotes, escapes, comments and continued lines resolved; None if it is malformed."""
+    """Resolve quotes, escapes, comments and continued lines of a value; None if it is malformed."""
     letters: list[str] = []
     quoted = False
-    kept = 0  # how many letters stay when blanks at the end are cut off
+    kept = 0  # number of letters without blanks at the end
     position = 0
     while True:
         if position >= len(raw):

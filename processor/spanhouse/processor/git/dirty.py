@@ -1,8 +1,8 @@
-"""Whether tracked files differ from HEAD, as ``git diff-index --quiet HEAD`` would say, without running git.
+"""Dirty check: do tracked files differ from HEAD, as ``git diff-index --quiet HEAD`` answers, without running git.
 
-Three comparisons: the tree of HEAD with the tree of the index, each file's stat data with the index, and where these differ or are too
-fresh to be trusted, its content. Nothing that a repository configures is run and nothing in it is written, so the index is never
-refreshed; what such a program could change (filters, encodings) makes the answer unknown instead.
+Three comparisons: the tree of HEAD with the tree of the index; each file's stat data with the index; and the content of files whose stat
+data differs or is too recent to be trusted. Nothing that a repository configures is run and nothing is written into it, so the index is
+never refreshed. A difference that a filter or an encoding could explain makes the answer unknown.
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
@@ -31,15 +31,15 @@ _QUICK_BYTES = 256 << 10  # hashed within half a millisecond
 
 
 class DirtyUnknownError(Exception):
-    """It cannot be said whether the work tree is dirty; the message says why."""
+    """The dirty state is unknown; the message says why."""
 
 
 class OutOfTimeError(DirtyUnknownError):
-    """The check did not end in the time that it was given."""
+    """The check did not end in time."""
 
 
 def index_bytes(repository: Repository) -> int:
-    """Size of the index, which tells how long a check takes: some 80 to 130 bytes per tracked file. 0 if there is none."""
+    """Return the size of the index, 0 if there is none. It predicts the duration of a check: 80 to 130 bytes per tracked file."""
     try:
         return os.stat(os.path.join(repository.git_dir, "index")).st_size
     except OSError:
@@ -47,18 +47,18 @@ def index_bytes(repository: Repository) -> int:
 
 
 def is_dirty(repository: Repository, commit: str, *, environ: Mapping[str, str], timeout_seconds: float, at_start: bool = False) -> bool:
-    """Whether a tracked file differs from ``commit``, which HEAD names.
+    """Tell whether a tracked file differs from ``commit``, which HEAD names.
 
     Args:
-        repository: where to look.
-        commit: its id.
-        environ: tells where git's settings of the user and of the machine are.
-        timeout_seconds: how long the check may take.
-        at_start: load nothing that takes long, and leave out of it files that take long.
+        repository: checkout to compare.
+        commit: id of HEAD's commit.
+        environ: variables that locate git's settings of the user and of the machine.
+        timeout_seconds: limit of the check's duration.
+        at_start: give up (``OutOfTimeError``) instead of loading hashlib or reading a large file.
 
     Raises:
-        DirtyUnknownError: that cannot be said for sure.
-        OutOfTimeError: not within ``timeout_seconds``.
+        DirtyUnknownError: the answer is not certain.
+        OutOfTimeError: the check took longer than ``timeout_seconds``.
     """
     try:
         return _Check(repository, commit, environ, time.monotonic() + timeout_seconds, at_start=at_start).run()
@@ -89,7 +89,7 @@ class _Check:
         index = parse_index(data, hash_bytes=repository.hash_bytes)
         suspects = list(self._suspects(index.entries, written_ns))
         if not suspects and not index.unmerged and not index.added_empty and index.root_tree == self._head_tree(None):
-            # Damaged data would not agree in so many places: for the usual answer, no hash function needs to be loaded.
+            # Damaged data would not agree in so many places: the usual answer needs no hash function.
             return False
         hash_ = self._hash()
         if not has_valid_checksum(data, hash_bytes=repository.hash_bytes, hash_=hash_):
@@ -104,7 +104,7 @@ class _Check:
     def _hash(self) -> Hash:
         if self._at_start and self._repository.hash_bytes == 20:
             with contextlib.suppress(ImportError):
-                # As the standard library's random does: hashlib loads OpenSSL, which takes as long as all of a start may.
+                # As the standard library's random does: hashlib loads OpenSSL, which takes the whole start-up budget.
                 from _sha1 import sha1  # type: ignore[import-not-found]
 
                 return cast("Hash", sha1)
@@ -124,7 +124,7 @@ class _Check:
         return bytes.fromhex(line[5:].decode("ascii", "replace"))
 
     def _tree_of(self, entries: list[Entry], hash_: Hash) -> bytes:
-        """The id of the tree that ``git write-tree`` would make; entries come in the order that trees have, too."""
+        """Return the id of the tree that ``git write-tree`` would make; the index and trees have the same order."""
         open_directories: list[tuple[bytes, list[bytes]]] = [(b"", [])]
 
         def close() -> None:
@@ -150,7 +150,7 @@ class _Check:
         return bytes(hash_(b"tree %d\x00" % len(content) + content).digest())
 
     def _suspects(self, entries: list[Entry], written_ns: int) -> Iterator[tuple[Entry, os.stat_result | None]]:
-        """Entries whose files are missing, look different, or changed so near to the index that looks prove nothing."""
+        """Yield the entries whose files are missing, have other stat data, or changed too close to the index's own time ("racily clean")."""
         root = self._root + b"/"
         written_second = written_ns // _SECOND_NS
         for number, entry in enumerate(entries):
@@ -178,7 +178,7 @@ class _Check:
                 yield entry, seen
 
     def _is_below_real_directories(self, path: bytes) -> bool:
-        """Git takes a file for deleted where a directory above it has become a symbolic link."""
+        """Tell whether no directory above a file is a symbolic link; git counts a file below a link as deleted."""
         directory = path.rpartition(b"/")[0]
         if directory in self._real_directories:
             return True
@@ -243,7 +243,7 @@ class _Check:
         return b"".join(chunks)
 
     def _is_moved_submodule(self, entry: Entry) -> bool:
-        """Whether a submodule is at another commit than the one recorded; what changed inside of it is its own affair."""
+        """Tell whether a submodule is at another commit than the recorded one; changes inside it do not count."""
         directory = os.fsdecode(os.path.join(self._root, entry.path))
         submodule = find_repository(directory, {})
         if submodule is None or submodule.root != os.path.realpath(directory) or submodule.uses_reftable:

@@ -1,4 +1,4 @@
-"""The git executable, asked for HEAD where references are kept in a format that this package does not read (reftable)."""
+"""HEAD from the git executable, for references in a format that this package does not read (reftable)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from spanhouse.processor.git.repository import Head, Repository
 
 _TIMEOUT_SECONDS = 1.0
-# Whatever the repository configures to be run is off, and a foreign owner does not matter: nothing is run for it.
+# Programs that the repository configures are off, so a foreign owner of the repository does not matter.
 _OPTIONS = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
 
 
 def ask_head(repository: Repository, environ: Mapping[str, str]) -> Head:
-    """Commit and branch of HEAD; both None without a git executable that can tell within a second."""
+    """Return commit and branch of HEAD; both None without a git executable that answers within a second."""
     branch = _run(repository, environ, "symbolic-ref", "--quiet", "HEAD")
     commit = _run(repository, environ, "rev-parse", "--quiet", "--verify", "HEAD")
     return commit, (branch.removeprefix("refs/heads/") if branch and branch.startswith("refs/heads/") else None)
 
 
 def _run(repository: Repository, environ: Mapping[str, str], *command: str) -> str | None:
-    import shutil  # loaded only for this rare case
+    import shutil  # start-up: few repositories use reftable
     import subprocess
 
     git = shutil.which("git", path=environ.get("PATH"))

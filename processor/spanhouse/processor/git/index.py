@@ -1,4 +1,4 @@
-"""Reading a repository's index: what is staged, and how the files looked when git last saw them (gitformat-index(5))."""
+"""Reader of a repository's index: staged entries with the stat data of git's last comparison (gitformat-index(5))."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ASSUME_VALID, _EXTENDED, _STAGE = 0x8000, 0x4000, 0x3000
 _SECOND_NS = 1_000_000_000
 _SKIP_WORKTREE, _INTENT_TO_ADD = 0x4000, 0x2000
 _FIXED_BYTES = 40
-# Extensions whose names start with a small letter change what the entries mean.
+# Extensions whose names start with a small letter change the meaning of the entries.
 _SPARSE_INDEX = b"sdir"
 
 
@@ -21,12 +21,12 @@ class IndexUnreadableError(Exception):
 class Entry:
     """A tracked path, with the stat data of its last comparison; times in ns, ``inode`` and ``size`` modulo 2**32.
 
-    ``skipped``: git is told not to look at the file, as it is assumed unchanged or outside of a sparse checkout.
+    ``skipped``: git ignores the file, as it is assumed unchanged or outside of a sparse checkout.
     """
 
     __slots__ = ("ctime_ns", "inode", "mode", "mtime_ns", "object_id", "path", "size", "skipped")
 
-    # One is made for each tracked file, and keywords would take longer.
+    # Made once for each tracked file; keywords would take longer.
     def __init__(  # noqa: PLR0917
         self, path: bytes, mode: int, object_id: bytes, ctime_ns: int, mtime_ns: int, inode: int, size: int, skipped: bool
     ) -> None:
@@ -44,10 +44,10 @@ class Index:
     """The readable part of an index.
 
     Attributes:
-        entries: in the order of their paths.
-        unmerged: whether there are conflicts.
-        added_empty: whether a path is only announced (``git add --intent-to-add``).
-        root_tree: id of the tree that the entries make, where the index has it cached.
+        entries: tracked paths, in their order.
+        unmerged: true if there are conflicts.
+        added_empty: true if a path is only announced (``git add --intent-to-add``).
+        root_tree: id of the tree of all entries, if the index has it cached.
     """
 
     __slots__ = ("added_empty", "entries", "root_tree", "unmerged")
@@ -63,11 +63,11 @@ def parse_index(data: bytes, *, hash_bytes: int) -> Index:
     """Read an index of version 2, 3 or 4; its checksum is left to ``has_valid_checksum``.
 
     Args:
-        data: the file.
+        data: content of the file.
         hash_bytes: length of object ids.
 
     Raises:
-        IndexUnreadableError: see there.
+        IndexUnreadableError: the index is damaged or has an unsupported feature.
     """
     try:
         return _parse(data, hash_bytes)
@@ -76,7 +76,7 @@ def parse_index(data: bytes, *, hash_bytes: int) -> Index:
 
 
 def has_valid_checksum(data: bytes, *, hash_bytes: int, hash_: Hash) -> bool:
-    """Whether the file is what git wrote. The checksum is all zero where ``index.skipHash`` is set."""
+    """Tell whether the file is as git wrote it. The checksum is all zero if ``index.skipHash`` is set."""
     checksum = data[-hash_bytes:]
     return not checksum.strip(b"\x00") or hash_(data[:-hash_bytes]).digest() == checksum
 
@@ -130,7 +130,7 @@ def _number(data: bytes, position: int) -> int:
 
 
 def _strip_length(data: bytes, position: int) -> tuple[int, int]:
-    """The variable-width number of version 4, as in offset deltas."""
+    """Read the variable-width number of version 4, encoded as in offset deltas."""
     byte = data[position]
     value = byte & 0x7F
     while byte & 0x80:
@@ -157,7 +157,7 @@ def _root_tree(data: bytes, position: int, end: int, hash_bytes: int) -> bytes |
 
 
 def _cached_root(extension: bytes, hash_bytes: int) -> bytes | None:
-    """The id of the first record, the root's, whose path is empty; a negative count marks it as outdated."""
+    """Return the id in the first record, the root's, whose path is empty; None if a negative count marks it as outdated."""
     path, _, rest = extension.partition(b"\x00")
     counts, newline, ids = rest.partition(b"\n")
     entry_count = counts.partition(b" ")[0]

@@ -1,4 +1,4 @@
-"""Reading single objects of a repository: loose ones, and those in packs, also where they are deltas (gitformat-pack(5))."""
+"""Reader of single git objects: loose ones and those in packs, deltas included (gitformat-pack(5))."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH118, PTH208
@@ -15,7 +15,7 @@ from spanhouse.processor.safe_read import open_regular, read_file
 Hash: TypeAlias = Callable[[bytes], Any]
 """``hashlib.sha1`` or ``hashlib.sha256``."""
 
-_SIZE_LIMIT = 4 << 20  # a commit or a tree of ordinary size; more is not worth the time at an application's start
+_SIZE_LIMIT = 4 << 20  # commits and trees of ordinary size; larger ones would take too long at an application's start
 _DELTA_DEPTH = 64
 _ALTERNATES_DEPTH = 5
 _TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
@@ -29,7 +29,7 @@ class ObjectMissingError(Exception):
 
 
 def read_object(common_dir: str, object_id: bytes, *, hash_: Hash | None) -> tuple[bytes, bytes]:
-    """Type and content of an object, checked against its id unless ``hash_`` is None.
+    """Return type and content of an object, checked against its id unless ``hash_`` is None.
 
     Raises:
         ObjectMissingError: it cannot be read.
@@ -96,12 +96,12 @@ def _read_packed(directory: str, object_id: bytes) -> tuple[bytes, bytes] | None
 
 
 def _offset_in(index_path: str, object_id: bytes) -> int | None:
-    """Where an object starts in the pack, from the pack's index in its second version."""
+    """Return the offset of an object in the pack, from the pack's index (version 2)."""
     with open_regular(index_path) as file:
         descriptor = file.fileno()
         if os.pread(descriptor, len(_INDEX_MAGIC), 0) != _INDEX_MAGIC:
             return None
-        # The fan-out: for each first byte, how many ids there are up to it.
+        # The fan-out: for each first byte, the number of ids up to it.
         first, last, count = (
             _number(descriptor, 4, len(_INDEX_MAGIC) + byte * 4) if byte >= 0 else 0 for byte in (object_id[0] - 1, object_id[0], 255)
         )
@@ -156,7 +156,7 @@ def _unpack(pack: int, offset: int, width: int, directory: str, depth: int) -> t
             raise ObjectMissingError("damaged")
         base_kind, base = _unpack(pack, offset - back, width, directory, depth - 1)
     elif kind == _REFERENCE_DELTA:
-        # Only thin packs refer to other packs, and those are completed when they are received: loose or packed, the base is here.
+        # Only thin packs refer to other packs, and git completes those on receipt: loose or packed, the base is in this directory.
         base_kind, base = _find(directory, head[position : position + width])
         position += width
     else:

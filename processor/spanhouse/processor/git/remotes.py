@@ -1,4 +1,4 @@
-"""URLs of remotes: without credentials, and as a browser opens them."""
+"""URLs of remotes: removal of credentials, and the browser's form."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _AZURE, _AZURE_SSH = "dev.azure.com", "ssh.dev.azure.com"
 
 
 def scrub(url: str) -> str | None:
-    """``url`` without user, password, query and fragment; None for what must not leave the machine: local paths, and unknown forms.
+    """Remove user, password, query and fragment from ``url``; None for URLs that must not leave the machine: local paths and unknown forms.
 
-    The user of the scp-like form (``git@host:path``) goes, too, unless it is ``git``, which names nobody and without which the URL
-    does not work.
+    The user of the scp-like form (``git@host:path``) is removed, too, unless it is ``git``: that names nobody, and the URL needs it.
     """
     parts = _split(url)
     if parts is None:
@@ -29,14 +28,14 @@ def scrub(url: str) -> str | None:
 
 
 def browser_url(url: str) -> str | None:
-    """The HTTPS address of a repository's page, without ``.git``, on hosts that are known to have one; otherwise ``url``, scrubbed."""
+    """Return the HTTPS address of a repository's page, without ``.git``, on hosts known to have one; otherwise ``url``, scrubbed."""
     parts = _split(url)
     if parts is None:
         return None
     scheme, _, host, path = parts
     name = host.lower()
     if scheme != "http":
-        # The port of SSH says nothing about the page's.
+        # The page is not on the port of SSH.
         name = name.partition(":")[0]
     name = _ALIASES.get(name, name)
     path = path.strip("/").removesuffix(".git").strip("/")
@@ -51,7 +50,7 @@ def browser_url(url: str) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str, str, str] | None:
-    """Scheme ('' for the scp-like form), user, host with port, path."""
+    """Split a URL into scheme ('' for the scp-like form), user, host with port, and path."""
     url = url.strip()
     if not url or any(letter.isspace() or not letter.isprintable() for letter in url):
         return None
@@ -62,7 +61,7 @@ def _split(url: str) -> tuple[str, str, str, str] | None:
             return None
         authority, slash, path = rest.partition("/")
         if "@" in path and "@" not in authority and ":" in authority:
-            # Either a port, or the start of a password with a slash in it: too close to a leak.
+            # Either a port, or the start of a password with a slash in it: refused, since it might leak.
             return None
         user, _, host = authority.rpartition("@")
         for mark in "?#":

@@ -1,7 +1,7 @@
-"""What a repository's files say about the checked-out version, read without the git executable.
+"""Checked-out version of a repository, read from its files without the git executable.
 
-Formats: gitrepository-layout(5), git-worktree(1), git-pack-refs(1). Only files are read, so neither their owner nor anything that the
-repository configures to be run matters.
+Formats: gitrepository-layout(5), git-worktree(1), git-pack-refs(1). Only files are read, so their owner does not matter, and no program
+that the repository configures is run.
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
@@ -20,7 +20,7 @@ from spanhouse.processor.safe_read import open_regular, read_file
 
 _REF_DEPTH = 5
 _HEAD_LIMIT = 4096
-_PACKED_REFS_LIMIT = 4 << 20  # 50,000 references and more; in larger files they must be sorted to be found in time
+_PACKED_REFS_LIMIT = 4 << 20  # 50,000 references and more; a larger file must be sorted, for binary search
 _PACKED_REFS_PIECE = 1 << 16
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
@@ -32,8 +32,8 @@ class Repository:
 
     Attributes:
         root: absolute path of the work tree.
-        git_dir: where HEAD and the index are; a worktree and a submodule have their own.
-        common_dir: where branches, objects and the configuration are; the same as ``git_dir`` but for worktrees.
+        git_dir: directory of HEAD and the index; a worktree and a submodule have their own.
+        common_dir: directory of branches, objects and the configuration; ``git_dir`` except for worktrees.
         config: the repository's own configuration.
     """
 
@@ -52,19 +52,19 @@ class Repository:
 
     @property
     def uses_reftable(self) -> bool:
-        """Whether references are in a format that this module does not read."""
+        """True if references are in the reftable format, which this module does not read."""
         return (self.config.get("extensions", "refstorage") or "").lower().startswith("reftable")
 
 
 Head: TypeAlias = tuple[str | None, str | None]
-"""Commit, None before the first one, and branch, None for a detached HEAD."""
+"""Commit (None before the first one) and branch (None for a detached HEAD)."""
 
 
 def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None:
-    """The repository whose work tree holds the directory ``start``: that of GIT_DIR if it does, else the nearest one upwards.
+    """Find the repository whose work tree holds the directory ``start``: GIT_DIR's if it does, else the nearest one upwards.
 
-    As in git, a ``.git`` directory that is none is passed over, a ``.git`` file that leads nowhere ends the search, and what lies in a
-    bare repository, such as a hook, belongs to it.
+    As in git, an invalid ``.git`` directory is skipped, a ``.git`` file that leads nowhere ends the search, and files in a bare repository,
+    such as hooks, belong to it.
     """
     start = os.path.realpath(start)
     named = environ.get("GIT_DIR")
@@ -93,7 +93,7 @@ def find_repository(start: str, environ: Mapping[str, str]) -> Repository | None
 
 
 def read_head(repository: Repository) -> Head:
-    """Commit and branch of HEAD, from loose and packed references."""
+    """Return commit and branch of HEAD, from loose and packed references."""
     target, branch = _read_ref(repository.git_dir, "HEAD"), None
     for _ in range(_REF_DEPTH):
         if target is None:
@@ -103,7 +103,7 @@ def read_head(repository: Repository) -> Head:
         branch = target.removeprefix("refs/heads/") if target.startswith("refs/heads/") else None
         per_worktree = target.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
         directory = repository.git_dir if per_worktree else repository.common_dir
-        # A damaged loose reference must not let an older, packed one through.
+        # If the loose reference is damaged, an older packed one must not be used.
         path = os.path.join(directory, target)
         is_loose = os.path.lexists(path) and not os.path.isdir(path)
         target = _read_ref(directory, target) if is_loose else _packed_ref(repository, target)
@@ -111,12 +111,12 @@ def read_head(repository: Repository) -> Head:
 
 
 def _as_text(branch: str | None) -> str | None:
-    """Read a branch as UTF-8, as git does, where the locale's encoding made a path of it."""
+    """Decode a branch as UTF-8, as git does; the name was read as a path, in the locale's encoding."""
     return None if branch is None else os.fsencode(branch).decode("utf-8", "surrogateescape")
 
 
 def remote_url(repository: Repository) -> str | None:
-    """The URL of the remote ``origin``, else of the first one that has a URL fit to leave the machine."""
+    """Return the scrubbed URL of the remote ``origin``, else of the first remote whose URL may leave the machine."""
     remotes = repository.config.remotes()
     for _, url in sorted(remotes, key=lambda remote: remote[0] != "origin"):
         scrubbed = scrub(url)
@@ -126,7 +126,7 @@ def remote_url(repository: Repository) -> str | None:
 
 
 def _open(git_dir: str, root: str, *, follow_worktree: bool) -> Repository | None:
-    """The repository at ``git_dir``, if it has what git asks of one: HEAD, objects and refs."""
+    """Open the repository at ``git_dir``; None unless it has HEAD, objects and refs, as git requires."""
     if not os.path.lexists(os.path.join(git_dir, "HEAD")):
         return None
     common_dir = git_dir
@@ -162,15 +162,15 @@ def _first_line(path: str) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        _logger.debug("%s tells nothing: %s", path, error)
+        _logger.debug("%s is unreadable: %s", path, error)
         return None
     return os.fsdecode(content.split(b"\n", 1)[0].strip()) or None
 
 
 def _read_ref(directory: str, name: str) -> str | None:
-    """What a loose reference holds: the name of another one or an object id; None if it is missing or damaged."""
+    """Read a loose reference: the name of another reference or an object id; None if it is missing or damaged."""
     path = os.path.join(directory, name)
-    # A link is the old form of a symbolic reference.
+    # A symbolic link is the old form of a symbolic reference.
     line = f"ref: {os.readlink(path)}" if name == "HEAD" and os.path.islink(path) else _first_line(path) or ""
     if line.startswith("ref:"):
         target = line.removeprefix("ref:").strip()
@@ -193,7 +193,7 @@ def _packed_ref(repository: Repository, name: str) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        _logger.debug("%s tells nothing: %s", path, error)
+        _logger.debug("%s is unreadable: %s", path, error)
         return None
     position = (content + b"\n").find(b" " + wanted + b"\n")
     if position < 0:
@@ -204,7 +204,7 @@ def _packed_ref(repository: Repository, name: str) -> str | None:
 
 
 def _search(descriptor: int, name: bytes) -> bytes:
-    """The part of a large ``packed-refs`` where a reference has to be, if it is there: git sorts that file, and says so in its first line."""
+    """Return the part of a large ``packed-refs`` that would hold a reference; git sorts that file, and marks it so in its first line."""
     head = os.pread(descriptor, _HEAD_LIMIT, 0).partition(b"\n")[0]
     if not (head.startswith(b"# pack-refs with:") and b"sorted" in head.split()):
         raise ValueError("it is too large to be searched")
@@ -212,7 +212,7 @@ def _search(descriptor: int, name: bytes) -> bytes:
     while high - low > _PACKED_REFS_PIECE:
         middle = (low + high) // 2
         piece = os.pread(descriptor, _HEAD_LIMIT, middle)
-        # A line that starts in here and belongs to a reference, not to what a tag leads to.
+        # Lines that start in this piece and name a reference, not a tag's target.
         lines = [line for line in piece.split(b"\n")[1:-1] if line[:1] not in (b"#", b"^")]
         if not lines:
             raise ValueError("it is too large and not in order")
@@ -228,7 +228,7 @@ def _is_object_id(text: str) -> bool:
 
 
 def _is_ref_name(name: str) -> bool:
-    """Whether git would take ``name`` for a reference (git-check-ref-format); such a name cannot lead out of the repository."""
+    """Tell whether ``name`` is a valid reference name (git-check-ref-format); such a name cannot lead out of the repository."""
     steps = name.split("/")
     return (
         len(steps) > 1

@@ -1,4 +1,4 @@
-"""Everything that can be known at the start of the process, from all sources but the caller's arguments."""
+"""Capture of process metadata at start-up, from all sources except the caller's arguments."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH120
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from spanhouse.processor.git.repository import Head, Repository, find_repository, read_head, remote_url
+from spanhouse.processor.metadata_values import Found, Value, given
 from spanhouse.processor.sources import environment
 from spanhouse.processor.sources.entry_point import EntryPoint
-from spanhouse.processor.values import Found, Value, given
 from spanhouse.schema import vocabulary
 
 _Result = TypeVar("_Result")
@@ -24,21 +24,21 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 class Capture:
-    """What one entry point's surroundings say.
+    """Metadata from one entry point's surroundings.
 
-    A source that fails is as good as empty: why is logged once, at DEBUG.
+    A source that fails counts as empty; the reason is logged once, at DEBUG.
 
     Args:
-        entry: what the process runs, None if that is unknown.
-        environ: its variables.
-        complete: also ask sources that are outranked in all they can tell, for a report.
+        entry: entry point of the process, None if unknown.
+        environ: environment variables.
+        complete: also ask sources whose every value is outranked, for a report.
 
     Attributes:
-        entry: what the process runs.
-        repository: the checkout that holds its code, None without one.
-        commit: what is checked out there, None if that is unknown.
-        branch: the branch that is checked out there.
-        otel: the attributes that the SDK's own detector reads from the environment.
+        entry: entry point of the process.
+        repository: checkout that holds its code, None without one.
+        commit: checked-out commit, None if unknown.
+        branch: checked-out branch.
+        otel: attributes that the SDK's own detector reads from the environment.
     """
 
     def __init__(self, entry: EntryPoint | None, environ: Mapping[str, str], *, complete: bool = False) -> None:
@@ -60,7 +60,7 @@ class Capture:
         self._disk = _attempt("the repository", self._from_disk) or {}
         self._ci: Found = {}
         if complete or _TOLD_BY_A_JOB.difference(self._disk):
-            from spanhouse.processor.sources.ci import from_job  # start-up: a repository on disk mostly tells everything
+            from spanhouse.processor.sources.ci import from_job  # start-up: a repository on disk mostly has every value
 
             self._ci = _attempt("the CI system or platform", lambda: from_job(environ, disk=self._disk)) or {}
         self._stamp = _attempt("the stamp file", self._from_stamp, environ) or {}
@@ -68,11 +68,11 @@ class Capture:
         self._defaults = _attempt("the defaults", self._from_defaults, environ) or {}
 
     def sources(self, dirty: bool | None) -> list[Found]:
-        """The sources by rank, the highest first; ``dirty`` is the answer of the check of the files, None as long as there is none."""
+        """Return the sources by rank, the highest first; ``dirty`` is the result of the dirty check, None while unknown."""
         disk = dict(self._disk)
         if dirty is not None and vocabulary.GIT_COMMIT.mlflow in disk:
             disk[vocabulary.GIT_DIRTY.mlflow] = Value("true" if dirty else "false", disk[vocabulary.GIT_COMMIT.mlflow].origin)
-        # Variables of a CI job tell of the project that it builds, which installed code need not be part of.
+        # Variables of a CI job describe the project that it builds; installed code may belong to another.
         stamps = [self._stamp, self._distribution]
         is_installed = self._distribution or (self.entry and self.entry.directory is None)
         built = [*stamps, self._ci] if is_installed else [self._ci, *stamps]
@@ -143,9 +143,9 @@ def _read_head(repository: Repository, environ: Mapping[str, str]) -> Head:
     return read_head(repository)
 
 
-def _attempt(what: str, function: Callable[..., _Result], *arguments: object) -> _Result | None:
+def _attempt(source: str, function: Callable[..., _Result], *arguments: object) -> _Result | None:
     try:
         return function(*arguments)
-    except Exception as error:  # noqa: BLE001 nothing that is wrong on a machine may break the application
-        _logger.debug("%s tells nothing: %r", what, error)
+    except Exception as error:  # noqa: BLE001 no fault of the machine may break the application
+        _logger.debug("%s has no metadata: %r", source, error)
         return None

@@ -1,4 +1,4 @@
-"""Commit, branch and repository as the CI system or platform has them in whose job the process runs."""
+"""Commit, branch and repository from the variables of the CI system or platform."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 
 from spanhouse.processor.git.remotes import browser_url, scrub
+from spanhouse.processor.metadata_values import Value
 from spanhouse.processor.safe_read import read_file
 from spanhouse.processor.sources.ci_providers import PROVIDERS, Provider
-from spanhouse.processor.values import Value
 from spanhouse.schema import vocabulary
 
 _EVENT_LIMIT = 8 << 20
@@ -23,10 +23,9 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 def from_job(environ: Mapping[str, str], *, disk: Mapping[str, Value]) -> dict[str, Value]:
-    """What the first provider that is here says of each key, conventions last; the marked ones count before those without a mark.
+    """Return the values of the providers in whose job the process runs; providers with a marker outrank conventions without one.
 
-    A provider is left out where the checkout on disk is plainly another project than the one that the job was started for: ``disk``
-    has another commit *and* another repository.
+    A provider is left out if the checkout on disk is another project than the job's: ``disk`` has another commit *and* another repository.
     """
     found: dict[str, Value] = {}
     for provider in PROVIDERS:
@@ -35,7 +34,7 @@ def from_job(environ: Mapping[str, str], *, disk: Mapping[str, Value]) -> dict[s
         own = _read(provider, environ)
         if _is_other_project(own, environ, provider, disk):
             continue
-        # Values of two providers may be of two projects; only what nobody contradicts is put together.
+        # Two providers may describe two projects: their values are combined only if their commits agree.
         if not found or provider.marker is None:
             found = own | found if _agrees(own, found) else found
     return found
@@ -57,7 +56,7 @@ def _read(provider: Provider, environ: Mapping[str, str]) -> dict[str, Value]:
             if variable.endswith("_PROVIDER"):
                 values[variable] = _HOSTS.get(values[variable].lower(), "")
             elif not template.startswith(f"{{{variable}}}") and not _is_slug(values[variable]):
-                # Something else than a name, which could hold a credential or a path of this machine.
+                # Not a name: it could hold a credential or a path of this machine.
                 values[variable] = ""
         if all(values.values()):
             url = scrub(template.format_map(values))
@@ -68,7 +67,7 @@ def _read(provider: Provider, environ: Mapping[str, str]) -> dict[str, Value]:
 
 
 def _is_slug(text: str) -> bool:
-    """Whether ``text`` is an owner's or a repository's name, or such names with slashes between them."""
+    """Tell whether ``text`` is an owner's or a repository's name, or such names with slashes between them."""
     return _SLUG.issuperset(text) and all(part.strip(".") for part in text.split("/"))
 
 
@@ -100,7 +99,7 @@ def _builds_tag(actual: str, value: str | None) -> bool:
 
 
 def _pull_request_head(path: str) -> str | None:
-    """The head of the pull request, where the commit that the provider names is a merge that exists for the test alone."""
+    """Return the head of the pull request; the provider's own commit is a merge made only for the test."""
     if not path:
         return None
     import json  # loaded by the SDK, needed only here
@@ -125,7 +124,7 @@ def _is_other_project(found: Mapping[str, Value], environ: Mapping[str, str], pr
 
 
 def _agrees(own: Mapping[str, Value], found: Mapping[str, Value]) -> bool:
-    """Whether two providers mean the same commit, as far as both name one."""
+    """Tell whether two providers name the same commit; true if either names none."""
     key = vocabulary.GIT_COMMIT.mlflow
     return key not in own or key not in found or own[key].text == found[key].text
 

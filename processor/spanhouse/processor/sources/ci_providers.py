@@ -1,4 +1,4 @@
-"""The variables by which CI systems and platforms tell which version they build or run, as rows of data."""
+"""Variables of CI systems and platforms that name the version they build or run, as rows of data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class Provider:
     """A CI system, a platform, or a convention.
 
     Attributes:
-        name: for the report.
-        marker: the variable that is set only there; None for conventions, whose variables mean the same everywhere.
-        marker_value: what the marker has to be, None for anything.
+        name: name in the report.
+        marker: variable that only this system sets; None for conventions, whose variables mean the same everywhere.
+        marker_value: required value of the marker, None for any.
         commit: variables with the commit; the first one that holds an object id counts.
         branch: variables with the branch or a full reference; the first one that is set decides, a reference that is no branch means none.
-        tag: variables that are set where a tag is built, each with the value that says so, None for any.
+        tag: variables set when a tag is built, each with the value that means a tag, None for any.
         urls: addresses of the repository, with variables in braces; the first one whose variables are all set counts. A variable whose
-            name ends in ``_PROVIDER`` stands for the host that it means.
+            name ends in ``_PROVIDER`` is replaced by the provider's host.
         event: variable with the path of a JSON file that describes the event, in GitHub's form.
     """
 
@@ -45,14 +45,14 @@ class Provider:
         self.event = event
 
     def is_here(self, environ: Mapping[str, str]) -> bool:
-        """Whether the process runs there."""
+        """Tell whether the process runs there."""
         if self.marker is None:
             return True
         value = environ.get(self.marker, "").strip()
         return bool(value) if self.marker_value is None else value.lower() == self.marker_value
 
 
-# Systems that set another one's variables, too, come before it.
+# A system that also sets another system's variables comes before that system.
 PROVIDERS: Final = (
     Provider(
         "GitHub Actions",
@@ -194,7 +194,7 @@ PROVIDERS: Final = (
     Provider("Cloudflare Pages", "CF_PAGES", commit=("CF_PAGES_COMMIT_SHA",), branch=("CF_PAGES_BRANCH",)),
     Provider("Cloudflare Workers", "WORKERS_CI", commit=("WORKERS_CI_COMMIT_SHA",), branch=("WORKERS_CI_BRANCH",)),
     Provider("Heroku", "DYNO", commit=("HEROKU_BUILD_COMMIT", "HEROKU_SLUG_COMMIT", "SOURCE_VERSION")),
-    # Its RENDER_GIT_REPO_SLUG does not say on which host.
+    # RENDER_GIT_REPO_SLUG does not name the host.
     Provider("Render", "RENDER", commit=("RENDER_GIT_COMMIT",), branch=("RENDER_GIT_BRANCH",)),
     Provider(
         "Railway",
@@ -231,4 +231,4 @@ PROVIDERS: Final = (
         urls=("{GIT_URL}",),
     ),
 )
-"""All that are known. Google's and Kubernetes' own variables name no commit."""
+"""All known providers. Google's and Kubernetes' own variables name no commit."""

@@ -1,7 +1,7 @@
-"""What an installed distribution says about its origin: PEP 610's ``direct_url.json``, and the source URL in its metadata.
+"""Origin of an installed distribution: PEP 610's ``direct_url.json``, and the source URL in its metadata.
 
-Nothing is imported and no catalogue of packages is made: the distribution is the one whose list of files has the entry point's module. It
-is searched beside that module, wherever that is: in site-packages, or where ``pip install --target`` put both.
+Nothing is imported and no catalogue of packages is made: the distribution is the one whose RECORD lists the entry point's module. It is
+searched beside that module: in site-packages, or where ``pip install --target`` put both.
 """
 
 # pathlib is left out: loading and using it would take its share of every application's start.
@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from spanhouse.processor.git.remotes import scrub
+from spanhouse.processor.metadata_values import Value
 from spanhouse.processor.safe_read import read_file
-from spanhouse.processor.values import Value
 from spanhouse.schema import vocabulary
 
 _INSTALLED = ("site-packages", "dist-packages")
@@ -28,10 +28,10 @@ _BUDGET_SECONDS = 0.002
 _RECORD_LIMIT = 16 << 20
 _LIMIT = 1 << 20
 _HEXADECIMAL = frozenset("0123456789abcdef")
-# Labels of Project-URL that mean the source (PEP 753 and packaging.python.org, "well-known project URLs"), the most telling first: the
-# first one is a convention that has the commit as its fragment.
+# Labels of Project-URL that mean the source (PEP 753 and packaging.python.org, "well-known project URLs"), the most specific first: the
+# first one is a convention with the commit as the URL's fragment.
 _SOURCE_LABELS = ("sourcecodelink", "source", "repository", "sourcecode", "github")
-# Where an address goes from the repository to a place inside.
+# Marks in a URL after which the path leads into the repository.
 _INSIDE = ("/tree/", "/blob/", "/-/", "/src/branch/", "/src/commit/")
 
 _logger = logging.getLogger("spanhouse.processor")
@@ -56,7 +56,7 @@ def _distribution_of(path: str) -> str | None:
                 record = b"\n" + read_file(os.path.join(directory, "RECORD"), _RECORD_LIMIT)
             except (OSError, ValueError):
                 continue
-            # Installers write the path of a command from the directory that they took for site-packages.
+            # Installers write the path of a command relative to their site-packages.
             if f"\n{line},".encode() in record or (line.startswith(_SCRIPTS) and f"/{line},".encode() in record):
                 return directory
             if time.monotonic() > deadline:
@@ -65,7 +65,7 @@ def _distribution_of(path: str) -> str | None:
 
 
 def _places(path: str) -> Iterator[tuple[str, str]]:
-    """Yield the directories that the file's package may be installed in, with the file's path from there on."""
+    """Yield the directories that the file's package may be installed in, with the file's path relative to each."""
     parts = path.split(os.sep)
     last = max((number for number, part in enumerate(parts) if part in _INSTALLED), default=None)
     if last is not None:
@@ -87,7 +87,7 @@ def _candidates(site: str, top: str) -> Iterator[str]:
         names = [name for name in os.listdir(site) if name.endswith(_SUFFIX)]
     except OSError:
         names = []
-    # A distribution is often called like its package, or shares a part of the name with it.
+    # A distribution often has the name of its package, or shares a part of it.
     wanted = _plain(top)
     names.sort(key=lambda name: (_plain(name.partition("-")[0]) != wanted, wanted not in _plain(name), name))
     return (os.path.join(site, name) for name in names)

@@ -1,4 +1,4 @@
-"""The entry point of the process: what was started, how it is called, and where its code is."""
+"""Entry point of the process: its kind, its name, and the place of its code."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH117, PTH118, PTH119, PTH120, PTH206
@@ -19,14 +19,14 @@ Kind: TypeAlias = Literal["script", "module", "app", "notebook", "job", "session
 
 
 class EntryPoint:
-    """What the process runs.
+    """Entry point of a process.
 
     Attributes:
-        kind: ``app`` is what a server serves; ``session`` is a prompt, ``-c`` or standard input.
-        name: module name, app or notebook; for a script its file name, which gives way to its path within a repository; None if unknown.
+        kind: kind of the entry point; ``app`` runs in a server, ``session`` is a prompt, ``-c`` or standard input.
+        name: module name, app or notebook; for a script its file name, replaced by its path within a repository; None if unknown.
         path: absolute path of the script or of the module's file; None if there is none or it is not found.
-        directory: where the search for the repository starts; None for installed code, whose surroundings are not its repository.
-        code: absolute path of the module that an installed script stands for, else None.
+        directory: start of the search for the repository; None for installed code, whose surroundings are not its repository.
+        code: absolute path of the module that an installed script calls, else None.
     """
 
     __slots__ = ("code", "directory", "kind", "name", "path")
@@ -40,7 +40,7 @@ class EntryPoint:
 
 
 class Command:
-    """What a command line of the interpreter runs, and the arguments that it gets."""
+    """Target and arguments of an interpreter's command line."""
 
     __slots__ = ("arguments", "kind", "target")
 
@@ -59,21 +59,21 @@ _HOST_VARIABLES = ("AWS_LAMBDA_FUNCTION_NAME", "DATABRICKS_RUNTIME_VERSION")
 
 
 def entry_point() -> EntryPoint:
-    """The entry point of this process."""
+    """Return the entry point of this process."""
     if any(variable in os.environ for variable in _HOST_VARIABLES):
-        from spanhouse.processor.sources.server_commands import app_of_host  # start-up: most processes are on neither
+        from spanhouse.processor.sources.server_commands import app_of_host  # start-up: most processes run on neither host
 
         hosted = app_of_host(os.environ)
         if hosted:
             return _launched(hosted)
     if "IPython" in sys.modules:
-        from spanhouse.processor.sources.notebook import notebook_path  # start-up: most processes have none
+        from spanhouse.processor.sources.notebook import notebook_path  # start-up: most processes are no notebook
 
         in_notebook, path = notebook_path()
         if in_notebook:
             return notebook(path)
     if getattr(sys, "frozen", False):
-        # A program with its interpreter built in: no argument is a script, and the main module's file is nowhere.
+        # A program with its interpreter built in: no argument is a script, and the main module has no file on disk.
         return _script(sys.executable)
     main = sys.modules.get("__main__")
     main_file = getattr(main, "__file__", None)
@@ -85,10 +85,10 @@ def entry_point() -> EntryPoint:
 
 
 def entry_point_of(command_line: Sequence[str], *, main_file: str | None = None) -> EntryPoint:
-    """The entry point that a command line of the interpreter starts.
+    """Return the entry point of an interpreter's command line.
 
     Args:
-        command_line: as in ``sys.orig_argv``; its paths are relative to the current directory.
+        command_line: arguments as in ``sys.orig_argv``; paths are relative to the current directory.
         main_file: absolute path of the main module's file, if it is loaded already: the current directory may have changed since.
     """
     command = parse_command(command_line)
@@ -131,15 +131,15 @@ def parse_command(command_line: Sequence[str]) -> Command:
 
 
 def notebook(path: str | None) -> EntryPoint:
-    """A notebook, whose code is taken to be where it lies, or else where its kernel was started."""
+    """Return the entry point of a notebook; its code lies in its directory, or else in its kernel's current directory."""
     directory = os.path.dirname(path) if path and os.path.isabs(path) else _absolute("")
     return EntryPoint("notebook", os.path.basename(path) if path else None, path, directory)
 
 
 def locate_module(module: str, first: str | None) -> str | None:
-    """The file (for a namespace package the directory) of a module that may not be loaded; nothing is imported.
+    """Return the file (for a namespace package the directory) of a module without importing it.
 
-    ``first`` is searched before ``sys.path``. Of a module that is not found, its nearest package counts.
+    ``first`` is searched before ``sys.path``. If the module is not found, its nearest package counts.
     """
     steps = module.split(".")
     if not all(step.isidentifier() for step in steps):
@@ -164,7 +164,7 @@ def locate_module(module: str, first: str | None) -> str | None:
 
 
 def code_directory(path: str | None) -> str | None:
-    """The directory of ``path``, or of ``path`` itself if it is one; None for installed code: packages, scripts, the standard library."""
+    """Return the directory of ``path``, or ``path`` if it is one; None for installed code: packages, scripts, the standard library."""
     if path is None:
         return None
     directory = path if os.path.isdir(path) else os.path.dirname(path)
@@ -183,7 +183,7 @@ def _command_line() -> Sequence[str]:
     command_line = list(getattr(sys, "orig_argv", ()))  # an application that embeds the interpreter may leave it out
     command = parse_command(command_line)
     if command.kind == "code" and "multiprocessing" in command.target and sys.argv and sys.argv[0] not in {"", "-c"}:
-        # A worker of multiprocessing is told in sys.argv what its parent runs; -m is to be seen in the main module only.
+        # A worker of multiprocessing has its parent's arguments in sys.argv; only the main module tells that the parent ran with -m.
         specification = getattr(sys.modules.get("__main__"), "__spec__", None)
         module = getattr(specification, "name", None)
         if isinstance(module, str):
@@ -193,7 +193,7 @@ def _command_line() -> Sequence[str]:
 
 
 def _launcher(command: Command) -> str:
-    """The name that a launcher would have: of the package for ``-m``, of the file or, for ``__main__.py``, of its directory."""
+    """Return the launcher's name: for ``-m`` the package, else the file or, for ``__main__.py``, its directory."""
     if command.kind == "module":
         return command.target.partition(".")[0]
     directory, name = os.path.split(command.target)
@@ -201,7 +201,7 @@ def _launcher(command: Command) -> str:
 
 
 def _file_of(command: Command, main_file: str | None) -> str:
-    """The script, as the main module knows it where that is the same one."""
+    """Return the script's path, from the main module if it is the same file."""
     if main_file and os.path.basename(main_file) == os.path.basename(command.target):
         return main_file
     if main_file and os.path.basename(main_file) == _MAIN_FILE:
@@ -211,9 +211,9 @@ def _file_of(command: Command, main_file: str | None) -> str:
 
 
 def _is_run_by_another(command: Command, main_file: str) -> bool:
-    """Whether debuggers and the like, which the command line names, have put another file in their place as the main module.
+    """Tell whether the command line names a debugger or a similar tool that runs ``main_file`` as the main module.
 
-    Of a module the interpreter keeps the specification, which ``main_file`` has none of here; code and prompts have no file.
+    ``main_file`` has no module specification here, as it would have after ``-m``; code and prompts have no file.
     """
     if command.kind != "script":
         return True
@@ -234,7 +234,7 @@ def _session() -> EntryPoint:
 
 
 def _absolute(path: str) -> str | None:
-    """``path`` from the current directory on; None if that is relative to a directory which has been removed."""
+    """Return ``path`` as an absolute path; None if the current directory has been removed."""
     try:
         return os.path.abspath(path)
     except OSError:
@@ -245,7 +245,7 @@ def _script(target: str) -> EntryPoint:
     path = os.path.realpath(target)
     directory, code = code_directory(path), None
     if directory is None:
-        # A console script stands for the function that it calls.
+        # The code of a console script is the function that it calls.
         module = _console_script_module(path)
         code = locate_module(module, None) if module else None
         directory = code_directory(code)
@@ -253,7 +253,7 @@ def _script(target: str) -> EntryPoint:
 
 
 def _console_script_module(path: str) -> str | None:
-    """The module from which an installed script imports the function that it calls."""
+    """Return the module from which an installed script imports the function that it calls."""
     try:
         head = read_file(path, _SCRIPT_HEAD_BYTES)
     except OSError:

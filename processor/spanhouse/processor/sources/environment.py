@@ -1,4 +1,4 @@
-"""What environment variables say about the process: OTel's, our own and MLflow's."""
+"""Metadata from environment variables: OTel's, our own, MLflow's and platforms'."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH113, PTH118, PTH120
@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from spanhouse.processor.values import Value, given
+from spanhouse.processor.metadata_values import Value, given
 from spanhouse.schema import vocabulary
 
 RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
@@ -35,7 +35,7 @@ _logger = logging.getLogger("spanhouse.processor")
 
 
 def from_otel(environ: Mapping[str, str]) -> dict[str, Value]:
-    """The attributes that the SDK's own detector will put on the resource, read by its rules; blank ones count as unset."""
+    """Return the attributes that the SDK's own detector will put on the resource, read by its rules; blank ones count as unset."""
     pairs = environ.get(RESOURCE_ATTRIBUTES, "")
     found: dict[str, Value] = {}
     if pairs:
@@ -47,7 +47,7 @@ def from_otel(environ: Mapping[str, str]) -> dict[str, Value]:
 
 
 def from_own(environ: Mapping[str, str]) -> dict[str, Value]:
-    """The ``SPANHOUSE_*`` variables; those for one key win over ``SPANHOUSE_METADATA``."""
+    """Return the values of the ``SPANHOUSE_*`` variables; those for one key win over ``SPANHOUSE_METADATA``."""
     found = _metadata(environ.get(METADATA, ""))
     for variable, key in _OWN:
         found |= given({key: environ.get(variable)}, variable)
@@ -58,7 +58,7 @@ def from_own(environ: Mapping[str, str]) -> dict[str, Value]:
 
 
 def from_mlflow(environ: Mapping[str, str]) -> dict[str, Value]:
-    """The active model, as MLflow reads it: the old variable counts only where the new one is unset."""
+    """Return the active model by MLflow's rule: the old variable counts only if the new one is unset."""
     for variable in _MODEL_VARIABLES:
         found = given({vocabulary.MODEL_ID.mlflow: environ.get(variable)}, variable)
         if found:
@@ -67,7 +67,7 @@ def from_mlflow(environ: Mapping[str, str]) -> dict[str, Value]:
 
 
 def from_platform(environ: Mapping[str, str]) -> dict[str, Value]:
-    """The environment as platforms call it, such as ``production`` or ``preview``."""
+    """Return the environment that a platform names, such as ``production`` or ``preview``."""
     for name, variable in _PLATFORM_ENVIRONMENTS:
         found = given({_ENVIRONMENT_NAME: environ.get(variable)}, f"{name} ({variable})")
         if found:
@@ -76,7 +76,7 @@ def from_platform(environ: Mapping[str, str]) -> dict[str, Value]:
 
 
 def user(environ: Mapping[str, str]) -> dict[str, Value]:
-    """The operating system's user, unless ``SPANHOUSE_USER`` is ``off``."""
+    """Return the operating system's user, unless ``SPANHOUSE_USER`` is ``off``."""
     if environ.get(USER, "").strip().lower() in _OFF:
         return {}
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
@@ -88,12 +88,12 @@ def user(environ: Mapping[str, str]) -> dict[str, Value]:
 
         return given({vocabulary.USER.mlflow: pwd.getpwuid(os.getuid()).pw_name}, "operating system")
     except (ImportError, KeyError, OSError):
-        # Containers run under ids that have no name.
+        # Containers run under user ids without a name.
         return {}
 
 
 def stamp_file(environ: Mapping[str, str], start: str | None) -> str | None:
-    """The stamp file that ``SPANHOUSE_STAMP_FILE`` names, or else the nearest one in the directory ``start`` or above it."""
+    """Return the stamp file that ``SPANHOUSE_STAMP_FILE`` names, or else the nearest one in the directory ``start`` or above it."""
     named = environ.get(STAMP_FILE, "").strip()
     if named:
         return named

@@ -1,4 +1,4 @@
-"""Notebooks: whether this process is a notebook's kernel, and which notebook it is. No server is asked."""
+"""Detection of a notebook's kernel and of the notebook's file. No server is asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _VARIABLES = ("__vsc_ipynb_file__", "IPYNB_FILE", "JPY_SESSION_NAME")
 
 
 def notebook_path() -> tuple[bool, str | None]:
-    """Whether a notebook runs, and its file as far as it is told: by VS Code, by the user, or by the Jupyter server."""
+    """Tell whether a notebook runs, and return its file if VS Code, the user or the Jupyter server names it."""
     ipython = sys.modules.get("IPython")
     get_ipython = getattr(ipython, "get_ipython", None)
     shell = get_ipython() if get_ipython else None

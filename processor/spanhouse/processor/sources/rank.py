@@ -1,11 +1,11 @@
-"""One value per key from all that the sources know, by rank, with what was outranked."""
+"""Precedence of sources: the winning value of each key, with the outranked ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from spanhouse.processor.git.remotes import browser_url, scrub
-from spanhouse.processor.values import Found, Value
+from spanhouse.processor.metadata_values import Found, Value
 from spanhouse.schema import vocabulary
 from spanhouse.schema.vocabulary import ProcessKey
 
@@ -16,20 +16,20 @@ _BRANCH = "branch"
 
 
 class Resolved:
-    """The value that won for a key, and those that lost, the next best first."""
+    """The winning value of a key and the outranked ones, the next best first."""
 
-    __slots__ = ("beaten", "value")
+    __slots__ = ("outranked", "value")
 
-    def __init__(self, value: Value, beaten: tuple[Value, ...]) -> None:
+    def __init__(self, value: Value, outranked: tuple[Value, ...]) -> None:
         self.value = value
-        self.beaten = beaten
+        self.outranked = outranked
 
 
 def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
-    """The resource attributes that ``sources``, the highest rank first, amount to.
+    """Resolve ``sources``, the highest rank first, to resource attributes.
 
-    A key that is given under one of its names gets all that the processor writes; where one source gives several, each keeps its own.
-    Other keys come through as they are.
+    A key given under one of its names is written under all of them; if one source gives several names, each keeps its own value. Unknown
+    keys are passed through.
     """
     resolved: dict[str, Resolved] = {}
     for key in _KEYS:
@@ -40,7 +40,7 @@ def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
             resolved[key.mlflow] = Resolved(candidates[0], tuple(candidates[1:]))
     names_branch = next((found[vocabulary.GIT_REF_TYPE].text == _BRANCH for found in sources if vocabulary.GIT_REF_TYPE in found), True)
     for name in dict.fromkeys(name for found in sources for name in found):
-        # A value under a name of ours that was not good enough above must not come in here; the name of a tag is another matter.
+        # A known key whose value was refused above must not pass here; a reference name that is a tag's may.
         if name not in _OWN_NAMES or (name == _REF_NAME and not names_branch):
             values = [found[name] for found in sources if name in found]
             resolved[name] = Resolved(values[0], tuple(values[1:]))
@@ -54,18 +54,18 @@ def resolve(sources: Sequence[Found]) -> dict[str, Resolved]:
 
 
 def texts(resolved: Mapping[str, Resolved]) -> dict[str, str]:
-    """The values alone."""
+    """Return the winning texts alone."""
     return {key: entry.value.text for key, entry in resolved.items()}
 
 
 def _candidate(key: ProcessKey, found: Found) -> Value | None:
-    """What one source says about ``key``, under whichever name."""
+    """Return one source's value of ``key``, under any of its names."""
     for name in (key.mlflow, *key.aliases):
         value = found.get(name)
         if value is None:
             continue
         if name == _REF_NAME and vocabulary.GIT_REF_TYPE in found and found[vocabulary.GIT_REF_TYPE].text != _BRANCH:
-            # The name of a tag.
+            # A tag's name, not a branch.
             continue
         if key is vocabulary.GIT_REPO_URL:
             url = scrub(value.text)
@@ -82,12 +82,12 @@ def _under_otel_name(key: ProcessKey, winner: Resolved, sources: Sequence[Found]
     if key is vocabulary.GIT_REPO_URL:
         source = own or winner.value
         url = browser_url(source.text)
-        return Resolved(Value(url, source.origin), winner.beaten) if url else winner
-    return Resolved(own, winner.beaten) if own else winner
+        return Resolved(Value(url, source.origin), winner.outranked) if url else winner
+    return Resolved(own, winner.outranked) if own else winner
 
 
 def _is_about(commit: Resolved | None, dirty: Value, sources: Sequence[Found]) -> bool:
-    """Whether a source that says the files are (un)changed means the commit that is stamped."""
+    """Tell whether the source of the dirty flag names the commit that is stamped."""
     for found in sources:
         if found.get(vocabulary.GIT_DIRTY.mlflow) == dirty:
             own = _candidate(vocabulary.GIT_COMMIT, found)

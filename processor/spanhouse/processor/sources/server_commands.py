@@ -1,4 +1,4 @@
-"""Command lines of servers and workers, and variables of platforms that start the application by themselves (AWS Lambda, Databricks)."""
+"""Command lines of servers and workers, and variables of platforms that start the application (AWS Lambda, Databricks)."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH100, PTH110, PTH119
@@ -12,14 +12,14 @@ from typing import Final, Literal
 
 
 class Launched:
-    """What a launcher or a platform runs.
+    """An application run by a launcher or a platform.
 
     Attributes:
-        kind: as of an entry point.
-        name: the application as the command line has it, ``package.module:attribute``; None if that is not told.
-        module: the module to find its code by.
-        directory: where that module is searched first; without a module, where the code is, None for the current directory.
-        path: the file, for launchers that take one.
+        kind: kind of the entry point.
+        name: name on the command line, ``package.module:attribute``; None if absent.
+        module: module that holds its code.
+        directory: first directory of the search for the module; without a module, the code's directory; None for the current one.
+        path: file, for launchers that take one.
     """
 
     __slots__ = ("directory", "kind", "module", "name", "path")
@@ -52,13 +52,13 @@ _VALUE_OPTIONS: Final = frozenset(
 
 
 def app_of(launcher: str, arguments: tuple[str, ...]) -> Launched | None:
-    """What the command ``launcher`` runs when it gets ``arguments``; None if it is no launcher that is known here."""
+    """Return the application that ``launcher`` runs with ``arguments``; None if the launcher is unknown."""
     found = _LAUNCHERS.get(launcher.lower().removesuffix(".exe"))
     return found(arguments) if found else None
 
 
 def _positional(arguments: tuple[str, ...]) -> Launched:
-    """Servers of ASGI and WSGI applications, which take ``module:attribute`` among options."""
+    """Read the command line of an ASGI or WSGI server, which takes ``module:attribute`` among options."""
     plain: str | None = None
     for number, argument in enumerate(arguments):
         if argument.startswith("-") or (number and arguments[number - 1] in _VALUE_OPTIONS):
@@ -84,7 +84,7 @@ def _flask(arguments: tuple[str, ...]) -> Launched:
 
 
 def _file(arguments: tuple[str, ...]) -> Launched:
-    """Launchers with a verb and a file: ``streamlit run app.py``, ``fastapi dev main.py``."""
+    """Read the command line of a launcher with a verb and a file: ``streamlit run app.py``, ``fastapi dev main.py``."""
     for argument in arguments[1:]:
         if argument.endswith(".py"):
             return Launched("app", path=argument)
@@ -92,7 +92,7 @@ def _file(arguments: tuple[str, ...]) -> Launched:
 
 
 def _pytest(arguments: tuple[str, ...]) -> Launched:
-    """Tests are called by the first file or directory that is asked for; without one they are those of the current directory."""
+    """Read pytest's command line: tests take the name of the first file or directory, without one that of the current directory."""
     for number, argument in enumerate(arguments):
         path = argument.partition("::")[0]
         if argument.startswith("-") or not os.path.exists(path) or (number and arguments[number - 1] in _VALUE_OPTIONS):
@@ -104,7 +104,7 @@ def _pytest(arguments: tuple[str, ...]) -> Launched:
 
 
 def _unnamed(arguments: tuple[str, ...]) -> Launched:
-    """An app that only a file of settings names; servers look for it in the directory where they are started."""
+    """Return an app that only a settings file names; servers look for it in their current directory."""
     return Launched("app", directory=_directory(arguments))
 
 
@@ -146,10 +146,10 @@ _LAUNCHERS: Final[Mapping[str, Callable[[tuple[str, ...]], Launched]]] = Mapping
 
 
 def app_of_host(environ: Mapping[str, str]) -> Launched | None:
-    """The application as the platform names it; None where it names none.
+    """Return the application that the platform names; None without one.
 
-    For Lambda the handler, as it is configured. For Databricks a job as ``jobs/<id>/run/<id>``, else the notebook's path, from variables
-    that a job's or a cluster's settings hand on (``DATABRICKS_JOB_ID`` and ``DATABRICKS_JOB_RUN_ID`` or ``DATABRICKS_RUN_ID``,
+    For Lambda: the configured handler. For Databricks: a job as ``jobs/<id>/run/<id>``, else the notebook's path, from variables that a
+    job's or a cluster's settings pass on (``DATABRICKS_JOB_ID`` and ``DATABRICKS_JOB_RUN_ID`` or ``DATABRICKS_RUN_ID``,
     ``DATABRICKS_NOTEBOOK_PATH``).
     """
 
@@ -165,6 +165,6 @@ def app_of_host(environ: Mapping[str, str]) -> Launched | None:
         if job and run:
             return Launched("job", f"jobs/{job}/run/{run}")
         if value("DATABRICKS_NOTEBOOK_PATH"):
-            # A path of the workspace, not of this machine's disk: it is not looked for.
+            # A path in the workspace, not on this machine's disk.
             return Launched("notebook", value("DATABRICKS_NOTEBOOK_PATH"))
     return None

@@ -1,12 +1,12 @@
-"""Stamp files: metadata written when an image or a package is built, for where no repository is at hand later."""
+"""Stamp files: metadata written when an image or a package is built, for processes without a repository."""
 
 from __future__ import annotations
 
 import json
 import logging
 
+from spanhouse.processor.metadata_values import Value, given
 from spanhouse.processor.safe_read import read_file
-from spanhouse.processor.values import Value, given
 from spanhouse.schema import vocabulary
 
 KEYS = tuple(
@@ -20,14 +20,14 @@ KEYS = tuple(
         vocabulary.APP_VERSION,
     )
 )
-"""What a stamp holds: what is true of the code wherever it runs."""
+"""Keys of a stamp: properties of the code, not of the machine that runs it."""
 _LIMIT = 1 << 20
 
 _logger = logging.getLogger("spanhouse.processor")
 
 
 def read_stamp(path: str, *, is_named: bool) -> dict[str, Value]:
-    """What a stamp file says: a JSON object of resource attributes. One that was named and cannot be read is worth a warning."""
+    """Read a stamp file: a JSON object of resource attributes. An unreadable file is a warning if it was named explicitly."""
     level = logging.WARNING if is_named else logging.DEBUG
     try:
         values = json.loads(read_file(path, _LIMIT))

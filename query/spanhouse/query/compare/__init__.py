@@ -1,1 +1,1 @@
-"""Comparison of versions: what is asked -> SQL that aggregates in the engine -> statistics -> verdict -> report."""
+"""Comparison of versions: question -> SQL that aggregates in the engine -> statistics -> verdict -> report."""

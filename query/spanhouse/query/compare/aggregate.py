@@ -1,4 +1,4 @@
-"""The two statements of a comparison, which aggregate in the engine, and what their rows say.
+"""The two statements of a comparison, which aggregate in the engine, and the readers of their rows.
 
 The first counts and reads quantiles. From these follow thresholds, and the second counts the traces above them, with the sums over sessions
 that tell how independent the traces are.
@@ -15,7 +15,7 @@ from spanhouse.query.compare.measures import SLICED, Metric
 from spanhouse.query.compare.question import Question
 from spanhouse.query.compare.span_measures import NEWEST, compile_different, join_spans, join_versions
 from spanhouse.query.compare.statistics import GRID, Sums
-from spanhouse.query.language.predicate import Field, MapColumn, MapField, OneOf, SomeSpan, SpanField, Took, TraceField, every
+from spanhouse.query.language.predicate import Field, MapColumn, MapField, OneOf, SomeServicePart, SomeSpan, SpanField, TraceField, every
 from spanhouse.query.sql.predicate_sql import exact, hot_column, is_many, own_map, value_of
 from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.selects import FIRST_SPAN_NS, LAST_SPAN_NS, source
@@ -26,9 +26,9 @@ from spanhouse.schema.vocabulary import GIT_DIRTY
 
 _WHOLE_MS: Final = f"ifNull({ATTRIBUTES['execution_time_ms'].sql}, 0)"
 MOST_VALUES: Final = 200
-"""So many values are put in a table, those with the most traces."""
+"""Most values of a table, those with the most traces."""
 MOST_SPLITS: Final = 200
-"""Of a split so many values are looked at, those with the most traces."""
+"""Most values of a split, those with the most traces."""
 _OWN: Final = {"Errors": "Errors", "Time": "SelfTime", "Spans": "Spans"}
 """Name of a fact of a service's version in a trace -> the column that has it for each."""
 _PROCESS: Final[Mapping[str, TraceField]] = MappingProxyType(
@@ -39,7 +39,7 @@ _GRID: Final = ", ".join(f"{level:.6f}" for level in GRID)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """What is known of a metric in some traces.
+    """Mean and quantiles of a metric in some traces.
 
     Attributes:
         n: traces that have it.
@@ -123,7 +123,7 @@ def compile_extent(question: Question) -> Statement:
 
 
 def compile_samples(question: Question, metrics: Sequence[Metric], *, split: TraceField | None = None) -> Statement:
-    """The statement that gives a row for each value, or for each value and split: see ``read_samples``."""
+    """Compile the statement that reads a row for each value, or for each value and split: see ``read_samples``."""
     parameters = Parameters()
     columns = ["count()", "countIf(State = 'ERROR')", "toUnixTimestamp64Milli(min(Timestamp))", "toUnixTimestamp64Milli(max(Timestamp))"]
     columns += ["avg(WholeMs)", f"[{', '.join(f'countIf(Hour = {hour})' for hour in range(24))}]"]
@@ -140,7 +140,7 @@ def compile_samples(question: Question, metrics: Sequence[Metric], *, split: Tra
 
 
 def read_samples(rows: Sequence[Sequence[Any]], metrics: Sequence[Metric]) -> dict[tuple[str, str], Sample]:
-    """The sample of each value and split ('' without one), in the order of the rows."""
+    """Read the sample of each value and split ('' without one), in the order of the rows."""
     return {(row[0], row[1]): _sample(row[2:], metrics) for row in rows}
 
 
@@ -174,7 +174,7 @@ _COUNTED: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def compile_counts(question: Question, metrics: Sequence[Metric], thresholds: Thresholds, *, split: TraceField | None = None) -> Statement:
-    """The statement that gives a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
+    """Compile the statement that reads a row for each value and, if there is a split, one for each of its values besides: see ``read_counts``."""
     parameters = Parameters()
     numbers = {metric.name: f"Number{number}" for number, metric in enumerate(metrics)}
     names = sorted({name for name, _ in thresholds}, key=list(numbers).index)
@@ -203,7 +203,7 @@ def _limit(limit: Limit, parameters: Parameters) -> str:
 
 
 def read_counts(rows: Sequence[Sequence[Any]], thresholds: Thresholds) -> dict[tuple[str, str | None], Counts]:
-    """The counts of each value (with None) and of each value and split."""
+    """Read the counts of each value (with None) and of each value and split."""
     found = {}
     for value, (split, name), *sums in rows:
         errors, unfinished, trace_errors, *above = (_read_sums(sums[at : at + 6]) for at in range(0, len(sums), 6))
@@ -224,7 +224,7 @@ def _read_sums(row: Sequence[int]) -> Sums:
 
 
 def trace_values(question: Question, metrics: Sequence[Metric], parameters: Parameters, split: TraceField | None = None, **more: TraceField) -> str:
-    """A row for each trace and value: its Value, Split and numbers, what else the statements look at, and columns for ``more``.
+    """Compile a row for each trace and value: its Value, Split and numbers, further columns of the statements, and columns for ``more``.
 
     Of a service it is a row for each of its versions in a trace: State, OwnTime and OwnSpans are that one's.
     """
@@ -245,7 +245,7 @@ def trace_values(question: Question, metrics: Sequence[Metric], parameters: Para
         rows, wanted = f"SELECT *, '' AS Value{', 0 AS OwnErrors' if question.service else ''}\nFROM ({rows})", []
     elif told_by_spans:
         rows = join_versions(rows, question, parameters, _narrowed(search, parameters))
-    wanted += [exact(one.operand, parameters) for one in search.clauses if isinstance(one, Took)]
+    wanted += [exact(one.operand, parameters) for one in search.clauses if isinstance(one, SomeServicePart)]
     columns = ["Value", "'' AS Split" if split is None else "Split", "TraceId", "TraceState", "SessionId", "Timestamp", "Duration", "Before", "After"]
     columns += [
         "State" if question.service is None else f"{OWN_STATE} AS State",
@@ -274,7 +274,7 @@ def _search(question: Question) -> Search:
 
 
 def _narrowed(search: Search, parameters: Parameters) -> str:
-    """The condition that a span is of a trace that a search finds; '' if it finds all."""
+    """Compile the condition that a span is of a trace that a search finds; '' if it finds all."""
     return f"TraceId IN (SELECT TraceId {source(search, parameters)})" if search.clauses or search.since_ns is not None else ""
 
 
@@ -283,12 +283,12 @@ def _of(question: Question, field: Field) -> Field:
 
 
 def _rows(question: Question, search: Search, values: Mapping[str, Field], parameters: Parameters) -> str:
-    """The rows that a search finds, each with columns for values besides; of a service one for each of its versions."""
+    """Compile the rows that a search finds, each with columns for values besides; of a service one for each of its versions."""
     added = {"TraceState": "State", "Rootless": UNFINISHED}
     if question.service is None:
         added |= {name: _value(field, parameters) for name, field in values.items()}
         return _select(added, search, parameters)
-    asked = sorted({key for one in search.clauses if isinstance(one, Took) for key in own_keys(one.operand)})
+    asked = sorted({key for one in search.clauses if isinstance(one, SomeServicePart) for key in own_keys(one.operand)})
     keys = sorted({field.key for field in values.values() if _is_own(field)}.union(asked))
     places = {key: f"Part.{place}" for place, key in enumerate(keys, 2)}
     name = parameters.text(question.service)
@@ -297,7 +297,7 @@ def _rows(question: Question, search: Search, values: Mapping[str, Field], param
     added |= {column: places[field.key] if _is_own(field) else _value(field, parameters) for column, field in values.items()}
     if asked:
         added["Own"] = own_map({key: places[key] for key in asked}, parameters)
-    # What the service has of each of its parts: the key values that are asked for, then the numbers. Parts that are alike in these are one.
+    # Columns of each of the service's parts: the requested keys, then the numbers. Parts that are equal in these are one.
     columns = ["`Services.Name`", *(OWN_COLUMNS[key] for key in keys), *(f"`Services.{column}`" for column in _OWN.values())]
     parts = f"arrayFilter(part -> part.1 = {name}, arrayZip({', '.join(columns)}))"
     told = f"({', '.join(f'part.{place + 1}' for place in range(len(keys) + 1))},)"

@@ -1,4 +1,4 @@
-"""Which version of all is the one at which something changed."""
+"""Bisection: the version at which the error rate, unfinished traces or the time changed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spanhouse.query.compare.verdict import ERROR_RATE, UNFINISHED_RATE, Measure
 
 
 def changes(question: Question, versions: Sequence[Measured], limits: dict[float, float]) -> list[Change]:
-    """For error rate, unfinished traces and time the version at which it most likely changed, the p-values corrected together.
+    """Find for error rate, unfinished traces and time the version at which it most likely changed, the p-values corrected together.
 
     Args:
-        question: what is asked.
+        question: question of the bisection.
         versions: in order.
         limits: threshold of the time for each level that is looked at.
     """

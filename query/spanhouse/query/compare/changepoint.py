@@ -1,4 +1,4 @@
-"""At which version of a sequence a proportion changed: one change, found by its likelihood, with an exact test and a confidence."""
+"""Change point of a proportion in a sequence of versions: one change, found by its likelihood, with an exact test and a confidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRAWS: Final = 9999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePoint:
-    """Where a sequence most likely changed.
+    """Likeliest change point of a sequence.
 
     Attributes:
         at: place of the first version after the change.
@@ -34,7 +34,7 @@ class ChangePoint:
 
 
 def change_point(sequence: Sequence[Sums], *, draws: int = DRAWS) -> ChangePoint | None:
-    """The likeliest change in a sequence of proportions; None where there is nothing to tell apart.
+    """Find the likeliest change in a sequence of proportions; None where there is nothing to tell apart.
 
     The test is exact: when nothing changed, the hits are spread over all (effective) traces by chance, and the greatest likelihood ratio
     over all places is compared with that of so many sequences in which they are. The confidence is the posterior of the place, all places
@@ -62,13 +62,13 @@ def change_point(sequence: Sequence[Sums], *, draws: int = DRAWS) -> ChangePoint
 
 
 def _sides(hits: NDArray[Any], totals: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Traces and hits before and after each place, a row a sequence."""
+    """Sum traces and hits before and after each place, a row a sequence."""
     before, hits_before = np.cumsum(totals)[:-1], np.cumsum(hits, axis=1)[:, :-1]
     return before, totals.sum() - before, hits_before, hits.sum(axis=1, keepdims=True) - hits_before
 
 
 def _likelihood_ratios(hits: NDArray[Any], totals: NDArray[Any]) -> NDArray[Any]:
-    """Logarithm of how much likelier each sequence is with a change at each place than without one."""
+    """Compute the log likelihood ratio of each sequence with a change at each place to the sequence without one."""
     before, after, hits_before, hits_after = _sides(hits, totals)
     whole = _log_likelihood(hits.sum(axis=1, keepdims=True), totals.sum())
     return np.asarray(_log_likelihood(hits_before, before) + _log_likelihood(hits_after, after) - whole)

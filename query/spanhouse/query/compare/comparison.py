@@ -1,4 +1,4 @@
-"""What a comparison says: values that programs read, and that are printed as they are."""
+"""Results of a comparison: values that programs read, and that are printed as they are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """What can be said of a change."""
+    """Verdict on a change."""
 
     WORSE = "worse"
     BETTER = "better"
     NO_EVIDENCE = "no evidence"
-    """The data are what one would see if nothing changed; that does not say that nothing did."""
+    """The data are compatible with no change; that does not prove that nothing changed."""
     TOO_LITTLE_DATA = "too little data"
 
 
@@ -29,7 +29,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found of one number.
+    """Finding on one number.
 
     Attributes:
         metric: such as ``error rate`` or ``latency p95``.
@@ -72,7 +72,7 @@ class Side:
     """One of the versions.
 
     Attributes:
-        value: what it is called.
+        value: name of the version.
         traces: how many it has.
         errors: how many of them failed.
         error_rate: their share with its interval.
@@ -103,7 +103,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """How many traces of a version took between ``low_ms`` and ``high_ms``."""
+    """Bin of a latency histogram: the traces of a version between ``low_ms`` and ``high_ms``."""
 
     value: str
     low_ms: float
@@ -113,7 +113,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """What the traces of a version were that began within one period.
+    """Traces of a version that began within one period.
 
     Attributes:
         value: the version.
@@ -134,7 +134,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What pictures of a comparison show besides its figures; bins and periods without traces are missing.
+    """Further data for pictures of a comparison; bins and periods without traces are missing.
 
     Attributes:
         width_ms: length of a period.
@@ -156,7 +156,7 @@ class Table:
         where: filter of the traces that were looked at.
         sides: a version each.
         complete: whether these are all; otherwise they are those with the most traces.
-        series: what a picture needs besides, if it was asked for.
+        series: data for a picture, if requested.
         service: the service whose part in traces was looked at; '' for whole traces.
     """
 
@@ -168,7 +168,7 @@ class Table:
     service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as what JSON has."""
+        """Return all values as a JSON object."""
         return asdict(self)
 
 
@@ -184,10 +184,10 @@ class Comparison:
         findings: of all numbers.
         verdict: the whole: worse if anything is, else better if anything is.
         reason: the verdict's, in words.
-        confounds: what else differs between the two and may be behind a difference.
+        confounds: other differences between the two that may be behind a difference.
         per: the key that splits the traces; '' for none.
-        slices: error rate, p50 and p95 of the latency of each of its values, corrected together; what contributes most comes first.
-        series: what a picture needs besides, if it was asked for.
+        slices: error rate, p50 and p95 of the latency of each of its values, corrected together; the greatest contribution comes first.
+        series: data for a picture, if requested.
         service: the service whose part in traces was looked at; '' for whole traces.
     """
 
@@ -205,7 +205,7 @@ class Comparison:
     service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as what JSON has."""
+        """Return all values as a JSON object."""
         return asdict(self)
 
 
@@ -214,7 +214,7 @@ class Change:
     """The version at which something most likely changed.
 
     Attributes:
-        metric: what did: the error rate, or the share of traces above a latency.
+        metric: changed number: the error rate, or the share of traces above a latency.
         value: the first version after the change.
         previous: the last one before it.
         before: the share in all versions before, with its interval.
@@ -244,7 +244,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisection:
-    """Where a sequence of versions changed.
+    """Change points of a sequence of versions.
 
     Attributes:
         by: the key that tells them apart, as filters write it.
@@ -265,5 +265,5 @@ class Bisection:
     service: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as what JSON has."""
+        """Return all values as a JSON object."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What differs between two versions besides the version: said, so that nobody takes the one for the other."""
+"""Confounds: differences between the traces of two versions other than the version, reported as warnings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spanhouse.query.compare.verdict import Measured
 _MIX: Final = 0.05
 """Part of the traces that would have to be of another stratum for the mix to be the same, from which on it is said."""
 _HOURS: Final = 0.5
-"""The same for hours of the day."""
+"""Part of the traces for hours of the day."""
 
 
 def confounds(question: Question, base: Measured, new: Measured) -> Iterator[str]:
-    """A line for each."""
+    """Yield a line for each confound."""
     if question.stratify is not None:
         yield from _mix(name_of(question.stratify), base, new)
     yield from _times(base, new)
@@ -28,7 +28,7 @@ def _processes(base: Measured, new: Measured) -> Iterator[str]:
     for side, other in ((base.sample, new.sample), (new.sample, base.sample)):
         value = base.value if side is base.sample else new.value
         if side.hosts == 1 and other.hosts and (other.hosts, other.host) != (1, side.host):
-            yield f"{value} ran on one host alone, {side.host}: the host may be what differs"
+            yield f"{value} ran on one host alone, {side.host}: the host may be the difference"
         if side.dirty:
             part = number_format.number(side.dirty / side.traces, number_format.SHARE)
             yield f"{part} of the traces of {value} ran code with uncommitted changes (mlflow.source.git.dirty): the commit does not say what ran"

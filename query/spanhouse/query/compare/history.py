@@ -17,10 +17,10 @@ _REDIRECTING: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_
 
 
 def history(commits: Sequence[str], directory: Path) -> list[str]:
-    """Those of some commits that the clone has, parents before their children (``git rev-list --topo-order``).
+    """Sort the commits that the clone has, parents before their children (``git rev-list --topo-order``).
 
     Args:
-        commits: whole ids; what is none is not in the clone.
+        commits: whole ids; any other text counts as a commit that is not in the clone.
         directory: in the clone.
 
     Returns:
@@ -30,14 +30,14 @@ def history(commits: Sequence[str], directory: Path) -> list[str]:
     known = [line.split()[0] for line in _git(directory, "cat-file", "--batch-check", given=asked) if line.split()[1:2] == ["commit"]]
     if not known:
         return []
-    # Below what all of them come from nothing is looked at; its own parents are left out, so that it is not.
+    # Their common ancestors bound the walk: parents of these ancestors are left out.
     below = [f"^{base}^@" for base in _git(directory, "merge-base", "--octopus", *known)]
     wanted = set(known)
     return [commit for commit in _git(directory, "rev-list", "--topo-order", "--reverse", "--stdin", given=[*known, *below]) if commit in wanted]
 
 
 def in_order(seen: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Values in the order of ``known``; what is not in it follows the one of it that was seen last before.
+    """Sort values in the order of ``known``; a value that is not in ``known`` follows the known one that was seen last before.
 
     Args:
         seen: all values, in the order of their first traces.
@@ -53,7 +53,7 @@ def in_order(seen: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _git(directory: Path, *words: str, given: Sequence[str] = ()) -> list[str]:
-    """Lines that git prints; none if it fails."""
+    """Run git and return the lines that it prints; none if it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in _REDIRECTING} | _ENVIRONMENT
     command = ["git", "-C", str(directory), "-c", "core.fsmonitor=false", *words]
     try:

@@ -15,14 +15,14 @@ class Metric:
     """A number that a trace can have.
 
     Attributes:
-        name: what reports call it.
-        sql: the expression over columns of a trace's row that gives it; NULL where a trace has none.
-        unit: what it is counted in; '' for a bare number.
-        filter_key: the name that filters compare it by; '' if they can't.
-        scale: what it is multiplied with to be in the unit of ``filter_key``.
+        name: name in reports.
+        sql: expression of its value over columns of a trace's row; NULL where a trace has none.
+        unit: unit of its values; '' for a bare number.
+        filter_key: name in filters; '' if filters can't compare it.
+        scale: factor from its unit to the unit of ``filter_key``.
         tested: the levels of its quantiles that are tested.
         shown: those that are shown.
-        higher_is_better: whether more of it is what one wants.
+        higher_is_better: True if a higher value is better.
     """
 
     name: str
@@ -45,7 +45,7 @@ ALWAYS: Final = (
     Metric(name="output tokens", sql="OutputTokens", unit="", filter_key="tokens.output"),
     Metric(name="cost", sql="if(isFinite(Cost), Cost, NULL)", unit="USD", filter_key="cost"),
 )
-"""What is compared whether it is asked for or not; traces that report no tokens or no cost do not count there."""
+"""Metrics of every comparison; traces that report no tokens or no cost do not count for these."""
 
 
 SELF_TIME: Final = replace(LATENCY, name="self time", sql="toNullable(OwnTime / 1000000)")
@@ -67,7 +67,7 @@ def timing(question: Question) -> Metric:
 
 
 def metrics_of(question: Question) -> tuple[Metric, ...]:
-    """All metrics of a comparison: those of every trace, then those that are asked for, whose values stand in ``Asked0``, ``Asked1``, ..."""
+    """Return all metrics of a comparison: those of every trace, then those that are asked for, whose values stand in ``Asked0``, ``Asked1``, ..."""
     always = ALWAYS if question.service is None else _OF_SERVICE
     return (*always, *(_asked(one, f"Asked{number}") for number, one in enumerate(question.metrics)))
 

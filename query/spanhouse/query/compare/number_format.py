@@ -10,7 +10,7 @@ SHARE = "share"
 
 
 def number(value: float, unit: str) -> str:
-    """A value in its unit."""
+    """Format a value in its unit."""
     match unit:
         case "share":
             return f"{value * 100:.{_digits(value * 100)}f} %"
@@ -21,7 +21,7 @@ def number(value: float, unit: str) -> str:
 
 
 def change(value: float, unit: str) -> str:
-    """A difference in its unit; shares differ by points."""
+    """Format a difference in its unit; shares differ by points."""
     if unit == SHARE:
         return f"{value * 100:+.{_digits(value * 100)}f} points"
     shown = _plain(abs(value))
@@ -29,19 +29,19 @@ def change(value: float, unit: str) -> str:
 
 
 def interval(found: Interval, unit: str) -> str:
-    """The limits of a difference."""
+    """Format the limits of a difference."""
     return f"{change(found.low, unit)} to {change(found.high, unit)}"
 
 
 def p_text(value: float) -> str:
-    """A p-value."""
+    """Format a p-value."""
     if value < 0.0001:
         return "p < 0.0001"
     return f"p = {value:.4f}" if value < 0.01 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
 def plain(value: float) -> str:
-    """A number of six digits as filters read it, without an exponent."""
+    """Format a number to six digits as filters read it, without an exponent."""
     return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 

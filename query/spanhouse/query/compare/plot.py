@@ -35,7 +35,7 @@ _SHA: Final = re.compile("[0-9a-f]{40}")
 
 
 def check_plot_path(path: str | Path) -> Path:
-    """The path, if its name says what to draw.
+    """Check that a path's name ends in the format of a picture, and return it.
 
     Raises:
         FilterError: the name ends otherwise.
@@ -46,7 +46,7 @@ def check_plot_path(path: str | Path) -> Path:
 
 
 def plot_comparison(found: Comparison | Table, path: str | Path) -> None:
-    """Draw what ``TraceClient.compare(..., series=True)`` found into a file: PNG, SVG or PDF, by the end of its name.
+    """Draw the result of ``TraceClient.compare(..., series=True)`` into a file: PNG, SVG or PDF, by the end of its name.
 
     Raises:
         FilterError: the name ends otherwise, or the comparison was made without ``series``.
@@ -184,7 +184,7 @@ def _over_time(latency: Axes, errors: Axes, sides: Sequence[Side], series: Serie
 
 
 def _mark_changes(latency: Axes, errors: Axes, sides: Sequence[Side], colours: Mapping[str, str]) -> None:
-    """A line where each version was first seen, named above the panel where there is room."""
+    """Draw a line where each version was first seen, named above the panel where there is room."""
     begun = sorted(sides, key=lambda side: side.first_ms)
     low, high = begun[0].first_ms, max(side.last_ms for side in sides)
     free_from = float("-inf")
@@ -211,12 +211,12 @@ def _middle(period: Period, series: Series) -> float:
 
 
 def _days(milliseconds: float) -> float:
-    """A time as the library's axes have it."""
+    """Convert a time to the unit of the library's axes."""
     return milliseconds / 86_400_000
 
 
 def _shades(count: int) -> list[str]:
-    """Colours from the base's to the new one's, so that the order of versions is seen."""
+    """Return colours from the base's to the new one's, so that the order of versions is seen."""
     ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (_BASE, _NEW)]
     mixed = [[round(a + (b - a) * number / max(1, count - 1)) for a, b in zip(*ends, strict=True)] for number in range(count)]
     return ["#" + "".join(f"{part:02x}" for part in one) for one in mixed]
@@ -229,7 +229,7 @@ def _as_percent(axis: Any) -> None:
 
 
 def _as_time(axis: Any) -> None:
-    """Ticks of an axis in milliseconds in the unit that suits them."""
+    """Set the ticks of an axis in milliseconds, in the unit that suits them."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -238,7 +238,7 @@ def _as_time(axis: Any) -> None:
 
 
 def label(value: str, longest: int = 28) -> str:
-    """A value as a picture names it: in one line, and not too long; a commit by its first digits."""
+    """Shorten a value for a picture: in one line, and not too long; a commit by its first digits."""
     if _SHA.fullmatch(value):
         return value[:7]
     line = _UNSAFE.sub(" ", value)

@@ -1,4 +1,4 @@
-"""What is asked of a comparison: words -> one checked value. Names become fields here, so nothing of the user's gets into SQL."""
+"""Question of a comparison: arguments -> one checked value. Names become fields here, so no text of a user gets into SQL."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ class Asked:
     """A number that is compared because someone asks for it: of the metadata, of a tag, of the trace itself, or the mean of its spans' values.
 
     Attributes:
-        field: what has it.
-        higher_is_better: whether more of it is what one wants.
-        found_by: name by which filters find it, where that is not the field's own.
-        scale: what the number is multiplied with to be compared with that.
+        field: field of the number.
+        higher_is_better: True if a higher value is better.
+        found_by: name in filters, if it is not the field's own.
+        scale: factor from the number to the value of ``found_by``.
     """
 
     field: Field
@@ -99,19 +99,19 @@ FIRST_TOKEN_FIELD: Final = SpanField(AttributeField(FIRST_TOKEN))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What to compare.
+    """Question of a comparison.
 
     Attributes:
-        by: what tells the versions apart.
+        by: field whose values are the versions.
         written: the filter of the traces to look at.
         since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
         base: the value that is compared against; None for a table of all values.
         new: the value that is judged.
-        per: what splits the traces, to find where a change is; None for nothing.
-        stratify: what like is compared with like by; None for nothing.
+        per: field that splits the traces, to find where a change is; None for none.
+        stratify: field of the strata, within which traces are compared; None for none.
         metrics: further numbers of a trace to compare.
         spans_ns: first and last moment between which the spans of all these traces began, in Unix nanoseconds; None while it is not known.
-        series: whether what pictures show is wanted, too.
+        series: True if the data for pictures is read, too.
         service: the service whose part in traces is looked at; None for whole traces.
     """
 
@@ -177,7 +177,7 @@ def read_question(
 
 
 def read_version(name: str) -> Field:
-    """Read the name of what tells versions apart: a field of the trace, or ``resource.K`` or ``span.attributes.K`` of its spans.
+    """Read the name of the field whose values are the versions: a field of the trace, or ``resource.K`` or ``span.attributes.K`` of its spans.
 
     Raises:
         FilterError: it is empty, or nothing to group by.
@@ -196,7 +196,7 @@ def _of_spans(name: str) -> SpanField:
 
 
 def read_field(name: str) -> TraceField:
-    """The field that a name means: a short one, one as filters write it, or else a metadata key.
+    """Return the field that a name means: a short one, one as filters write it, or else a metadata key.
 
     Raises:
         FilterError: it is empty, or nothing to group by.
@@ -219,7 +219,7 @@ def _metric(name: str) -> Asked:
 
 
 def _number(name: str) -> Field:
-    """The field of a metric: ``first-token``, a number of the trace, an attribute of its spans, or as ``read_field`` reads names."""
+    """Return the field of a metric: ``first-token``, a number of the trace, an attribute of its spans, or as ``read_field`` reads names."""
     if name == FIRST_TOKEN.name:
         return FIRST_TOKEN_FIELD
     field: Field
@@ -236,7 +236,7 @@ def _number(name: str) -> Field:
 
 
 def read_since(text: str) -> int:
-    """Unix nanoseconds of a time so long ago: a whole number and s, m, h, d or w.
+    """Return the Unix nanoseconds of a time so long ago: a whole number and s, m, h, d or w.
 
     Raises:
         FilterError: the text is something else.
@@ -248,7 +248,7 @@ def read_since(text: str) -> int:
 
 
 def name_of(field: Field) -> str:
-    """A field as filters write it."""
+    """Return a field as filters write it."""
     if isinstance(field, SpanField):
         return name_of(field.of)
     if isinstance(field, AttributeField):
@@ -259,7 +259,7 @@ def name_of(field: Field) -> str:
 
 
 def clause(field: Field, value: str) -> str:
-    """The filter that a field has a value."""
+    """Return the filter that a field has a value."""
     return f"{name_of(field)} = {_quoted(value)}"
 
 
@@ -268,17 +268,17 @@ def _quoted(value: str) -> str:
 
 
 def version_clause(question: Question, value: str) -> str:
-    """The filter that a trace, or the service's part in it, is of a version."""
+    """Return the filter that a trace, or the service's part in the trace, is of a version."""
     of_service = question.service is not None and isinstance(question.by, SpanField)
     return filter_of(f"resource.{SERVICE_NAME} = {_quoted(question.service or '')}" if of_service else "", clause(question.by, value))
 
 
 def filter_of(*clauses: str) -> str:
-    """The filter of several; '' among them is left out."""
+    """Join filters by AND; '' among them is left out."""
     return " AND ".join(one for one in clauses if one)
 
 
 def where_of(question: Question) -> str:
-    """The question's filter, fit to be joined with others by AND."""
+    """Return the question's filter, fit to be joined with others by AND."""
     plain = isinstance(question.predicate, All | Compare | OneOf | Missing)
     return question.where if plain or not question.where else f"({question.where})"

@@ -45,7 +45,7 @@ _SHA_DIGITS: Final = 40
 
 
 def run(connection: Connection, question: Question) -> Table | Comparison:
-    """The table of all values, or the comparison of two.
+    """Return the table of all values, or the comparison of two.
 
     Raises:
         FilterError: no trace has one of the two values.
@@ -84,11 +84,11 @@ def run(connection: Connection, question: Question) -> Table | Comparison:
 
 
 def run_bisection(connection: Connection, question: Question, repository: Path | None) -> Bisection:
-    """Where the error rate and the latency changed in the sequence of all values.
+    """Find where the error rate and the latency changed in the sequence of all values.
 
     Args:
-        connection: where to ask.
-        question: what; not of two values.
+        connection: connection to the store.
+        question: question without two values.
         repository: a clone whose history gives commits their order; None for that of their first traces.
 
     Raises:
@@ -130,7 +130,7 @@ def _table(connection: Connection, question: Question) -> Table:
 
 
 def _series(connection: Connection, question: Question, samples: Sequence[Sample], values: Sequence[str]) -> Series:
-    """What pictures show of some versions."""
+    """Read the data for pictures of some versions."""
     question = replace(question, metrics=())
     first_ms, last_ms = min(sample.first_ms for sample in samples), max(sample.last_ms for sample in samples)
     width_ms = width_of(first_ms, last_ms, sum(sample.traces for sample in samples), len(samples))
@@ -139,7 +139,7 @@ def _series(connection: Connection, question: Question, samples: Sequence[Sample
 
 
 def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) -> tuple[list[Measured], dict[tuple[str, float], float]]:
-    """All values in the order of their first traces, and the thresholds that they were counted by."""
+    """Return all values in the order of their first traces, and the thresholds that they were counted by."""
     samples = _samples(connection, question, metrics)
     thresholds = _thresholds(metrics, samples.values())
     measured = _measured(connection, question, metrics, samples, thresholds)
@@ -147,7 +147,7 @@ def _all(connection: Connection, question: Question, metrics: Sequence[Metric]) 
 
 
 def _with_spans(connection: Connection, question: Question) -> Question:
-    """The question with the time to the first token where spans tell of it, and with the time between which spans are to be looked at."""
+    """Add to the question the time to the first token where spans tell of it, and the time between which spans are to be looked at."""
     newest = connection.run(compile_newest(question))
     if not newest:
         return question
@@ -161,7 +161,7 @@ def _with_spans(connection: Connection, question: Question) -> Question:
 
 
 def _with_extent(connection: Connection, question: Question) -> Question:
-    """The question with the time between which spans are to be looked at.
+    """Add to the question the time between which spans are to be looked at.
 
     Raises:
         FilterError: spans tell versions apart, and there are too many.
@@ -186,7 +186,7 @@ def _samples(connection: Connection, question: Question, metrics: Sequence[Metri
 def _measured(
     connection: Connection, question: Question, metrics: Sequence[Metric], samples: Mapping[str, Sample], thresholds: Thresholds
 ) -> dict[str, Measured]:
-    """All figures of each value, and of its strata if two are compared."""
+    """Return all figures of each value, and of its strata if two are compared."""
     split = None if question.base is None else question.stratify
     counts = read_counts(connection.run(compile_counts(question, metrics, thresholds, split=split)), thresholds)
     strata: dict[str, dict[str, Counts]] = {}
@@ -196,7 +196,7 @@ def _measured(
     return {
         value: Measured(value=value, sample=sample, counts=counts[value, None], strata=strata.get(value, {}))
         for value, sample in samples.items()
-        if (value, None) in counts  # what came between the two statements, or went, is not shown
+        if (value, None) in counts  # values that appeared or vanished between the two statements are not shown
     }
 
 
@@ -220,7 +220,7 @@ def _slices(connection: Connection, question: Question, per: TraceField, values:
 
 
 def _whole_commits(connection: Connection, question: Question) -> Question:
-    """The question with whole SHAs where it has their beginnings.
+    """Replace abbreviated SHAs in the question by whole ones.
 
     Raises:
         FilterError: several commits begin so.
@@ -246,7 +246,7 @@ def _tells_commits(question: Question) -> bool:
 
 
 def _thresholds(metrics: Sequence[Metric], samples: Collection[Sample]) -> dict[tuple[str, float], float]:
-    """For each metric and level that is shown a value that so much of all traces is below."""
+    """Return for each metric and level that is shown a value that so much of all traces is below."""
     found: dict[tuple[str, float], float] = {}
     for metric in metrics:
         numbers = [sample.numbers[metric.name] for sample in samples if metric.name in sample.numbers]

@@ -1,4 +1,4 @@
-"""What only pictures show: how the latencies of versions are spread, and how the numbers went over time. Two more statements, on demand."""
+"""Data for pictures only: distribution of the latencies of versions, and their numbers over time. Two more statements, on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEAST_TRACES: Final = 30
 
 
 def compile_bins(question: Question, values: Sequence[str]) -> Statement:
-    """The statement that gives a row for each value and bin of the latency: value, bin, traces. Bins are twentieths of a decade of ms."""
+    """Compile the statement that reads a row for each value and bin of the latency: value, bin, traces. Bins are twentieths of a decade of ms."""
     parameters = Parameters()
     rows = trace_values(question, (timing(question),), parameters)
     lines = [
@@ -35,7 +35,7 @@ def compile_bins(question: Question, values: Sequence[str]) -> Statement:
 
 
 def compile_periods(question: Question, values: Sequence[str], first_ms: int, width_ms: int) -> Statement:
-    """The statement that gives a row for each value and period: value, number of the period, traces, errors, p50 and p95 of the latency."""
+    """Compile the statement that reads a row for each value and period: value, number of the period, traces, errors, p50 and p95 of the latency."""
     parameters = Parameters()
     rows = trace_values(question, (timing(question),), parameters)
     start, width = parameters.add(first_ms, "Int64"), parameters.add(width_ms, "Int64")
@@ -51,13 +51,13 @@ def compile_periods(question: Question, values: Sequence[str], first_ms: int, wi
 
 
 def width_of(first_ms: int, last_ms: int, traces: int, values: int) -> int:
-    """How many ms a period has, so that each version has enough traces in one, and a picture room for all."""
+    """Choose the length of a period, in ms, so that each version has enough traces in one, and a picture room for all."""
     periods = max(1, min(MOST_PERIODS, traces // (_LEAST_TRACES * values)))
     return max(1, math.ceil((last_ms - first_ms + 1) / periods))
 
 
 def read_series(bins: Sequence[Sequence[Any]], periods: Sequence[Sequence[Any]], first_ms: int, width_ms: int) -> Series:
-    """The rows of both statements."""
+    """Read the rows of both statements."""
     return Series(
         width_ms=width_ms,
         bins=[

@@ -1,5 +1,5 @@
 """Numbers that spans have and not their trace: the mean over those of a trace that have it. And whether spans have a first token's time."""
-# ruff: noqa: S608  what is put together here are this package's own words and placeholders; tests hold that a user's are never among them
+# ruff: noqa: S608  SQL is built from this package's own words and placeholders; tests prove that a user's text is never among them
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ERROR: Final = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 
 
 def join_versions(rows: str, question: Question, parameters: Parameters, narrowed: str) -> str:
-    """Rows of traces with the Value that spans tell, a row for each of a trace; of a service with OwnErrors, its failed spans that tell it.
+    """Compile rows of traces with the Value that spans tell, a row for each of a trace; of a service with OwnErrors, its failed spans that tell it.
 
     Args:
         rows: the statement that gives them.
-        question: what is asked; its ``by`` is of spans.
+        question: question whose ``by`` is of spans.
         parameters: where values and keys are bound.
         narrowed: a condition that the spans of all these traces fulfil; '' if there is none.
     """
@@ -36,7 +36,7 @@ def join_versions(rows: str, question: Question, parameters: Parameters, narrowe
 
 
 def compile_different(question: Question, narrowed: Callable[[Parameters], str], *, most: int) -> Statement:
-    """The statement that counts the values that spans tell, up to ``most``."""
+    """Compile the statement that counts the values that spans tell, up to ``most``."""
     parameters = Parameters()
     where = " AND ".join(_told(question, parameters, narrowed(parameters)))
     values = f"SELECT DISTINCT {value_of(question.by, parameters)} AS Value FROM otel_traces WHERE {where} LIMIT {most}"
@@ -54,7 +54,7 @@ def _told(question: Question, parameters: Parameters, narrowed: str) -> Iterator
 
 
 def join_spans(rows: str, fields: Mapping[str, SpanField], parameters: Parameters, question: Question) -> str:
-    """Rows of traces with a column for each field besides: the mean of its spans' numbers, a span that came twice counted once; or NULL."""
+    """Compile rows of traces with a column for each field besides: the mean of its spans' numbers, a span that came twice counted once; or NULL."""
     if not fields:
         return f"({rows})"
     when = "1" if question.spans_ns is None else " AND ".join(_between(question.spans_ns, parameters))
@@ -79,7 +79,7 @@ def _between(spans_ns: tuple[int, int], parameters: Parameters) -> tuple[str, st
 
 
 def compile_first_token(trace_ids: Sequence[str], spans_ns: tuple[int, int]) -> Statement:
-    """The statement that says, in one row, how many spans of some traces tell of a first token, and how many by each of the attributes."""
+    """Compile the statement that counts, in one row, the spans of some traces that tell of a first token, in all and by each of the attributes."""
     parameters = Parameters()
     counts = [f"countIf({FIRST_TOKEN.sql} IS NOT NULL)"]
     counts += [f"countIf(mapContains(SpanAttributes, {parameters.text(key)}))" for key in (*FIRST_TOKEN_SECONDS, *FIRST_TOKEN_MS)]
@@ -90,7 +90,7 @@ def compile_first_token(trace_ids: Sequence[str], spans_ns: tuple[int, int]) -> 
 
 
 def read_first_token(row: Sequence[Any]) -> Asked | None:
-    """The time to the first token as a metric, found by the attribute that most spans have; None if no span tells of it."""
+    """Return the time to the first token as a metric, by the attribute that most spans have; None if no span has one."""
     told, *by_key = row
     if not told:
         return None

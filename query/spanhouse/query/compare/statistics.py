@@ -53,7 +53,7 @@ class Sums:
 
     @property
     def design_effect(self) -> float:
-        """How many times the variance of the proportion is that of independent traces; at least 1."""
+        """Variance of the proportion divided by that of independent traces; at least 1."""
         binomial = self.share * (1 - self.share) * self.n
         if self.clusters < 2 or not binomial:
             return 1.0
@@ -62,25 +62,25 @@ class Sums:
 
     @property
     def effective(self) -> float:
-        """So many independent traces say as much."""
+        """Effective sample size: number of independent traces with the same variance."""
         return self.n / self.design_effect
 
 
 def proportion(sums: Sums) -> Interval:
-    """The proportion of hits with its Wilson interval."""
+    """Return the proportion of hits with its Wilson interval."""
     low, high = proportion_confint(sums.share * sums.effective, sums.effective, ALPHA, method="wilson")
     return Interval(sums.share, float(low), float(high))
 
 
 def difference(base: Sums, new: Sums) -> Interval:
-    """How much greater the new proportion is, with Newcombe's interval (from the two Wilson intervals)."""
+    """Return the new proportion less the base's, with Newcombe's interval (from the two Wilson intervals)."""
     sides = [number for side in (new, base) for number in (side.share * side.effective, side.effective)]
     low, high = confint_proportions_2indep(*sides, method="newcomb", compare="diff", alpha=ALPHA)
     return Interval(new.share - base.share, float(low), float(high))
 
 
 def p_value(base: Sums, new: Sums) -> float:
-    """How likely a difference as great as this one is when nothing changed: score test, Fisher's exact test where hits are few.
+    """Return the p-value of a difference: score test, Fisher's exact test where hits are few.
 
     Counts are whole, so p-values come in steps; without the continuity correction up to 6.4 of 100 would be below 0.05, not 5.
     """
@@ -92,13 +92,13 @@ def p_value(base: Sums, new: Sums) -> float:
     sizes = [new.effective, base.effective]
     counts = [new.share * new.effective, base.share * base.effective]
     beyond = counts[0] - sum(counts) * sizes[0] / sum(sizes)
-    nearer = math.copysign(min(0.5, abs(beyond)), beyond)  # Yates' correction: half a trace nearer to what is expected
+    nearer = math.copysign(min(0.5, abs(beyond)), beyond)  # Yates' correction: half a trace nearer to the expected number
     z, _ = proportions_ztest([counts[0] - nearer, counts[1] + nearer], sizes)
     return float(2 * stdtr(base.clusters + new.clusters - 2, -abs(z)))
 
 
 def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | None:
-    """Like compared with like: the difference of proportions within strata, and its p-value by Cochran, Mantel and Haenszel's test.
+    """Compare like with like: the difference of proportions within strata, and its p-value by Cochran, Mantel and Haenszel's test.
 
     Args:
         strata: base and new of each.
@@ -122,12 +122,12 @@ def stratified(strata: Sequence[tuple[Sums, Sums]]) -> tuple[float, float] | Non
 
 
 def total(parts: Sequence[Sums]) -> Sums:
-    """The sums of several strata; a cluster in two of them counts as two."""
+    """Add the sums of several strata; a cluster in two of them counts as two."""
     return Sums(**{field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Sums)})
 
 
 def _few(base: Sums, new: Sums) -> bool:
-    """Whether hits, or what is no hit, are too few for anything but an exact test."""
+    """Tell whether hits, or misses, are too few for anything but an exact test."""
     smaller = min(base.effective, new.effective)
     pooled = (base.share * base.effective + new.share * new.effective) / (base.effective + new.effective)
     return smaller * min(pooled, 1 - pooled) < FEW
@@ -138,12 +138,12 @@ def _cells(sums: Sums) -> tuple[float, float]:
 
 
 def effect_size(base: Sums, new: Sums) -> float:
-    """Cohen's h of two proportions: 0.2 is small, 0.5 medium, 0.8 large."""
+    """Return Cohen's h of two proportions: 0.2 is small, 0.5 medium, 0.8 large."""
     return float(proportion_effectsize(new.share, base.share))
 
 
 def corrected(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's correction: the chance that any of them is below ``ALPHA`` while nothing changed is at most ``ALPHA``.
+    """Correct p-values by Holm's method: the chance that any of them is below ``ALPHA`` while nothing changed is at most ``ALPHA``.
 
     As ``multipletests`` has it, which collects garbage at every call, for seconds in a process with a large heap.
     """
@@ -155,7 +155,7 @@ def corrected(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def grid() -> tuple[float, ...]:
-    """The levels at which quantiles are read: close around each of ``LEVELS``, so that ends of intervals can be found between them."""
+    """Return the levels at which quantiles are read: close around each of ``LEVELS``, so that ends of intervals can be found between them."""
     steps = [0.0002 * 1.25**step for step in range(36)]
     near = {level + side * step for level in LEVELS for side in (-1, 1) for step in (0.0, *steps)}
     return tuple(sorted(round(level, 6) for level in near if 0.00001 < level < 0.99999))
@@ -167,7 +167,7 @@ GRID: Final = grid()
 
 
 def quantile(level: float, values: Sequence[float], sums: Sums) -> Interval | None:
-    """A quantile with its interval by order statistics: the quantiles at the ends of the level's own interval. None if there are too few.
+    """Return a quantile with its interval by order statistics: the quantiles at the ends of the level's own interval. None if there are too few.
 
     Args:
         level: one of ``LEVELS``.
@@ -182,7 +182,7 @@ def quantile(level: float, values: Sequence[float], sums: Sums) -> Interval | No
 
 
 def quantile_difference(base: Interval, new: Interval) -> Interval:
-    """How much greater the new quantile is; limits from those of both (MOVER, of which Newcombe's is a case)."""
+    """Return the new quantile less the base's; limits from those of both (MOVER, of which Newcombe's is a case)."""
     value = new.value - base.value
     low = value - math.hypot(new.value - new.low, base.high - base.value)
     high = value + math.hypot(new.high - new.value, base.value - base.low)
@@ -190,7 +190,7 @@ def quantile_difference(base: Interval, new: Interval) -> Interval:
 
 
 def threshold(level: float, samples: Sequence[tuple[int, Sequence[float]]]) -> float:
-    """A value that about the part ``1 - level`` of all traces exceeds: of the samples' quantiles the one that comes nearest to it.
+    """Return a value that about the part ``1 - level`` of all traces exceeds: of the samples' quantiles the nearest one.
 
     Args:
         level: one of ``LEVELS``.

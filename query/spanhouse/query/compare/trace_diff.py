@@ -1,4 +1,4 @@
-"""Two traces aligned, span by span: where the time went."""
+"""Alignment of two traces, span by span, to show which spans took the time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spanhouse.query.models import Span, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanPair:
-    """A span of one trace and what stands in its place in the other. What only one of them has is None for the other.
+    """A span of one trace and its counterpart in the other. Values of a missing counterpart are None.
 
     Attributes:
         depth: how many spans it is below, 0 for a root.
@@ -38,7 +38,7 @@ class SpanPair:
 
     @property
     def self_change_ns(self) -> int:
-        """How much more time was spent in it itself; over all pairs this adds up to the change of the traces, where nothing ran side by side."""
+        """Change of the span's self time; over all pairs it adds up to the change of the traces, where nothing ran side by side."""
         return (self.new_self_ns or 0) - (self.base_self_ns or 0)
 
 
@@ -57,11 +57,11 @@ class TraceDiff:
     pairs: Sequence[SpanPair]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as what JSON has."""
+        """Return the difference as a JSON object."""
         return asdict(self)
 
     def guilty(self) -> Sequence[SpanPair]:
-        """The pairs that took more time themselves, what changed most first."""
+        """Return the pairs whose self time grew, the greatest growth first."""
         return sorted((pair for pair in self.pairs if pair.self_change_ns > 0), key=lambda pair: -pair.self_change_ns)
 
 
@@ -81,7 +81,7 @@ def diff(base: Trace, new: Trace) -> TraceDiff:
 
 
 def _children(spans: Sequence[Span]) -> dict[str, list[Span]]:
-    """The spans below each span id, by their start; below '' those whose parent is not there, and one of each circle, which broken senders make."""
+    """Group spans by their parent's id, in order of their start; '' has those without a stored parent, and one of each circle (broken senders)."""
     known = {span.span_id for span in spans}
     children: dict[str, list[Span]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: (span.start_time_ns, span.span_id)):
@@ -102,7 +102,7 @@ def _children(spans: Sequence[Span]) -> dict[str, list[Span]]:
 
 
 def _matched(children: Sequence[Sequence[Span]]) -> list[tuple[Span | None, Span | None]]:
-    """Siblings of both sides in pairs, in the order of their start after that of the first sibling."""
+    """Pair siblings of both sides, in the order of their start after that of the first sibling."""
     places: dict[tuple[str, str, int], list[Span | None]] = {}
     for side, spans in enumerate(children):
         seen: dict[tuple[str, str], int] = defaultdict(int)
@@ -136,7 +136,7 @@ def _pair(depth: int, sides: Sequence[Span | None], children: Sequence[Sequence[
 
 
 def _self_ns(span: Span, children: Sequence[Span]) -> int:
-    """How long a span took while none of its children, which are given by their start, ran."""
+    """Return the time of a span while none of its children, which come in the order of their start, ran."""
     spent, reached = 0, span.start_time_ns
     for child in children:
         begin = max(reached, child.start_time_ns)

@@ -1,4 +1,4 @@
-"""Figures -> findings: what is tested, what it says, and why, in words."""
+"""Figures -> findings: tests, verdicts, and their reasons in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spanhouse.query.compare.question import Question, clause, filter_of, versio
 from spanhouse.query.compare.statistics import ALPHA, LEVELS, Sums
 
 LEAST: Final = 30
-"""With fewer traces (counted by what they tell) on one side nothing is said."""
+"""Fewest (effective) traces on each side for a verdict."""
 ERROR_RATE: Final = "error rate"
 UNFINISHED_RATE: Final = "unfinished"
 
@@ -29,14 +29,14 @@ class Measured:
     strata: Mapping[str, Counts]
 
     def quantile(self, metric: str, level: float) -> Interval | None:
-        """A quantile of a metric with its interval; None where too few traces tell of it."""
+        """Return a quantile of a metric with its interval; None where too few traces tell of it."""
         # A design effect is underestimated where hits are few, as above a p95 of long sessions: the greatest one of the metric is taken.
         sums = max((found for (name, _), found in self.counts.above.items() if name == metric), key=lambda found: found.design_effect, default=None)
         numbers = self.sample.numbers.get(metric)
         return None if numbers is None or sums is None else statistics.quantile(level, numbers.quantiles, sums)
 
     def side(self) -> Side:
-        """What reports show of it."""
+        """Return the version's figures for a report."""
         quantiles = {
             metric: {level: found for level in LEVELS if (found := self.quantile(metric, level)) is not None} for metric in self.sample.numbers
         }
@@ -59,7 +59,7 @@ class Measured:
 def findings(
     question: Question, metrics: Sequence[Metric], base: Measured, new: Measured, thresholds: Mapping[tuple[str, float], float]
 ) -> list[Finding]:
-    """What is found of the error rate and of all metrics, the p-values corrected together."""
+    """Return the findings on the error rate and on all metrics, the p-values corrected together."""
     found = [_errors(question, base, new)]
     if base.sample.unfinished or new.sample.unfinished:
         found.append(_failures(question, (base, new), UNFINISHED_RATE, "unfinished = 'true'", lambda counts: counts.unfinished))
@@ -72,10 +72,10 @@ def findings(
 
 
 def slice_findings(question: Question, slices: Mapping[str, tuple[Measured, Measured]], thresholds: Thresholds) -> list[Finding]:
-    """What is found of the error rate and of the latency within slices, corrected together; what contributes most to a change for the worse first.
+    """Return the findings on error rate and latency within slices, corrected together; the greatest contribution to a change for the worse first.
 
     Args:
-        question: what is asked.
+        question: question of the comparison.
         slices: base and new of each.
         thresholds: of each slice, where both sides have the metric.
     """
@@ -95,7 +95,7 @@ def slice_findings(question: Question, slices: Mapping[str, tuple[Measured, Meas
 
 
 def _judged(found: Sequence[Finding], higher: Sequence[str]) -> list[Finding]:
-    """The findings with their verdicts, the p-values corrected together; of metrics in ``higher`` more is better."""
+    """Add verdicts to findings, the p-values corrected together; of metrics in ``higher`` more is better."""
     corrected = iter(statistics.corrected([one.p_value for one in found if one.p_value is not None]))
     return [_judge(one, None if one.p_value is None else next(corrected), better_up=one.metric in higher) for one in found]
 
@@ -105,7 +105,7 @@ def _errors(question: Question, base: Measured, new: Measured) -> Finding:
 
 
 def _failures(question: Question, sides: tuple[Measured, Measured], name: str, examples: str, of: Callable[[Counts], Sums]) -> Finding:
-    """Finding of the share of traces that failed in one way."""
+    """Return the finding on the share of traces that failed in one way."""
     base, new = sides
     pair = (of(base.counts), of(new.counts))
     finding = _share(name, *pair, filter_of(where_of(question), version_clause(question, new.value), examples))
@@ -113,7 +113,7 @@ def _failures(question: Question, sides: tuple[Measured, Measured], name: str, e
 
 
 def _of_whole_traces(base: Measured, new: Measured) -> Finding:
-    """The share of whole traces that failed, which is shown beside a service's own errors and not judged."""
+    """Return the share of whole traces that failed, which is shown beside a service's own errors and not judged."""
     return _share(f"trace {ERROR_RATE}", base.counts.trace_errors, new.counts.trace_errors)
 
 
@@ -147,14 +147,14 @@ def _quantile(question: Question, metric: Metric, level: float, sides: tuple[Mea
 
 
 def _beyond(metric: Metric, limit: float) -> str:
-    """The filter of traces on the wrong side of a metric's threshold; '' where filters can't tell them."""
+    """Return the filter of traces on the wrong side of a metric's threshold; '' where filters can't tell them."""
     if not metric.filter_key:
         return ""
     return f"{metric.filter_key} {'<=' if metric.higher_is_better else '>'} {number_format.plain(limit * metric.scale)}"
 
 
 def _tested(finding: Finding, pair: tuple[Sums, Sums], strata: Sequence[tuple[Sums, Sums]]) -> Finding:
-    """The finding with its p-value, like compared with like where there are strata; where there is too little to test, with that verdict."""
+    """Add a p-value to a finding, like compared with like where there are strata; where there is too little to test, add that verdict."""
     if min(sums.effective for sums in pair) < LEAST or finding.change is None:
         few, side = min((sums.n, side) for sums, side in zip(pair, ("the base", "the new one"), strict=True))
         return replace(finding, verdict=Verdict.TOO_LITTLE_DATA, reason=f"{few:,} traces of {side} are too few")
@@ -180,7 +180,7 @@ def _judge(finding: Finding, corrected: float | None, *, better_up: bool) -> Fin
 
 
 def overall(found: Sequence[Finding]) -> tuple[Verdict, str]:
-    """The verdict on all findings, and what it rests on."""
+    """Return the verdict on all findings, with its reason."""
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         if named := [finding for finding in found if finding.verdict is verdict]:
             return verdict, "; ".join(f"{finding.metric}: {finding.reason}" for finding in named)

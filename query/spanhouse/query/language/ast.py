@@ -1,4 +1,4 @@
-"""The filter as written: what `parse` gives and `resolve` takes. Positions are characters of the filter, from 0, the end exclusive."""
+"""Syntax tree of a filter: output of ``parse``, input of ``resolve``. Positions are characters of the filter, from 0, the end exclusive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Operator(StrEnum):
-    """How a comparison compares."""
+    """Operator of a comparison."""
 
     EQUAL = "="
     NOT_EQUAL = "!="
@@ -26,8 +26,8 @@ class Identifier:
     """A name as written.
 
     Attributes:
-        entity: what stands before the first dot; None for a bare name.
-        key: the rest, quotes removed.
+        entity: part before the first dot; None for a bare name.
+        key: rest of the name, quotes removed.
     """
 
     entity: str | None
@@ -65,7 +65,7 @@ class Duration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """The time of the search, and what is added to it, in milliseconds."""
+    """The time of the search plus an offset, in milliseconds."""
 
     added_ms: int | float
     start: int
@@ -109,32 +109,32 @@ class NullTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class And:
-    """All operands hold. Without operands it always holds: an empty filter."""
+    """Conjunction: all operands hold. Without operands it always holds: an empty filter."""
 
     operands: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Or:
-    """At least one operand holds; there are at least two."""
+    """Disjunction of at least two operands: at least one holds."""
 
     operands: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Not:
-    """The operand does not hold."""
+    """Negation: the operand does not hold."""
 
     operand: Expression
 
 
 Test = Comparison | Membership | NullTest
 Expression = Test | And | Or | Not
-"""The closed union of what a filter can be."""
+"""Closed union of a filter's expressions."""
 
 
 def leaves(expression: Expression) -> Iterator[Test]:
-    """What an expression is made of, from left to right."""
+    """Yield the tests of an expression, from left to right."""
     match expression:
         case And(operands=operands) | Or(operands=operands):
             for operand in operands:

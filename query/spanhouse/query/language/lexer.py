@@ -1,7 +1,7 @@
-r"""Filter text -> tokens, each with its place. Knows quotes, numbers and words, and no meaning.
+r"""Lexer: filter text -> tokens with their positions. Knows quotes, numbers and words, and no meaning.
 
-What MLflow's grammar lacks and this one has: inside quotes a doubled quote stands for one, and so does a backslash before a
-quote or a backslash. Any other backslash is itself, so that patterns like ``'\d+'`` and ``'100\%'`` need no doubling.
+An extension of MLflow's grammar: inside quotes a doubled quote means one quote, and a backslash escapes a quote or a backslash. Any other
+backslash is literal, so that patterns like ``'\d+'`` and ``'100\%'`` need no doubling.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _OPERATORS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _INSTEAD: Final = {"==": "=", "<>": "!=", "=<": "<=", "=>": ">=", "!": "!=", "~": "RLIKE", "=~": "RLIKE"}
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "LIKE", "ILIKE", "RLIKE", "IN", "IS", "NULL", "BETWEEN"})
 MAX_DIGITS: Final = 30
-"""Of a whole number."""
+"""Most digits of a whole number."""
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PUNCTUATION: Final = frozenset("(),")
 
 
 class Kind(Enum):
-    """What a token is."""
+    """Kind of a token."""
 
     NAME = auto()
     KEYWORD = auto()
@@ -48,12 +48,12 @@ class Token:
     """A token.
 
     Attributes:
-        kind: what it is.
-        value: its text, without quotes and escapes; a keyword in upper case; of a duration, and of what is added to now, the milliseconds.
-        start: where it begins, in characters from 0.
-        end: where it ends, exclusive.
+        kind: kind of the token.
+        value: text without quotes and escapes; a keyword in upper case; for a duration, and for the offset of now, the milliseconds.
+        start: first position, in characters from 0.
+        end: last position, exclusive.
         parts: for a name, its parts between dots, without quotes and escapes.
-        quote: the quote that a text stands in.
+        quote: quote around a text.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
     """Split a filter, or the key of an order, into tokens; the last one is END.
 
     Raises:
-        FilterError: an open quote, or a character or operator that the language does not have.
+        FilterError: an open quote, or an unknown character or operator.
     """
     try:
         text.encode()
@@ -119,7 +119,7 @@ def _token(text: str, start: int) -> Token:
 
 
 def _milliseconds(number: str, unit: str) -> str:
-    """A length of time in milliseconds, written as a number."""
+    """Convert a length of time to milliseconds, as text."""
     if number.lstrip("+-").isdigit() and len(number) <= MAX_DIGITS:
         return str(int(number) * _UNIT_MS[unit])
     milliseconds = float(number) * _UNIT_MS[unit]
@@ -127,7 +127,7 @@ def _milliseconds(number: str, unit: str) -> str:
 
 
 def _name(text: str, start: int) -> Token:
-    """A name: parts between dots, each bare or in one pair of backticks or double quotes."""
+    """Read a name: parts between dots, each bare or in one pair of backticks or double quotes."""
     parts = []
     position = start
     while True:
@@ -149,7 +149,7 @@ def _name(text: str, start: int) -> Token:
 
 
 def _quoted(text: str, start: int) -> tuple[str, int]:
-    """The text in quotes that begins at ``start``, escapes undone, and where its closing quote ends."""
+    """Return the quoted text that begins at ``start``, escapes resolved, and the position after its closing quote."""
     quote = text[start]
     pieces = []
     position = start + 1

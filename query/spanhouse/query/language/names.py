@@ -1,4 +1,4 @@
-"""Names of the filter language -> fields. All of them come from the vocabulary."""
+"""Names of the filter language and their fields. All of them come from the vocabulary."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spanhouse.schema import vocabulary
 from spanhouse.schema.trace_attributes import ATTRIBUTES, SHORT_NAMES, SPAN_ATTRIBUTES, Type
 
 REQUEST_ID: Final = AttributeField(ATTRIBUTES["request_id"])
-"""The trace's id, as MLflow writes it."""
+"""Id of the trace, in MLflow's form."""
 SOURCE_RUN: Final = MapField(MapColumn.METADATA, SHORT_NAMES["run_id"])
-"""Where MLflow keeps the run that a trace belongs to; filters call it ``run_id``."""
+"""MLflow's metadata key for the run of a trace; ``run_id`` in filters."""
 GIT_COMMIT: Final = MapField(MapColumn.METADATA, vocabulary.GIT_COMMIT.mlflow)
 KIND: Final = SpanField(AttributeField(SPAN_ATTRIBUTES["kind"]))
 
@@ -53,22 +53,22 @@ _CALLED_OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
         "branch": "git.branch",
     }
 )
-"""What users call an attribute, and its name in this language where no likeness of letters leads there."""
+"""Common name for an attribute -> its name in this language, if the two are not similar in spelling."""
 _NOT_STORED: Final[Mapping[str, str]] = MappingProxyType(
     {"feedback": "assessments", "expectation": "assessments", "issue": "assessments", "assessment": "assessments"}
 )
-"""Entities of MLflow that nothing is stored of -> what that would be."""
+"""Entity of MLflow that is not stored -> its plural, for the error."""
 
 
 def resolve_name(name: Identifier, text: str) -> Field:
-    """The field that a name means.
+    """Return the field of a name.
 
     Args:
-        name: as parsed.
-        text: what it was parsed from, for error messages.
+        name: parsed name.
+        text: text that it was parsed from, for error messages.
 
     Raises:
-        FilterError: there is none.
+        FilterError: the name is unknown.
     """
     if name.entity is not None and name.entity in _MAPS:
         return MapField(_MAPS[name.entity], name.key)
@@ -88,7 +88,7 @@ def resolve_name(name: Identifier, text: str) -> Field:
 
 
 def is_prompt(name: Identifier) -> bool:
-    """Whether a name means the prompts that a trace used, which is no field: there are any number of them."""
+    """Tell whether a name means the prompts that a trace used; they are no field, since a trace has any number of them."""
     return name.key == "prompt" and (name.entity is None or name.entity in _ATTRIBUTE_PREFIXES)
 
 
@@ -115,7 +115,7 @@ def _span_field(name: Identifier, text: str) -> Field:
 
 
 def field_type(field: Field) -> Type:
-    """What a field's values are compared as; values of maps are text."""
+    """Return the type by which a field's values are compared; values of maps are text."""
     match field:
         case SpanField(of=of):
             return field_type(of)
@@ -128,7 +128,7 @@ def field_type(field: Field) -> Type:
 
 
 def is_map(field: Field) -> bool:
-    """Whether a field is a key of a map, whose texts may say numbers, versions and times."""
+    """Tell whether a field is a key of a map; its texts may be numbers, versions and times."""
     return isinstance(field.of if isinstance(field, SpanField) else field, MapField)
 
 

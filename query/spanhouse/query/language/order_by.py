@@ -1,4 +1,4 @@
-"""``order_by`` -> what rows are sorted by. MLflow's rules: two tie-breakers at the end, missing values last in both directions."""
+"""Reader of ``order_by``. MLflow's rules: two tie-breakers at the end, missing values last in both directions."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def read_order(order_by: Sequence[str] | None) -> tuple[Sorting, ...]:
     """Read an ``order_by`` list; each entry is ``KEY``, ``KEY ASC`` or ``KEY DESC``.
 
     Returns:
-        What was asked for, then ``timestamp_ms DESC`` and ``request_id ASC`` unless it holds them already: a total order.
+        The given keys, then ``timestamp_ms DESC`` and ``request_id ASC`` unless they are among them: a total order.
 
     Raises:
-        FilterError: an unknown key, one that cannot be sorted by, or the same field twice.
+        FilterError: an unknown key, an unsortable key, or the same field twice.
     """
     if isinstance(order_by, str) or not isinstance(order_by, Sequence | None):
         raise FilterError("order_by is a list", hint='write ["timestamp_ms DESC"]')
@@ -58,12 +58,12 @@ def read_order(order_by: Sequence[str] | None) -> tuple[Sorting, ...]:
 
 
 def newest_first(order: Sequence[Sorting]) -> bool:
-    """Whether the order is by start, from the newest."""
+    """Tell whether the order is by start, from the newest."""
     return order[0].descending and sorts_by_start(order[0])
 
 
 def sorts_by_start(sorting: Sorting) -> bool:
-    """Whether a key of the order is the trace's start."""
+    """Tell whether a key of the order is the trace's start."""
     return _same(sorting.field, _TIMESTAMP)
 
 
@@ -83,7 +83,7 @@ def _sorting(entry: str) -> Sorting:
 
 
 def _same(one: Field, other: Field) -> bool:
-    """Whether two keys sort alike, as ``timestamp`` and ``timestamp_ms`` do."""
+    """Tell whether two keys sort alike, as ``timestamp`` and ``timestamp_ms`` do."""
     if isinstance(one, AttributeField) and isinstance(other, AttributeField):
         return one.attribute.sql == other.attribute.sql
     return one == other

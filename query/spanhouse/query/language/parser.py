@@ -1,4 +1,4 @@
-"""Filter text -> AST, by recursive descent. Syntax only: knows no columns and no types.
+"""Parser: filter text -> AST, by recursive descent. Syntax only: knows no columns and no types.
 
 ::
 
@@ -14,8 +14,8 @@
     unit       := ms | s | m | h | d | w
     name       := part { "." part }          part: a word, `quoted` or "quoted"
 
-That AND may be left out, and may lead or trail, is MLflow's. NOT binds stronger than AND, AND (also where it is left out) stronger than OR.
-Keywords are written in any case.
+As in MLflow, AND may be left out, and may lead or trail. NOT binds stronger than AND, AND (written or not) stronger than OR. Keywords may have any
+case.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from spanhouse.query.language.ast import (
 from spanhouse.query.language.lexer import MAX_DIGITS, Kind, Token, tokenize
 
 MAX_COMPARISONS: Final = 200
-"""More would exceed the size that the engine takes for a statement. Values of one IN count as one."""
+"""Most comparisons of a filter: more would exceed the engine's limit on the size of a statement. Values of one IN count as one."""
 
 MAX_DEPTH: Final = 50
-"""Each level is a level of Python's stack and of the engine's parser."""
+"""Deepest nesting: each level takes a level of Python's stack and of the engine's parser."""
 _NO_OPERATOR: Final = {"BETWEEN": "write key >= 1 AND key <= 2"}
 
 
 def parse(text: str | None) -> Expression:
-    """Parse a filter. None and '' are the filter that everything passes.
+    """Parse a filter. None and '' match everything.
 
     Raises:
-        FilterError: the text is not in the language of this module's description.
+        FilterError: the text is not in the grammar of this module's docstring.
     """
     if text is None or text == "":
         return And(operands=())
@@ -64,10 +64,10 @@ def parse(text: str | None) -> Expression:
 
 
 def parse_name(text: str) -> Identifier:
-    """Parse a text that is one name and nothing else, such as the key of an order.
+    """Parse a text that is a single name, such as the key of an order.
 
     Raises:
-        FilterError: it is something else.
+        FilterError: the text is not a single name.
     """
     return _Parser(text).only_name()
 
@@ -89,7 +89,7 @@ class _Parser:
         return token
 
     def _taken(self, kind: Kind, value: str) -> bool:
-        """Take the next token if it is this one."""
+        """Consume the next token if it is this one, and return True; else return False."""
         found = self._token.kind is kind and self._token.value == value
         if found:
             self._next += 1
@@ -120,7 +120,7 @@ class _Parser:
             operands.append(self._negation(depth))
 
     def _ends(self, depth: int, *, joined: bool) -> bool:
-        """Whether no operand follows. An AND may trail only at the end of the filter."""
+        """Tell whether no operand follows. An AND may trail only at the end of the filter."""
         token = self._token
         if token.kind is Kind.END:
             return depth == 0 or not joined

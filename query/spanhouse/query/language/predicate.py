@@ -1,7 +1,6 @@
-"""What a filter means: what `resolve` gives and `compile_` takes. No names left to look up, no types left to check.
+"""Predicates: resolved filters, output of ``resolve``, input of ``compile_search``. Names are looked up, and types are checked.
 
-A field without a value for a trace makes every clause but ``Missing`` not hold. There is no third truth: what does not hold is false, and
-``Not`` of it holds.
+If a trace has no value for a field, every clause on the field but ``Missing`` is false. There is no third truth value: ``Not`` of false is true.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from spanhouse.schema.trace_attributes import Attribute
 
 
 class MapColumn(StrEnum):
-    """Columns of ``traces``, and below ``SpanField`` of ``otel_traces``, that are maps from key to text; below ``Took`` the service's own."""
+    """Map column from key to text: of ``traces``, within ``SpanField`` of ``otel_traces``, within ``SomeServicePart`` of the service."""
 
     METADATA = "Metadata"
     TAGS = "Tags"
@@ -41,7 +40,7 @@ class AttributeField:
 
 @dataclass(frozen=True, slots=True)
 class SpanField:
-    """What a span has, not its trace."""
+    """A field of a span, not of its trace."""
 
     of: TraceField
 
@@ -52,10 +51,10 @@ Field = TraceField | SpanField
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version to compare texts with: those that are versions.
+    """A version; compares only with texts that are versions.
 
     Attributes:
-        key: as ``version_key`` gives it.
+        key: sortable text from ``version_key``.
     """
 
     key: str
@@ -63,25 +62,25 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time to compare texts with: those that say one."""
+    """A time; compares only with texts that are times."""
 
     unix_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class FromNow:
-    """The time of the search, and what is added to it."""
+    """The time of the search plus an offset."""
 
     added_ms: int | float
 
 
 Value = str | int | float | Version | Moment | FromNow
-"""What a field is compared with. A number compares numbers: of texts those that are decimal numbers."""
+"""Right side of a comparison. A number compares only with numbers, and with texts that are decimal numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compare:
-    """The field's value compares so with ``value``. Patterns of LIKE and ILIKE escape ``%``, ``_`` and the backslash by a backslash."""
+    """Comparison of the field's value with ``value``. Patterns of LIKE and ILIKE escape ``%``, ``_`` and the backslash by a backslash."""
 
     field: Field
     operator: Operator
@@ -90,7 +89,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneOf:
-    """The field's value is among ``values``; if negated, it has a value that is not."""
+    """Membership: the field's value is among ``values``; negated: the field has a value that is not among them."""
 
     field: Field
     values: tuple[Value, ...]
@@ -99,7 +98,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """The field has no value; if negated, it has one."""
+    """Absence: the field has no value; negated: it has one."""
 
     field: Field
     negated: bool
@@ -107,21 +106,21 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """All operands hold; without operands, always."""
+    """Conjunction: all operands hold; without operands, always true."""
 
     operands: tuple[Predicate, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """At least one operand holds; there are at least two."""
+    """Disjunction of at least two operands: at least one holds."""
 
     operands: tuple[Predicate, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The operand does not hold: true exactly where the operand is false, so also for a trace without the field that it compares."""
+    """Negation: true exactly if the operand is false, so also for a trace without the compared field."""
 
     operand: Predicate
 
@@ -131,28 +130,28 @@ Clause = Compare | OneOf | Missing
 
 @dataclass(frozen=True, slots=True)
 class SomeSpan:
-    """Some span of the trace fulfils the operand, which asks of ``SpanField`` alone."""
+    """Condition that one span of the trace fulfils the operand, whose fields are all ``SpanField``."""
 
     operand: Predicate
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
-    """The service took part in the trace, and one of its versions there fulfils the operand, whose fields ``took.own`` has made the service's."""
+class SomeServicePart:
+    """Condition that the service took part in the trace, and that one of its versions fulfils the operand, made by ``service_part.own``."""
 
     service: str
     operand: Predicate
 
 
-Predicate = Clause | All | Either | Not | SomeSpan | Took
-"""The closed union of what a filter can mean."""
+Predicate = Clause | All | Either | Not | SomeSpan | SomeServicePart
+"""Closed union of predicates."""
 
 EVERYTHING: Final = All(())
-"""What every trace fulfils."""
+"""Predicate that every trace fulfils."""
 
 
 def at(predicate: Predicate, now_ms: int) -> Predicate:
-    """The same with every ``FromNow`` counted from that Unix time in milliseconds."""
+    """Replace every ``FromNow`` by a fixed time, counted from this Unix time in milliseconds."""
     match predicate:
         case All(operands=operands):
             return All(tuple(at(operand, now_ms) for operand in operands))
@@ -162,8 +161,8 @@ def at(predicate: Predicate, now_ms: int) -> Predicate:
             return Not(at(operand, now_ms))
         case SomeSpan(operand=operand):
             return SomeSpan(at(operand, now_ms))
-        case Took(service=service, operand=operand):
-            return Took(service, at(operand, now_ms))
+        case SomeServicePart(service=service, operand=operand):
+            return SomeServicePart(service, at(operand, now_ms))
         case Compare(field=field, operator=operator, value=FromNow() as value):
             return Compare(field=field, operator=operator, value=_time(field, now_ms + value.added_ms))
         case OneOf(field=field, values=values, negated=negated):
@@ -174,22 +173,22 @@ def at(predicate: Predicate, now_ms: int) -> Predicate:
 
 
 def _time(field: Field, unix_ms: float) -> Value:
-    """A time as a field is compared with it: texts with a moment."""
+    """Return a time in the form for a field's type: milliseconds for a time attribute, a ``Moment`` for text."""
     return unix_ms if isinstance(field, AttributeField) else Moment(max(-(2**63), min(int(unix_ms * 1000), 2**63 - 1)))
 
 
 def asks_of_spans(predicate: Predicate) -> bool:
-    """Whether the answer needs spans, and not only what is known of the trace."""
+    """Tell whether the predicate needs the trace's spans, not only its row."""
     match predicate:
         case All(operands=operands) | Either(operands=operands):
             return any(map(asks_of_spans, operands))
-        case Not(operand=operand) | Took(operand=operand):
+        case Not(operand=operand) | SomeServicePart(operand=operand):
             return asks_of_spans(operand)
         case _:
             return isinstance(predicate, SomeSpan)
 
 
 def every(*predicates: Predicate) -> Predicate:
-    """All of them hold; what is itself joined by AND is joined with the others."""
+    """Join predicates by AND; operands of nested conjunctions are joined at the same level."""
     operands = [operand for predicate in predicates for operand in (predicate.operands if isinstance(predicate, All) else (predicate,))]
     return operands[0] if len(operands) == 1 else All(tuple(operands))

@@ -1,4 +1,4 @@
-"""A filter without its values: what it asks, safe to log."""
+"""Redaction of a filter's values, so that it is safe to log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _WORD: Final = re.compile(r"\w+(\.\w+)*")
 _VALUE: Final = "?"
 
 
-def anonymous(filter_string: str | None) -> str:
-    """The filter with ``?`` for every value, in one line and one spelling: filters that differ in values alone are printed alike.
+def redact_filter(filter_string: str | None) -> str:
+    """Print a filter with ``?`` for every value, in one line and a normal form: filters that differ only in values are printed alike.
 
-    Of a filter that is none nothing is printed, since a value may stand anywhere in it.
+    Nothing of an invalid filter is printed, since any part may be a value.
     """
     try:
         return _printed(parse(filter_string))
@@ -43,7 +43,7 @@ def _printed(expression: Expression) -> str:
 
 
 def _inside(expression: Expression) -> str:
-    """What stands in a longer filter, in parentheses where it is more than one comparison."""
+    """Print an operand of a longer filter, in parentheses if it has more than one comparison."""
     return f"({_printed(expression)})" if isinstance(expression, And | Or) else _printed(expression)
 
 

@@ -1,4 +1,4 @@
-"""AST -> predicate: which field a name means, and whether it can be compared so. All names come from ``names``."""
+"""Resolver: AST -> predicate. Looks up the field of each name, and checks its comparisons. All names come from ``names``."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 def resolve(expression: Expression, text: str) -> Predicate:
-    """What a parsed filter means.
+    """Resolve a parsed filter to a predicate.
 
     Args:
-        expression: what ``parse`` gave.
-        text: the filter it was parsed from, for error messages.
+        expression: result of ``parse``.
+        text: filter that it was parsed from, for error messages.
 
     Raises:
-        FilterError: an unknown entity or attribute, or a comparison that its type does not have.
+        FilterError: an unknown entity or attribute, or a comparison that the field's type does not allow.
     """
     return on_one_span(_meaning(expression, text))
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter that was read, once.
+    """A parsed and resolved filter.
 
     Attributes:
-        text: as it was written.
-        predicate: what it means.
-        patterns: its regular expressions: only the engine knows whether they are ones.
+        text: filter as written.
+        predicate: resolved filter.
+        patterns: regular expressions in the filter; only the engine can validate them.
     """
 
     text: str = ""
@@ -88,7 +88,7 @@ NO_FILTER: Final = Filter()
 
 
 def read(text: str | None) -> Filter:
-    """Parse and resolve a filter; None and '' are one that everything fulfils.
+    """Parse and resolve a filter; None and '' match everything.
 
     Raises:
         FilterError: as ``parse`` and ``resolve``.
@@ -100,7 +100,7 @@ def read(text: str | None) -> Filter:
 
 
 def read_filter(text: str | None) -> Predicate:
-    """Give what a filter means; raises as ``read``."""
+    """Return the predicate of a filter; raises as ``read``."""
     return read(text).predicate
 
 
@@ -123,7 +123,7 @@ def _meaning(expression: Expression, text: str) -> Predicate:
 
 
 def _prompt(comparison: Comparison, text: str) -> Predicate:
-    """That a version of a prompt was used: some span says so, or the trace's tag."""
+    """Return the predicate that a version of a prompt was used: a span or the trace's tag links it."""
     name, slash, version = comparison.right.value.rpartition("/") if isinstance(comparison.right, Text) else ("", "", "")
     if comparison.operator is not Operator.EQUAL or not (name and slash and version):
         raise _error("prompt is asked for by its name and version", text, comparison, "write prompt = 'NAME/VERSION'")
@@ -131,8 +131,8 @@ def _prompt(comparison: Comparison, text: str) -> Predicate:
     pattern = "%" + re.sub(r"([\\%_])", r"\\\1", link) + "%"
     of_span, tag = (MapField(column, LINKED_PROMPTS) for column in (MapColumn.SPAN_ATTRIBUTES, MapColumn.TAGS))
     fields: tuple[Field, ...] = (SpanField(of_span), tag)
-    said_by_span, said_by_tag = (Compare(field=field, operator=Operator.LIKE, value=pattern) for field in fields)
-    return Either((SomeSpan(said_by_span), said_by_tag))
+    linked_by_span, linked_by_tag = (Compare(field=field, operator=Operator.LIKE, value=pattern) for field in fields)
+    return Either((SomeSpan(linked_by_span), linked_by_tag))
 
 
 def _comparison(comparison: Comparison, text: str) -> Predicate:
@@ -162,7 +162,7 @@ def _membership(membership: Membership, text: str) -> Predicate:
 
 
 def _commits(values: tuple[str, ...], *, negated: bool) -> Predicate:
-    """That the commit is one of some, of which each may be a short sha: the begin of a full one."""
+    """Return the predicate that the commit is one of some; each may be a short SHA, the start of a full one."""
     found: list[Predicate] = []
     for value in values:
         short = _SHORT_SHA.fullmatch(value.lower())
@@ -197,7 +197,7 @@ def _text(field: Field, operator: Operator, value: str) -> Value:
         return "tr-" + bare_trace_id(value) if field == REQUEST_ID else value.capitalize() if field == KIND else value
     if operator in _PATTERNS:
         return value
-    # In order: a time, since its begin reads as a version; a version; else as text.
+    # In this order: a time, since its start reads as a version; a version; else text.
     if (time_us := unix_us(value)) is not None:
         return Moment(time_us)
     key = version_key(value)
@@ -205,7 +205,7 @@ def _text(field: Field, operator: Operator, value: str) -> Value:
 
 
 def bare_trace_id(trace_id: str) -> str:
-    """A trace id as SQL holds it: lower-case hex, without MLflow's ``tr-``."""
+    """Return a trace id in SQL's form: lower-case hex, without MLflow's ``tr-``."""
     return trace_id.removeprefix("tr-").lower()
 
 
@@ -241,7 +241,7 @@ _NO_NUMBER: Final = {
 
 
 def _bounded(value: float) -> int | float:
-    """Beyond Int64 only the order matters, which a float keeps."""
+    """Convert a number beyond Int64 to a float: only its order matters, which a float keeps."""
     return float(value) if isinstance(value, int) and value not in _INT64 else value
 
 

@@ -1,7 +1,7 @@
-"""Where a filter asks of spans: what has to hold on one span.
+"""Span scope of a filter: conditions on spans that are joined by AND must hold on one and the same span.
 
-All that a filter says of spans outside of NOT holds on one span of the trace; what stands under a NOT is a question of its own. Where OR joins
-what is said of spans with what is said of the trace, AND is taken inside it: ``A AND (B OR C)`` is ``A AND B OR A AND C``.
+All conditions on spans outside of NOT must hold on one span of the trace; an operand of NOT has a scope of its own. If OR joins conditions on spans
+with conditions on the trace, AND is distributed over it: ``A AND (B OR C)`` becomes ``A AND B OR A AND C``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from enum import Enum, auto
 from typing import Final
 
 from spanhouse.query.errors import FilterError
-from spanhouse.query.language.predicate import All, Either, Not, Predicate, SomeSpan, SpanField, Took, every
+from spanhouse.query.language.predicate import All, Either, Not, Predicate, SomeServicePart, SomeSpan, SpanField, every
 
 MAX_BRANCHES: Final = 100
-"""More alternatives would make a statement that the engine takes long to read."""
+"""Most alternatives of a filter: more would make a statement that the engine parses slowly."""
 
 
 class _Asks(Enum):
@@ -24,7 +24,7 @@ class _Asks(Enum):
 
 
 def on_one_span(predicate: Predicate) -> Predicate:
-    """The predicate with what is said of spans in ``SomeSpan``.
+    """Wrap the conditions on spans in ``SomeSpan``, so that those joined by AND must hold on one span.
 
     Raises:
         FilterError: spans and the trace are joined by OR and AND in too many ways.
@@ -43,7 +43,7 @@ def on_one_span(predicate: Predicate) -> Predicate:
 
 
 def _with_operands(predicate: Predicate) -> Predicate:
-    """The predicate with each operand judged by itself: no span has to fulfil two of them."""
+    """Wrap each operand by itself: no span has to fulfil two of them."""
     match predicate:
         case All(operands=operands):
             return every(*map(on_one_span, operands))
@@ -64,14 +64,14 @@ def _all(operands: tuple[Predicate, ...]) -> Predicate:
         return every(*of_trace, on_one_span(first))
     if math.prod(_branches(operand) for operand in of_both) > MAX_BRANCHES:
         raise FilterError(
-            "the filter joins spans and the trace in too many ways", hint="say what is asked of spans without OR, or in fewer parentheses"
+            "the filter joins spans and the trace in too many ways", hint="write the conditions on spans without OR, or in fewer parentheses"
         )
     alternatives = first.operands if isinstance(first, Either) else (first,)
     return every(*of_trace, Either(tuple(on_one_span(every(alternative, *of_span, *others)) for alternative in alternatives)))
 
 
 def _branches(predicate: Predicate) -> int:
-    """How many alternatives a predicate has when no OR stands in an AND."""
+    """Count the alternatives of a predicate after AND is distributed over OR."""
     match predicate:
         case All(operands=operands):
             return math.prod(map(_branches, operands))
@@ -86,7 +86,7 @@ def _asks(predicate: Predicate) -> _Asks:
         case All(operands=operands) | Either(operands=operands):
             asked = set(map(_asks, operands))
             return asked.pop() if len(asked) == 1 else _Asks.OF_BOTH if asked else _Asks.OF_TRACE
-        case Not() | SomeSpan() | Took():
+        case Not() | SomeSpan() | SomeServicePart():
             return _Asks.OF_TRACE
         case clause:
             return _Asks.OF_SPAN if isinstance(clause.field, SpanField) else _Asks.OF_TRACE

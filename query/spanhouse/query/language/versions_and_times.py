@@ -1,11 +1,11 @@
-"""Texts that are put in order by what they say: versions and times. The patterns are RE2's as well, so that the engine reads values alike.
+"""Order of texts that are versions or times. The patterns are valid in Python and in RE2, so that the engine reads values alike.
 
-A version is ``1.2.3``, with or without ``v``, perhaps followed by a stage: ``-rc.1``, ``rc1``, ``.dev3``, ``-14-gabc123``, ``.post1``; what
-follows ``+`` does not count. Releases compare part by part as numbers, missing parts as 0. A stage comes before its release, a ``post`` after
-it. Stages compare by their runs of digits and of letters: digits as numbers and before letters, letters in any case.
+A version is ``1.2.3``, with or without ``v``, and with an optional stage: ``-rc.1``, ``rc1``, ``.dev3``, ``-14-gabc123``, ``.post1``; the part
+after ``+`` is ignored. Releases compare part by part as numbers, missing parts as 0. A stage comes before its release, a ``post`` after it.
+Stages compare by their runs of digits and of letters: digits as numbers and before letters, letters in any case.
 
-A time is ISO 8601's ``2026-01-31``, ``2026-01-31T10:00``, ``2026-01-31 10:00:00.5+02:00``; without an offset it is UTC, and the place after
-the microseconds does not count.
+A time is ISO 8601's ``2026-01-31``, ``2026-01-31T10:00``, ``2026-01-31 10:00:00.5+02:00``; without an offset it is UTC, and digits after the
+microseconds are ignored.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _RELEASE: Final = r"^[vV]?([0-9]{1,18}(?:\.[0-9]{1,18}){0,15})"
 VERSION: Final = (
     _RELEASE + r"(-[0-9A-Za-z.-]{1,40}|\.?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[0-9]{0,18}(?:\.(?:dev|post)[0-9]{0,18})?|)(?:\+.*)?$"
 )
-"""A whole version; the groups hold its release and its stage."""
+"""Pattern of a whole version; the groups are its release and its stage."""
 _DIGITS: Final = 40
 VERSION_STEPS: Final = (
     (VERSION, r"\1 \2"),
-    # What follows the release sorts before a further part of it, as a space does before a dot.
+    # A stage sorts before a further part of the release, as a space sorts before a dot.
     (r"(?:\.0+)+ ", " "),
     (r" $", " 1"),
     (r" [.-]?post", " 2post"),
@@ -34,7 +34,7 @@ VERSION_STEPS: Final = (
     (r"([0-9]+)", "0" * _DIGITS + r"\1"),
     (rf"[0-9]*([0-9]{{{_DIGITS}}})", r"\1"),
 )
-"""Patterns, and what each match of one is replaced by: step by step they make of a version, in lower case, the text that sorts as it does."""
+"""Patterns and their replacements: applied in order to a version in lower case, they make a text that sorts as the version."""
 TIME: Final = (
     r"^(19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
@@ -46,10 +46,9 @@ _BEYOND_MICROSECONDS: Final = re.compile(r"(\.[0-9]{6})[0-9]+")
 
 
 def version_key(text: str) -> str | None:
-    """What sorts as the version does: its numbers, filled up; 0 for a stage before the release, 1 for the release, 2 for after it; the stage's runs.
+    """Return a text that sorts as the version; None if the text is not a version.
 
-    Returns:
-        None if the text is not a version.
+    It has the release's numbers, zero-padded; 0 for a stage before the release, 1 for the release, 2 for a stage after it; and the stage's runs.
     """
     if not _VERSION.match(text):
         return None
@@ -60,7 +59,7 @@ def version_key(text: str) -> str | None:
 
 
 def unix_us(text: str) -> int | None:
-    """The Unix time in microseconds that a text says; None if it says none."""
+    """Return the Unix time of a text, in microseconds; None if the text is no time."""
     if not _TIME.match(text):
         return None
     try:

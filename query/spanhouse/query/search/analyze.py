@@ -1,4 +1,4 @@
-"""Statements of a search: as they are planned, and what each takes when it runs."""
+"""Statements of a search: the plan, and the measured cost of each statement."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from spanhouse.query.store.query_limits import Cost
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A statement of a search, and what it took."""
+    """A statement of a search, and its cost."""
 
     statement: Statement
     cost: Cost
 
 
 class _Measured:
-    """A connection that writes down what it runs."""
+    """A connection that records its statements with their costs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -38,14 +38,14 @@ class _Measured:
 
 
 def analyze(connection: Connection, search: Search, *, limit: int) -> Sequence[Step]:
-    """Search for the first ``limit`` rows; gives the statements in the order in which they ran."""
+    """Search for the first ``limit`` rows, and return the statements in the order in which they ran."""
     measured = _Measured(connection)
     read_rows(measured, search, limit=limit)
     return measured.steps
 
 
 def explain(filter_string: str | None = None, max_results: int = 100, order_by: Sequence[str] | None = None) -> Sequence[Planned]:
-    """Plan a search for its statements, without a store: each with why it runs. Arguments as of ``search_traces``.
+    """Plan a search without a store, and return its statements, each with its reason. Arguments as of ``search_traces``.
 
     Raises:
         FilterError: a mistake in the arguments.

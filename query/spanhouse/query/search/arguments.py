@@ -1,4 +1,4 @@
-"""The arguments of the client's methods -> a search."""
+"""Conversion of the client's arguments to a search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spanhouse.query.language.names import SOURCE_RUN, resolve_name
 from spanhouse.query.language.order_by import read_order
 from spanhouse.query.language.parser import parse_name
 from spanhouse.query.language.predicate import Compare, MapColumn, MapField, Predicate, SpanField, TraceField, every
-from spanhouse.query.language.redact import anonymous
+from spanhouse.query.language.redact import redact_filter
 from spanhouse.query.language.resolver import read
 from spanhouse.query.sql.resolved_search import Search
 from spanhouse.query.sql.service_part import of_service
@@ -33,14 +33,14 @@ def read_arguments(
     locations: Sequence[str] | None = None,
     service: str | None = None,
 ) -> Search:
-    """What is searched for.
+    """Read the arguments of a search; see ``TraceClient.search_traces``.
 
     Raises:
         FilterError: a mistake in the arguments.
     """
     if experiment_ids is not None and locations is not None:
         raise FilterError("experiment_ids and locations are the same", hint="give one of them")
-    _log.debug("filter: %s", anonymous(filter_string) if _log.isEnabledFor(logging.DEBUG) else "")
+    _log.debug("filter: %s", redact_filter(filter_string) if _log.isEnabledFor(logging.DEBUG) else "")
     written = read(filter_string)
     predicates: list[Predicate] = [written.predicate]
     for argument, field, value in (("run_id", SOURCE_RUN, run_id), ("model_id", _MODEL, model_id)):
@@ -56,17 +56,17 @@ def read_arguments(
 
 
 def read_key(key: object) -> TraceField:
-    """What of a trace a key names.
+    """Return the field of a trace that a key names.
 
     Raises:
-        FilterError: nothing, or something of its spans.
+        FilterError: the key is unknown, or names a field of spans.
     """
     if not isinstance(key, str):
         raise FilterError(f"a key is a string, not {type(key).__name__}")
     field = resolve_name(parse_name(key), key)
     if isinstance(field, SpanField):
         raise FilterError(
-            "traces are grouped by what they have, not by what their spans have", key, 0, len(key), "such as metadata.app_version or status"
+            "traces are grouped by their own fields, not by fields of their spans", key, 0, len(key), "such as metadata.app_version or status"
         )
     return field
 
@@ -80,10 +80,10 @@ def _services(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | N
 
 
 def text_of(argument: str, value: object) -> str:
-    """An argument that has to be text.
+    """Check that an argument is text, and return it.
 
     Raises:
-        FilterError: it is none, or one that cannot be encoded.
+        FilterError: the argument is no text, or can't be encoded as UTF-8.
     """
     if not isinstance(value, str):
         raise FilterError(f"{argument} takes text, not {type(value).__name__}")

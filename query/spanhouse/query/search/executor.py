@@ -1,4 +1,4 @@
-"""Runs plans and other statements on a connection, and makes traces of their rows."""
+"""Executor of plans and other statements on a connection; converts their rows to traces."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Runs(Protocol):
 
 
 def read_latest_ns(connection: Runs) -> int:
-    """Read when the newest trace starts, in Unix nanoseconds; 0 without traces."""
+    """Read the start of the newest trace, in Unix nanoseconds; 0 without traces."""
     ((latest_ns,),) = connection.run(_LATEST)
     return int(latest_ns)
 
 
 def read_rows(connection: Runs, search: Search, *, limit: int, offset: int = 0) -> Sequence[Row]:
-    """Read at most ``limit`` rows of a search, as it is planned."""
+    """Plan a search, and read at most ``limit`` of its rows."""
     planned = plan(search, limit=limit, offset=offset)
     for look in planned.looks:
         found = look.read(connection.run(look.look()))
@@ -65,10 +65,10 @@ def count(connection: Runs, search: Search) -> int:
 
 
 def check_patterns(connection: Runs, read: Filter) -> None:
-    """Have the engine read every regular expression now, so that a wrong one is an error here and not when rows are read.
+    """Let the engine validate every regular expression of a filter, so that an invalid one fails here and not when rows are read.
 
     Raises:
-        FilterError: one is none.
+        FilterError: a pattern is invalid.
     """
     if not read.patterns or _all_patterns(connection, [pattern.value for pattern in read.patterns]):
         return
@@ -79,7 +79,7 @@ def check_patterns(connection: Runs, read: Filter) -> None:
 
 
 def _all_patterns(connection: Runs, texts: Sequence[str]) -> bool:
-    """Tell whether all of some texts are regular expressions to the engine."""
+    """Tell whether all of some texts are valid regular expressions to the engine."""
     parameters = Parameters()
     tested = ", ".join(f"match('', {parameters.text(text)})" for text in texts)
     try:
@@ -92,7 +92,7 @@ def _all_patterns(connection: Runs, texts: Sequence[str]) -> bool:
 
 
 def to_traces(connection: Runs, rows: Iterable[Row], *, include_spans: bool) -> list[Trace]:
-    """Make traces of rows, with their spans, or with spans that are read when they are asked for."""
+    """Convert rows to traces; spans are read now, or at the first access to ``data.spans``."""
     infos = [read_info(row) for row in rows]
     ids = [info.trace_id.removeprefix("tr-") for info in infos]
     if not include_spans:

@@ -1,4 +1,4 @@
-"""Traces as a table, in the library that the caller uses."""
+"""Data frames of traces, for pandas, Arrow or Polars."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _MODULES: Final = {"pandas": "pandas", "arrow": "pyarrow", "polars": "polars"}
 
 
 def check_format(name: str) -> str:
-    """The name of a frame's format, checked.
+    """Check the name of a frame's format, and return it.
 
     Raises:
-        FilterError: there is no such format.
-        StoreUnavailableError: its library is not installed.
+        FilterError: the format is unknown.
+        StoreUnavailableError: the format's library is not installed.
     """
     if name not in _MODULES:
         raise FilterError(f"there is no frame format {name!r}", hint="known are " + ", ".join(_MODULES))
@@ -50,7 +50,7 @@ def check_format(name: str) -> str:
 
 
 def to_frame(infos: Iterable[TraceInfo], format_name: str) -> Any:
-    """A table with the columns ``FRAME_COLUMNS``, a row for each trace."""
+    """Make a table with the columns ``FRAME_COLUMNS``, one row per trace."""
     rows = list(infos)
     columns = {name: [getattr(info, name) for info in rows] for name in FRAME_COLUMNS}
     columns["state"] = [str(state) for state in columns["state"]]

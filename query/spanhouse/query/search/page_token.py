@@ -1,8 +1,7 @@
-"""Pages: how many rows one has, and the opaque token that says where the next one begins.
+"""Page tokens: opaque positions of the next page; and the check of a page's size.
 
-A token carries the order keys of a page's last row (keyset paging), so that traces which arrive meanwhile shift nothing, a hash of
-the search it belongs to, and one of all that, by which a token that was changed is known. Whoever makes both anew gets another place to
-begin at, and nothing that the search would not find.
+A token has the order keys of a page's last row (keyset paging), so that new traces shift nothing; a hash of its search; and a checksum of both,
+which reveals a changed token. A forged token only begins at another position of the same search.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 def check_max_results(max_results: object, argument: str = "max_results") -> int:
-    """The number of rows of a page, checked; the argument is named in the error.
+    """Check the number of rows of a page, and return it; ``argument`` is its name in the error.
 
     Raises:
-        FilterError: it is not a whole number from 1 to ``MAX_RESULTS``.
+        FilterError: the number is no whole number from 1 to ``MAX_RESULTS``.
     """
     if isinstance(max_results, bool) or not isinstance(max_results, int) or not 1 <= max_results <= MAX_RESULTS:
         raise FilterError(f"{argument} is a whole number from 1 to {MAX_RESULTS}, not {max_results!r}")
@@ -37,17 +36,17 @@ def check_max_results(max_results: object, argument: str = "max_results") -> int
 
 
 def write_token(search: Search, keys: Sequence[Key]) -> str:
-    """The token of the page that begins after the row with these order keys."""
+    """Return the token of the page that begins after the row with these order keys."""
     identity = _identity(search)
     text = json.dumps([identity, _digest(identity, keys), *keys], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def read_token(search: Search, token: str | None) -> tuple[Key, ...] | None:
-    """The order keys of the row after which a token's page begins. None and '' are the first page.
+    """Return the order keys of the row before a token's page; None for the first page, whose token is None or ''.
 
     Raises:
-        FilterError: the text is not a token, or is one of another search.
+        FilterError: the text is no token, or the token of another search.
     """
     if token is None or token == "":
         return None
@@ -77,8 +76,8 @@ def _fits(sorting: Sorting, key: object) -> bool:
             return isinstance(key, str)
 
 
-def _invalid(why: str) -> FilterError:
-    return FilterError(f"invalid page token: {why}", hint="pass the token of the page before, and the same filter and order as there")
+def _invalid(reason: str) -> FilterError:
+    return FilterError(f"invalid page token: {reason}", hint="pass the token of the page before, and the same filter and order as there")
 
 
 def _digest(identity: object, keys: Sequence[object]) -> str:
@@ -86,5 +85,5 @@ def _digest(identity: object, keys: Sequence[object]) -> str:
 
 
 def _identity(search: Search) -> str:
-    """What two searches have in common if one may go on with the other's token."""
+    """Return a hash that is equal for two searches if one may continue with the other's token."""
     return hashlib.sha256(repr((search.predicate, search.services, search.order)).encode()).hexdigest()[:16]

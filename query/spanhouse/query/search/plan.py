@@ -1,4 +1,4 @@
-"""The plan of a search: which statements find a page, in which order, and why. No I/O."""
+"""Query plan of a search: the statements that find a page, their order, and the reasons. No I/O."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Final
 from spanhouse.query.language.order_by import newest_first
 from spanhouse.query.language.predicate import asks_of_spans
 from spanhouse.query.sql.resolved_search import Key, Search
-from spanhouse.query.sql.selects import compile_, compile_earliest, compile_first, compile_page
+from spanhouse.query.sql.selects import compile_earliest, compile_first, compile_page, compile_search
 from spanhouse.query.sql.statement import Statement
 
 MOST_LISTED: Final = 600
-"""Traces that one statement names."""
+"""Most traces that one statement names."""
 _MOST_LOOKED_AT: Final = 10_000
-"""Rows that are looked at for a page before all of them are."""
+"""Most rows that a look reads before everything is read."""
 _WIDER: Final = 4
 _FIRST_WITH_SPANS: Final = 20_000
-"""Where spans are asked, those of so many of the newest traces are looked through first."""
+"""Newest traces whose spans the first look reads, if the search has conditions on spans."""
 _MOST_WITH_SPANS: Final = 2_000_000
 _WIDER_WITH_SPANS: Final = 8
 _MS_NS: Final = 1_000_000
@@ -26,14 +26,14 @@ _MS_NS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer to a look.
+    """Result of a look.
 
     Attributes:
-        rows: how many rows there are.
-        earliest_ns: start of the earliest, in Unix nanoseconds, where they are the newest.
-        starts_ns: their starts, if they are listed.
-        trace_ids: the bare ids of their traces, likewise.
-        last: order keys of the last one, where they are not the newest.
+        rows: number of rows.
+        earliest_ns: start of the earliest row, in Unix nanoseconds, if the order is newest first.
+        starts_ns: starts of the rows, if they are listed.
+        trace_ids: bare ids of the rows' traces, if they are listed.
+        last: order keys of the last row, if the order is not newest first.
     """
 
     rows: int
@@ -45,13 +45,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A page in two statements: a look at the first rows that match, then the page among what these stand for.
+    """A page in two statements: a look at the first rows that match, then the page among their traces.
 
     Attributes:
-        search: what is searched for.
-        most: rows that are looked at.
-        limit: rows of the page.
-        offset: rows that are left out before it.
+        search: search to plan.
+        most: number of rows to look at.
+        limit: number of rows of the page.
+        offset: number of rows before the page.
     """
 
     search: Search
@@ -61,15 +61,15 @@ class Look:
 
     @property
     def listed(self) -> bool:
-        """True if the second statement names the traces; else it reads all that start since the earliest."""
+        """True if the second statement names the traces; else it reads all traces since the earliest one."""
         return self.most <= MOST_LISTED and not _asks_of_spans(self.search)
 
     def look(self) -> Statement:
-        """Give the first statement."""
+        """Return the first statement."""
         return (compile_first if self.listed else compile_earliest)(self.search, limit=self.most)
 
     def read(self, rows: Sequence[Sequence[Any]]) -> Found:
-        """Read its rows."""
+        """Read the rows of the first statement."""
         if not self.listed:
             ((matching, earliest_ns),) = rows
             return Found(matching, earliest_ns)
@@ -77,26 +77,26 @@ class Look:
         return Found(len(rows), min(starts_ns, default=0), starts_ns, trace_ids, tuple(rows[-1][2:]) if rows else ())
 
     def cut(self, found: Found) -> bool:
-        """Tell whether there are more rows than were looked at, so that a page that comes out short may lack some."""
+        """Tell whether there are more rows than were looked at, so that a short page may lack some."""
         return found.rows == self.most
 
     def page(self, found: Found) -> Statement:
-        """Give the second statement: a page of what is certain to come before all that was not looked at."""
+        """Return the second statement: a page of the traces that certainly come before all rows that were not looked at."""
         search, last = self.search, None
         if self.cut(found) and newest_first(search.order):
-            # The order tells no two starts of a millisecond apart: of the earliest one's, some may not be among the rows.
+            # The order has whole milliseconds: other traces of the earliest millisecond may be missing among the rows.
             since_ms = found.earliest_ns // _MS_NS + (1 if self.listed else 0)
             search = replace(search, since_ns=max(since_ms * _MS_NS, search.start_bounds_ns()[0]))
         elif self.cut(found):
             last = found.last
         if self.listed:
             return compile_page(search, found.starts_ns, found.trace_ids, limit=self.limit, offset=self.offset, last=last)
-        return compile_(search, limit=self.limit, offset=self.offset)
+        return compile_search(search, limit=self.limit, offset=self.offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A statement of a plan, and why it runs. What the answer to an earlier one puts into it is empty."""
+    """A statement of a plan, and the reason for it. Parameters from the result of an earlier statement are empty."""
 
     statement: Statement
     why: str
@@ -104,12 +104,12 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A way to a page: by the first of the looks that fills it, else by a statement that looks at everything.
+    """Plan of a page: the first look that fills it, else a statement that reads everything.
 
     Attributes:
-        looks: what to try first, each wider than the one before.
-        everything: the statement that finds the page in any case.
-        why: the reason for the looks, or for none.
+        looks: looks to try first, each wider than the one before.
+        everything: statement that finds the page in any case.
+        why: reason for the looks, or for none.
     """
 
     looks: tuple[Look, ...]
@@ -117,7 +117,7 @@ class Plan:
     why: str
 
     def statements(self) -> tuple[Planned, ...]:
-        """List the statements in the order in which they run; of looks the first one's."""
+        """Return the statements in the order in which they run; of the looks only the first."""
         if not self.looks:
             return (Planned(self.everything, self.why),)
         first, *wider = self.looks
@@ -134,17 +134,17 @@ def plan(search: Search, *, limit: int, offset: int = 0) -> Plan:
     """Plan a page of a search."""
     sizes, why = _sizes(search, limit + offset)
     looks = tuple(Look(search, most, limit, offset) for most in sizes)
-    return Plan(looks, compile_(search, limit=limit, offset=offset), why if looks else "look at everything")
+    return Plan(looks, compile_search(search, limit=limit, offset=offset), why if looks else "look at everything")
 
 
 def _sizes(search: Search, rows: int) -> tuple[list[int], str]:
-    """Choose how many rows to look at for a page that ends after so many, and say why."""
-    # Some rows that match were replaced by one that does not.
+    """Choose the numbers of rows to look at for a page that ends after ``rows`` rows, and return the reason with them."""
+    # Some matching rows were replaced by rows that do not match.
     wanted = rows * 5 // 4 + 16
     if _asks_of_spans(search):
         first = max(wanted, _FIRST_WITH_SPANS)
         sizes = _growing(first, _MOST_WITH_SPANS if newest_first(search.order) else 0, _WIDER_WITH_SPANS)
-        return sizes, "newest first, and spans are asked: find the newest rows that match but for them"
+        return sizes, "newest first, with conditions on spans: find the newest rows that match all other conditions"
     if newest_first(search.order):
         return _growing(wanted, _MOST_LOOKED_AT, _WIDER), "newest first: find the newest rows that match"
     return _growing(wanted, MOST_LISTED, _WIDER), "find the first rows that match"

@@ -1,4 +1,4 @@
-"""What a search returns: one page, or all matches as a sequence that is read as it is looked at."""
+"""Results of a search: one page, or all matches as a lazy sequence."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spanhouse.query.store.connection import Connection
 
 _FIRST_ROWS: Final = 100
 _MOST_ROWS: Final = 6400
-"""Rows that one statement reads: few at first, for callers that stop early, then more and more."""
+"""Most rows that one statement reads: few at first, for callers that stop early, then up to this."""
 
 
 class Page(list[Trace]):
     """One page of traces.
 
     Attributes:
-        token: what ``page_token`` of the next page's search is; None if this is the last one.
+        token: ``page_token`` of the next page; None for the last page.
     """
 
     def __init__(self, traces: Iterable[Trace] = (), token: str | None = None) -> None:
@@ -31,12 +31,12 @@ class Page(list[Trace]):
 
 
 class Matches(Sequence[Trace]):
-    """All traces that match, by index or one after the other. Its length is counted by the engine; nothing is read before it is asked for.
+    """All traces that match, as a lazy sequence: traces are read at the first access, and the length is counted by the engine.
 
-    Traces that start later than the newest one that was stored when the search was made are not among them, neither in rows nor in the length.
+    Traces that start later than the newest one stored at the time of the search are left out, also from the length.
 
     Attributes:
-        token: None, as all matches are here.
+        token: None, since there is no further page.
     """
 
     token: Final = None

@@ -1,4 +1,4 @@
-"""Names of services: those that traces have, and an error for one that none has."""
+"""Check of service names against the services that have traces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN: Final = 10
 
 
 class Services:
-    """The services that are known to have traces; looked up when one is asked for that is not known yet."""
+    """Cache of the services that have traces; an unknown name is looked up in the store."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -28,7 +28,7 @@ class Services:
         """Refuse names that no service has.
 
         Raises:
-            FilterError: there is one; it names the nearest services.
+            FilterError: a name is unknown; the error names the nearest services.
         """
         for reading in (_compile_listed, lambda _: _ALL):
             missing = tuple(name for name in names or () if name not in self._known)

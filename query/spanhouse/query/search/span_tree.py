@@ -1,4 +1,4 @@
-"""A trace's spans as a tree: who called whom."""
+"""Tree of a trace's spans, by parent and child."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from spanhouse.query.models import Span
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanNode:
-    """A span and those that it called.
+    """A node of the tree.
 
     Attributes:
-        span: the span.
-        children: by their start.
+        span: span of the node.
+        children: nodes of its child spans, by their start.
     """
 
     span: Span
     children: list[SpanNode] = field(default_factory=list, repr=False)
 
     def walk(self) -> Iterator[SpanNode]:
-        """This one and all below it, each before its children, however deep they are."""
+        """Yield this node and all below it, each before its children, to any depth."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -30,9 +30,9 @@ class SpanNode:
 
 
 def to_tree(spans: Sequence[Span]) -> tuple[SpanNode, ...]:
-    """The spans that have no parent among them, with the others below.
+    """Return the top nodes, whose spans have no parent among the spans, with all others below.
 
-    A span whose parent is not stored stands at the top, and so does the first of a circle, which only broken senders make.
+    A span whose parent is not stored is a top node, and so is the first span of a circle, which only broken senders make.
     """
     nodes = {span.span_id: SpanNode(span) for span in spans}
     parents = {span.span_id: parent for span in spans if (parent := nodes.get(span.parent_id or "")) is not None}

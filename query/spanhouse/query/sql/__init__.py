@@ -1,1 +1,1 @@
-"""SQL generation: predicates, orders and pages as statements with bound parameters, and rows as models."""
+"""SQL generation: statements with bound parameters for predicates, orders and pages; conversion of rows to models."""

@@ -1,4 +1,4 @@
-"""What metadata there is to filter by: keys, and the values of one."""
+"""Statements that list metadata keys, and the values of one key."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class MetadataKey:
     """A metadata key that traces have had.
 
     Attributes:
-        key: the key.
-        values: how many different values of it are listed.
-        complete: False if it has more values than are listed, as an id has.
-        first_day: when the first trace that has it started, in UTC.
-        last_day: when the last one did.
+        key: name of the key.
+        values: number of distinct listed values.
+        complete: False if the key has more values than are listed, as an id has.
+        first_day: day of the first trace with the key, in UTC.
+        last_day: day of the last trace with the key, in UTC.
     """
 
     key: str
@@ -48,7 +48,7 @@ def compile_keys() -> Statement:
 def compile_values(key: str) -> Statement:
     """Compile the statement that lists the values of a metadata key, each with the number of its traces or NULL.
 
-    Traces are counted where the key has a column of its own and few values; a value that is empty is not listed.
+    Traces are counted if the key has a column of its own and few values. Empty values are not listed.
     """
     if column := _COUNTED.get(key):
         return Statement(_COUNTED_VALUES.format(column=column), {})

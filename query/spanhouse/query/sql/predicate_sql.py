@@ -1,5 +1,5 @@
-"""Predicate -> the SQL condition on a row of ``traces`` that is exactly the predicate."""
-# ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
+"""Predicate -> SQL condition on a row of ``traces``."""
+# ruff: noqa: S608  SQL is built from this module's own words and placeholders; tests prove that a user's text is never among them
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from spanhouse.query.language.predicate import (
     Not,
     OneOf,
     Predicate,
+    SomeServicePart,
     SomeSpan,
     SpanField,
-    Took,
     Version,
 )
 from spanhouse.query.language.versions_and_times import TIME, VERSION, VERSION_STEPS
@@ -36,12 +36,12 @@ from spanhouse.schema.trace_attributes import MLFLOW_JSON_KEYS, MLFLOW_REQUEST_I
 
 
 def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> str:
-    """The condition on a row of ``traces`` that is the predicate. It is 0 or 1, never NULL, so that NOT of it is its opposite.
+    """Compile a predicate to the equivalent condition on a row of ``traces``. It is 0 or 1, never NULL, so that NOT gives its opposite.
 
     Args:
-        predicate: what has to hold; no ``FromNow`` is in it.
-        parameters: where values and keys are bound.
-        spans: a condition that every span of a trace that can match fulfils; '' if there is none.
+        predicate: predicate without ``FromNow``.
+        parameters: binds values and keys.
+        spans: condition that holds for every span of any trace that can match; '' without one.
     """
     match predicate:
         case All(operands=operands):
@@ -53,8 +53,8 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
         case SomeSpan(operand=operand):
             asked = exact(operand, parameters)
             return f"TraceId IN (SELECT TraceId FROM otel_traces WHERE {f'{spans} AND {asked}' if spans else asked})"
-        case Took(service=service, operand=operand):
-            return _took(service, operand, exact(operand, parameters, spans=spans), parameters)
+        case SomeServicePart(service=service, operand=operand):
+            return _service_part(service, operand, exact(operand, parameters, spans=spans), parameters)
         case Compare() | OneOf() if predicate.field == REQUEST_ID and (ids := _listed(predicate)):
             return f"TraceId IN {parameters.texts(ids)}"
         case Compare() | OneOf() if (column := hot_column(predicate.field)) and not _passes_empty(predicate):
@@ -73,8 +73,8 @@ def exact(predicate: Predicate, parameters: Parameters, *, spans: str = "") -> s
             assert_never(predicate)
 
 
-def _took(service: str, operand: Predicate, asked: str, parameters: Parameters) -> str:
-    """The condition that a service took part, and that one of its versions there is as asked."""
+def _service_part(service: str, operand: Predicate, asked: str, parameters: Parameters) -> str:
+    """Compile the condition that a service took part, and that one of its versions in the trace fulfils the operand."""
     name = parameters.text(service)
     took = f"has(`Services.Name`, {name})"
     if operand == EVERYTHING:
@@ -88,18 +88,18 @@ def _took(service: str, operand: Predicate, asked: str, parameters: Parameters) 
 
 
 def own_map(values: Mapping[str, str], parameters: Parameters) -> str:
-    """SQL for the map of what a service has of its own, without what is empty: key to SQL of its value."""
+    """Compile the map of a service's own metadata without empty values; ``values`` maps keys to SQL."""
     pairs = ", ".join(f"{parameters.text(key)}, {value}" for key, value in values.items())
     return f"mapFilter((k, v) -> v != '', map({pairs}))"
 
 
 def is_many(field: Field) -> bool:
-    """Tell if a field has any number of values, of which one has to be as asked."""
+    """Tell whether a field has a list of values, of which one must fulfil a comparison."""
     return is_many(field.of) if isinstance(field, SpanField) else isinstance(field, AttributeField) and field.attribute.many
 
 
 def _listed(predicate: Compare | OneOf) -> tuple[str, ...]:
-    """List the bare ids of the only traces that pass a test of the id, which the table has an index of; nothing if others pass as well."""
+    """Return the bare ids of the only traces that pass a test of the id, for the table's index of ids; empty if others may pass."""
     values: tuple[object, ...] = ()
     if isinstance(predicate, OneOf):
         values = () if predicate.negated else predicate.values
@@ -109,12 +109,12 @@ def _listed(predicate: Compare | OneOf) -> tuple[str, ...]:
 
 
 def hot_column(field: Field) -> str | None:
-    """Name the column that holds a field which is asked for often, '' where it has no value or an empty one; None for other fields."""
+    """Return the column of a hot key, which is '' for a missing or an empty value; None for other fields."""
     return HOT_COLUMNS.get(field.key) if isinstance(field, MapField) and field.column is MapColumn.METADATA else None
 
 
 def _passes_empty(predicate: Compare | OneOf) -> bool:
-    """Whether an empty text may pass the test."""
+    """Tell whether an empty text may pass the test."""
     match predicate:
         case OneOf(values=values, negated=negated):
             return negated or "" in values
@@ -125,7 +125,7 @@ def _passes_empty(predicate: Compare | OneOf) -> bool:
 
 
 def value_of(field: Field, parameters: Parameters) -> str:
-    """SQL for a field's value; '' or NULL where it has none."""
+    """Compile a field's value; '' or NULL if it has none."""
     match field:
         case SpanField(of=of):
             return value_of(of, parameters)
@@ -140,7 +140,7 @@ def value_of(field: Field, parameters: Parameters) -> str:
 
 
 def _decoded(key: str, parameters: Parameters) -> str:
-    """SQL for a span's attribute, without the JSON quotes that MLflow's tracer puts around text."""
+    """Compile a span's attribute, without the JSON quotes that MLflow's tracer puts around text."""
     value = f"SpanAttributes[{parameters.text(key)}]"
     if key.startswith(SENT_AS_TEXT):
         return value
@@ -149,7 +149,7 @@ def _decoded(key: str, parameters: Parameters) -> str:
 
 
 def _present(field: Field, value: str, parameters: Parameters) -> str:
-    """The condition that a field has a value; '' if it always has one."""
+    """Compile the condition that a field has a value; '' if it always has one."""
     match field:
         case SpanField(of=of):
             return _present(of, value, parameters)
@@ -166,7 +166,7 @@ def _present(field: Field, value: str, parameters: Parameters) -> str:
 
 
 def nullable(field: Field, parameters: Parameters) -> str:
-    """SQL for a field's value; NULL where it has none."""
+    """Compile a field's value; NULL if it has none."""
     value = value_of(field, parameters)
     match field:
         case MapField():
@@ -180,7 +180,7 @@ def nullable(field: Field, parameters: Parameters) -> str:
 
 
 def test(predicate: Compare | OneOf, value: str, parameters: Parameters) -> str:
-    """The condition that a value which is there passes."""
+    """Compile the test of a field's value; the field has one."""
     if isinstance(predicate, OneOf):
         return _one_of(predicate, value, parameters)
     operator, wanted = predicate.operator, predicate.value
@@ -204,7 +204,7 @@ def test(predicate: Compare | OneOf, value: str, parameters: Parameters) -> str:
         case str() | int() | float():
             return f"{value} {operator} {parameters.value(wanted)}"
         case FromNow():
-            raise AssertionError("the search has not said when now is")
+            raise AssertionError("FromNow must be resolved by `at` before compilation")
         case _:
             assert_never(wanted)
 
@@ -217,7 +217,7 @@ def _one_of(predicate: OneOf, value: str, parameters: Parameters) -> str:
 
 
 def _version_key(value: str, parameters: Parameters) -> str:
-    """SQL for what ``version_key`` gives for a value that is a version. Of a LowCardinality it is made once for each text that a block holds."""
+    """Compile ``version_key`` of a value that is a version. For a LowCardinality the engine computes it once per distinct text of a block."""
     key = f"lower({value})"
     for pattern, replacement in VERSION_STEPS:
         key = f"replaceRegexpAll({key}, {parameters.text(pattern)}, {parameters.text(replacement)})"
@@ -225,7 +225,7 @@ def _version_key(value: str, parameters: Parameters) -> str:
 
 
 def _like_pattern(pattern: str) -> str:
-    """The pattern with every backslash that escapes nothing doubled: the engine refuses one at the end."""
+    """Double every backslash that escapes nothing: the engine refuses one at the end of a pattern."""
     pieces = []
     position = 0
     while position < len(pattern):

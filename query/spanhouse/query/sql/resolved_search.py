@@ -1,4 +1,4 @@
-"""What is asked of the store, as one value: a predicate, an order and where to begin."""
+"""Resolved search: a predicate, an order and a start position, as one value."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _MS_NS: Final = 1_000_000
 _START_SQL: Final = ATTRIBUTES["timestamp_ms"].sql
 
 Key = str | int | float | None
-"""The value by which a row is sorted; None where it is missing."""
+"""Value of an order key of a row; None if missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is searched for.
+    """A search, resolved and ready to compile.
 
     Attributes:
-        predicate: what matches.
-        written: the filter that it was read from; the predicate may ask more.
-        services: names of services of which the trace is one; None for any.
-        order: what rows are sorted by; a total order.
-        after: order keys of the row after which to begin; None for the first.
+        predicate: condition on traces.
+        written: filter that the predicate was read from; the predicate may have further conditions.
+        services: names of services, one of which the trace began in; None for any.
+        order: total order of the rows.
+        after: order keys of the row before the first wanted one; None to begin at the first.
         since_ns: earliest start of a trace, in Unix nanoseconds; None for any.
         until_ns: latest start of a trace, in Unix nanoseconds; None for any.
-        now_ms: what the predicate's ``now()`` means, in Unix milliseconds.
+        now_ms: value of ``now()`` in the predicate, in Unix milliseconds.
     """
 
     predicate: Predicate = EVERYTHING
@@ -47,17 +47,17 @@ class Search:
     now_ms: int = field(default_factory=lambda: time.time_ns() // _MS_NS)
 
     def beginning(self, after: tuple[Key, ...] | None) -> Search:
-        """The same search, from after the row with these order keys."""
+        """Return the same search, beginning after the row with these order keys."""
         return replace(self, after=after)
 
     @property
     def clauses(self) -> tuple[Predicate, ...]:
-        """What the predicate joins by AND, its times counted from now."""
+        """Operands that the predicate joins by AND, with ``now()`` filled in."""
         predicate = at(self.predicate, self.now_ms)
         return predicate.operands if isinstance(predicate, All) else (predicate,)
 
     def start_bounds_ns(self) -> tuple[int, int]:
-        """Earliest and latest start that a matching trace can have, in Unix nanoseconds, both inclusive."""
+        """Return the earliest and latest start that a matching trace can have, in Unix nanoseconds, both inclusive."""
         earliest_ns = EARLIEST_NS if self.since_ns is None else self.since_ns
         latest_ns = LATEST_NS if self.until_ns is None else self.until_ns
         if self.after is not None and sorts_by_start(self.order[0]) and isinstance(key := self.after[0], int):
@@ -70,7 +70,7 @@ class Search:
 
 
 def _bounds_ns(predicate: Predicate) -> tuple[int, int]:
-    """Earliest and latest start of what fulfils a predicate, in Unix nanoseconds, both inclusive."""
+    """Return the earliest and latest start of a trace that fulfils a predicate, in Unix nanoseconds, both inclusive."""
     earliest_ns, latest_ns = EARLIEST_NS, LATEST_NS
     match predicate:
         case All(operands=operands):
@@ -94,10 +94,10 @@ def _bounds_ns(predicate: Predicate) -> tuple[int, int]:
 
 
 def is_start(field: Field) -> bool:
-    """Whether a field is the trace's start."""
+    """Tell whether a field is the trace's start."""
     return isinstance(field, AttributeField) and field.attribute.sql == _START_SQL
 
 
 def _ns(milliseconds: int) -> int:
-    """Nanoseconds of a time in milliseconds, kept in the range of Int64."""
+    """Convert milliseconds to nanoseconds, clamped to the range of Int64."""
     return max(EARLIEST_NS, min(milliseconds * _MS_NS, LATEST_NS))

@@ -1,4 +1,4 @@
-"""Rows -> models. No I/O."""
+"""Conversion of rows to models. No I/O."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _SPANS: Final = """WITH {times} AS times
 {columns}
 WHERE TraceId IN {ids} AND Timestamp BETWEEN times.1 AND times.2"""
 _STAMPS: Final = frozenset({*GIT_COMMIT.names, *SOURCE_NAME.names})
-"""Keys of a span that knows which code ran: of two copies the one that has them counts."""
+"""Keys of a stamped span: of two copies of a span the stamped one counts."""
 
 
 def compile_spans(trace_ids: Sequence[str], times_ns: tuple[int, int] | None = None) -> Statement:
     """Compile the statement that reads all spans of traces, given as bare ids.
 
     Args:
-        trace_ids: which traces.
-        times_ns: between when their spans start, in Unix nanoseconds, both inclusive; None to look it up.
+        trace_ids: bare ids of the traces.
+        times_ns: first and last start of their spans, in Unix nanoseconds, both inclusive; None to look it up.
     """
     parameters = Parameters()
     ids = parameters.add(tuple(trace_ids), "Array(String)")
@@ -47,7 +47,7 @@ def compile_spans(trace_ids: Sequence[str], times_ns: tuple[int, int] | None = N
 
 
 def read_info(row: Row) -> TraceInfo:
-    """The trace that a row of ``compile_`` holds."""
+    """Read the trace in a row of ``compile_search``."""
     values = dict(zip(COLUMN_NAMES, row, strict=False))
     whole = values["RootSpanId"] != ""
     return TraceInfo(
@@ -78,14 +78,14 @@ COLUMN_NAMES: Final = tuple(column.rpartition(" ")[2] for column in COLUMNS)
 
 
 def read_keys(row: Row) -> tuple[Key, ...]:
-    """The order keys of a row of ``compile_``."""
+    """Return the order keys of a row of ``compile_search``."""
     return tuple(row[len(COLUMNS) :])
 
 
 def read_spans(rows: Iterable[Row]) -> dict[str, list[Span]]:
-    """Read the spans that rows of ``compile_spans`` hold, by bare trace id: each trace's by their start, its root before what starts with it.
+    """Read the spans in rows of ``compile_spans``, by bare trace id: each trace's by their start, the root before spans with the same start.
 
-    Of a span that is stored twice the stamped copy is given, else the greater one, as in the trace's row.
+    If a span is stored twice, the stamped copy counts, else the greater one, as in the trace's row.
     """
     traces: dict[str, dict[str, Span]] = {}
     for row in rows:
@@ -134,7 +134,7 @@ def _read_span(row: Row) -> Span:
 
 
 def decode_attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
-    """A span's attributes, those decoded that MLflow's tracer wrote as JSON. Text that is not JSON stays as it is."""
+    """Decode the attributes that MLflow's tracer wrote as JSON. Text that is not JSON stays as it is."""
     by_mlflow = attributes.get(MLFLOW_REQUEST_ID, "").startswith('"')
     return {
         key: _decode(value) if (by_mlflow or key in MLFLOW_JSON_KEYS) and not key.startswith(SENT_AS_TEXT) else value

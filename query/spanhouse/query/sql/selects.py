@@ -1,10 +1,10 @@
-"""Search -> SQL. Total: whatever `resolve` accepts compiles. Every value and every map key is a parameter.
+"""SELECT statements of searches. Every predicate that ``resolve`` accepts compiles. Every value and every map key is a parameter.
 
 Every statement reads ``spanhouse_trace_rows``, which has the row of each trace and, until the engine merges its files, rows that were replaced since.
-FINAL leaves those out and costs most where nothing narrows what is read. So a page is made by two statements: one looks at the first rows that match,
-replaced ones included; the other reads with FINAL what it found. For the newest traces the first one reads the table in its own order.
+FINAL leaves out replaced rows; it costs most on an unrestricted read. So a page takes two statements: the first looks at the first rows that match,
+replaced ones included; the second reads the found traces with FINAL. For the newest traces the first statement reads the table in its own order.
 """
-# ruff: noqa: S608  what is put together here are this module's own words and placeholders; tests hold that a user's are never among them
+# ruff: noqa: S608  SQL is built from this module's own words and placeholders; tests prove that a user's text is never among them
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from spanhouse.query.language.order_by import EXPERIMENT, Sorting, newest_first
-from spanhouse.query.language.predicate import All, MapField, OneOf, Took, TraceField, asks_of_spans
+from spanhouse.query.language.predicate import All, MapField, OneOf, SomeServicePart, TraceField, asks_of_spans
 from spanhouse.query.language.resolver import read_filter
 from spanhouse.query.sql.predicate_sql import exact, hot_column, nullable
 from spanhouse.query.sql.resolved_search import EARLIEST_NS, LATEST_NS, Key, Search
@@ -41,34 +41,34 @@ COLUMNS: Final = (
     f"{UNFINISHED} AS Unfinished",
     "emptyArrayString() AS Took",
 )
-"""What a search reads of a trace."""
+"""Columns of a search's result."""
 _SERVICE_COLUMNS: Final = ("Name", "Version", "Commit", "Branch", "Environment", "Spans", "Errors", "SelfTime")
 _WITH_SERVICES: Final = (*COLUMNS[:-1], f"arrayZip({', '.join(f'`Services.{name}`' for name in _SERVICE_COLUMNS)}) AS Took")
-"""The same with the part that each version of each service took, which is read where a service is asked for: a page costs a tenth more with it."""
+"""``COLUMNS`` with the part of each version of each service, for searches by service: a page costs a tenth more with it."""
 ROWS: Final = "spanhouse_trace_rows"
-"""The table of traces: one live row for each."""
+"""Table of traces: one live row for each."""
 FIRST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) - toInt64(Before))"
 """Start of a trace's earliest span."""
 LAST_SPAN_NS: Final = "(toUnixTimestamp64Nano(Timestamp) + toInt64(After))"
-"""Start of its latest one."""
+"""Start of a trace's latest span."""
 
 
 def compile_filter(filter_string: str | None) -> Statement:
-    """Give the SQL, and its parameters, of a search for a filter: all matching traces, newest first.
+    """Compile a filter to the statement that searches for it: all matching traces, newest first.
 
     Raises:
         FilterError: the filter is not in the language.
     """
-    return compile_(Search(predicate=read_filter(filter_string)))
+    return compile_search(Search(predicate=read_filter(filter_string)))
 
 
-def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> Statement:
-    """Compile a search to the statement that gives its traces, sorted: the columns ``COLUMNS``, then the order keys.
+def compile_search(search: Search, *, limit: int | None = None, offset: int = 0) -> Statement:
+    """Compile a search to the statement that reads its traces, sorted: the columns ``COLUMNS``, then the order keys.
 
     Args:
-        search: what is searched for.
-        limit: most rows to give; None for all.
-        offset: with ``limit``, rows to leave out first.
+        search: search to compile.
+        limit: most rows to read; None for all.
+        offset: with ``limit``, number of rows to skip first.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
@@ -76,7 +76,7 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
     select, order = f"SELECT {', '.join(_columns(search, keys))}", _order(search, keys)
     if limit is None:
         return Statement(f"{select}\n{rows}\n{order}", parameters.bound())
-    # First the page's rows by what they are told apart and sorted by; all other columns are wide, and are read of these few alone.
+    # The inner query finds the page's rows by narrow columns; the wide columns are read only for these few rows.
     page = [
         f"FROM {ROWS}",
         "WHERE (Sorted, TraceId, Version) IN (",
@@ -90,9 +90,9 @@ def compile_(search: Search, *, limit: int | None = None, offset: int = 0) -> St
 
 
 def compile_first(search: Search, *, limit: int) -> Statement:
-    """Compile the look at the first ``limit`` rows that match, replaced ones among them: start in Unix nanoseconds, trace id, and the order keys.
+    """Compile the look at the first ``limit`` rows that match, replaced ones included: start in Unix nanoseconds, trace id, and the order keys.
 
-    In the order of newest first, which is that of the table, it has no order keys, and leaves out traces that wait for their root.
+    For newest first, which is the table's own order, it has no order keys, and leaves out traces that wait for their root.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
@@ -105,7 +105,7 @@ def compile_first(search: Search, *, limit: int) -> Statement:
 
 
 def compile_earliest(search: Search, *, limit: int) -> Statement:
-    """Compile the look at the newest ``limit`` rows that match but for what is asked of spans: their number, and the earliest start (Unix ns)."""
+    """Compile the look at the newest ``limit`` rows that match all conditions but those on spans: their number, and the earliest start (Unix ns)."""
     parameters = Parameters()
     of_traces = replace(search, predicate=All(tuple(clause for clause in search.clauses if not asks_of_spans(clause))))
     where = _where([*conditions(of_traces, parameters, _keys(search, parameters)), f"NOT {WAITING}"])
@@ -116,15 +116,15 @@ def compile_earliest(search: Search, *, limit: int) -> Statement:
 def compile_page(
     search: Search, starts_ns: Sequence[int], trace_ids: Sequence[str], *, limit: int, offset: int = 0, last: tuple[Key, ...] | None = None
 ) -> Statement:
-    """Compile the statement that gives a page as ``compile_`` does, of some traces and of those that wait for their root.
+    """Compile the statement that reads a page, as ``compile_search``, among some traces and those that wait for their root.
 
     Args:
-        search: what is searched for.
-        starts_ns: where the rows of these traces stand: their starts in Unix nanoseconds.
-        trace_ids: their bare ids, likewise.
-        limit: most rows to give.
-        offset: rows to leave out first.
-        last: order keys of the last row that may be given; None for any.
+        search: search to compile.
+        starts_ns: places of the traces' rows: their starts in Unix nanoseconds.
+        trace_ids: bare ids of the traces, in the same order.
+        limit: most rows to read.
+        offset: number of rows to skip first.
+        last: order keys of the last allowed row; None for any.
     """
     parameters = Parameters()
     keys = _keys(search, parameters)
@@ -137,22 +137,22 @@ def compile_page(
 
 
 def compile_trace(trace_id: str) -> Statement:
-    """Compile the statement that reads a trace, given as bare id: the columns ``COLUMNS``, then between when its spans start, in Unix nanoseconds."""
+    """Compile the statement that reads a trace by its bare id: the columns ``COLUMNS``, then first and last start of its spans (Unix ns)."""
     parameters = Parameters()
     columns = [*_WITH_SERVICES, f"{FIRST_SPAN_NS} AS FirstNs", f"{LAST_SPAN_NS} AS LastNs"]
-    # For a moment, while its root moves, a trace may have two rows.
+    # While its root moves, a trace may have two rows for a moment.
     where = f"WHERE TraceId = {parameters.text(trace_id)}\nORDER BY Version DESC\nLIMIT 1"
     return Statement(f"SELECT {', '.join(columns)}\nFROM {ROWS} FINAL\n{where}", parameters.bound())
 
 
 def compile_count(search: Search) -> Statement:
-    """Compile the statement that counts the matching traces; the order does not matter and ``after`` is not looked at."""
+    """Compile the statement that counts the matching traces; order and ``after`` are ignored."""
     parameters = Parameters()
     return Statement(f"SELECT count()\n{source(replace(search, after=None), parameters)}", parameters.bound())
 
 
 def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statement:
-    """Compile the statement that counts the matching traces by a field's value, the most frequent first. A missing and an empty one is NULL."""
+    """Compile the statement that counts the matching traces by a field's value, the most frequent first. Missing and empty values are NULL."""
     parameters = Parameters()
     value = hot_column(field) or nullable(field, parameters)
     if isinstance(field, MapField):
@@ -163,19 +163,19 @@ def compile_groups(search: Search, field: TraceField, *, limit: int) -> Statemen
 
 
 def source(search: Search, parameters: Parameters, keys: Sequence[str] = (), *, joined: str = "") -> str:
-    """Compile ``FROM`` and what follows it: the rows of the matching traces.
+    """Compile ``FROM`` and ``WHERE``: the rows of the matching traces.
 
     Args:
-        search: which traces; its order is not looked at.
-        parameters: takes what is bound.
-        keys: SQL for the search's order, needed if it begins after a row.
-        joined: an ``ARRAY JOIN`` that makes several rows of one; '' for none.
+        search: search to compile; its order is ignored.
+        parameters: binds values.
+        keys: SQL of the order keys, needed if the search begins after a row.
+        joined: ``ARRAY JOIN`` that makes several rows of one; '' for none.
     """
     return "\n".join([f"FROM {ROWS} FINAL", *([joined] if joined else []), *_where(conditions(search, parameters, keys))])
 
 
 def conditions(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
-    """Give the conditions on a trace's row that a search stands for; arguments as of ``source``."""
+    """Yield a search's conditions on a trace's row; arguments as of ``source``."""
     spans = _spans(search, parameters) if any(map(asks_of_spans, search.clauses)) else ""
     yield from (exact(clause, parameters, spans=spans) for clause in search.clauses)
     yield from _around(search, parameters, keys)
@@ -191,7 +191,7 @@ def _order(search: Search, keys: Sequence[str]) -> str:
 
 
 def _columns(search: Search, keys: Sequence[str]) -> list[str]:
-    columns = _WITH_SERVICES if any(isinstance(clause, Took) for clause in search.clauses) else COLUMNS
+    columns = _WITH_SERVICES if any(isinstance(clause, SomeServicePart) for clause in search.clauses) else COLUMNS
     return [*columns, *(f"{key} AS Key{number}" for number, key in enumerate(keys))]
 
 
@@ -205,7 +205,7 @@ def _where(conditions: Iterable[str]) -> Iterator[str]:
 
 
 def _around(search: Search, parameters: Parameters, keys: Sequence[str] = ()) -> Iterator[str]:
-    """Give the conditions that a search has besides its predicate."""
+    """Yield the conditions of a search besides its predicate."""
     if search.services is not None:
         yield exact(OneOf(field=EXPERIMENT, values=search.services, negated=False), parameters)
     if search.since_ns is not None:
@@ -218,7 +218,7 @@ def _around(search: Search, parameters: Parameters, keys: Sequence[str] = ()) ->
 
 
 def _stands(search: Search, parameters: Parameters) -> Iterator[str]:
-    """Give the condition that follows from when a matching trace can start, on that by which the table is sorted."""
+    """Yield the bounds of a matching trace's start as a condition on the table's sorting key."""
     earliest_ns, latest_ns = search.start_bounds_ns()
     bounds = [f"Sorted >= {parameters.nanoseconds(earliest_ns)}"] if earliest_ns > EARLIEST_NS else []
     bounds += [f"Sorted <= {parameters.nanoseconds(latest_ns)}"] if latest_ns < LATEST_NS else []
@@ -227,9 +227,9 @@ def _stands(search: Search, parameters: Parameters) -> Iterator[str]:
 
 
 def _spans(search: Search, parameters: Parameters) -> str:
-    """Compile a condition on rows of ``otel_traces`` that all spans of matching traces fulfil; '' if that goes for all spans.
+    """Compile a condition on rows of ``otel_traces`` that holds for all spans of matching traces; '' if it holds for all spans.
 
-    Replaced rows are among those that are looked at: the spans of a trace lie within what its last row says.
+    Replaced rows may be read, too: the spans of a trace lie within the bounds of its last row.
     """
     asked = [exact(clause, parameters) for clause in search.clauses if not asks_of_spans(clause)]
     where = list(_where([*asked, *_around(search, parameters)]))
@@ -242,11 +242,11 @@ def _spans(search: Search, parameters: Parameters) -> str:
 
 
 def _after(order: Sequence[Sorting], values: Sequence[Key], keys: Sequence[str], parameters: Parameters) -> str:
-    """Compile the condition that a row comes after the one with these order keys."""
+    """Compile the condition that a row comes after the row with these order keys."""
     condition = "0"
     for sorting, value, key in reversed(list(zip(order, values, keys, strict=True))):
         if value is None:
-            # Missing values are the last: only the keys that follow can tell rows apart.
+            # Missing values come last: only the following keys can order such rows.
             condition = f"({key} IS NULL AND {condition})"
             continue
         bound = parameters.add(value, sql_type(value))

@@ -1,4 +1,4 @@
-"""The part that one service took in a trace: its own versions, errors and time, in the place of the whole trace's."""
+"""Predicates on one service's part in a trace: its own versions, errors and time replace those of the whole trace."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spanhouse.query.language.predicate import (
     Not,
     OneOf,
     Predicate,
+    SomeServicePart,
     SomeSpan,
-    Took,
     every,
 )
 from spanhouse.schema.trace_attributes import ATTRIBUTES, Attribute, Type
@@ -27,7 +27,7 @@ from spanhouse.schema.vocabulary import APP_VERSION, GIT_BRANCH, GIT_COMMIT, SOU
 
 _COLUMNS: Final = {APP_VERSION: "Version", GIT_COMMIT: "Commit", GIT_BRANCH: "Branch", SOURCE_TYPE: "Environment"}
 OWN_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({key.mlflow: f"`Services.{column}`" for key, column in _COLUMNS.items()})
-"""Metadata key that a service has of its own -> the column that has it for each service of a trace."""
+"""Metadata key that each service has of its own -> column with its value for each service of a trace."""
 _OWN_KEYS: Final = {name: key.mlflow for key in _COLUMNS for name in key.names}
 OWN_STATE: Final = "multiIf(OwnErrors > 0, 'ERROR', State = 'IN_PROGRESS', 'IN_PROGRESS', 'OK')"
 _OWN_TIME: Final = "toInt64(intDiv(OwnTime, 1000000))"
@@ -37,18 +37,18 @@ _OWN_ATTRIBUTES: Final = MappingProxyType(
         ATTRIBUTES["execution_time_ms"].sql: AttributeField(Attribute(name="execution_time_ms", sql=_OWN_TIME, type=Type.DURATION)),
     }
 )
-"""Expression of a trace's attribute -> the service's own: ERROR if one of its spans failed, and its self time."""
+"""SQL of a trace's attribute -> the service's own attribute: its state, ERROR if one of its spans failed, and its self time."""
 
 
 def of_service(service: str, predicate: Predicate) -> Predicate:
-    """Ask the same of the part that a service took: what is its own of one of its versions there, all else of the trace."""
+    """Restrict a predicate to a service's part: conditions on its own fields must hold for one of its versions, all others for the trace."""
     clauses = predicate.operands if isinstance(predicate, All) else (predicate,)
     owned = tuple(own(clause) for clause in clauses if is_own(clause))
-    return every(Took(service, All(owned)), *(clause for clause in clauses if not is_own(clause)))
+    return every(SomeServicePart(service, All(owned)), *(clause for clause in clauses if not is_own(clause)))
 
 
 def own(predicate: Predicate) -> Predicate:
-    """Give the same predicate with the service's own fields in the place of the trace's."""
+    """Return the predicate with the trace's fields replaced by the service's own."""
     match predicate:
         case All(operands=operands):
             return All(tuple(map(own, operands)))
@@ -62,12 +62,12 @@ def own(predicate: Predicate) -> Predicate:
             return OneOf(field=own_field(field), values=values, negated=negated)
         case Missing(field=field, negated=negated):
             return Missing(field=own_field(field), negated=negated)
-        case SomeSpan() | Took():
+        case SomeSpan() | SomeServicePart():
             return predicate
 
 
 def own_field(field: Field) -> Field:
-    """Give a service's own field in the place of the trace's; another field as it is."""
+    """Return the service's own field for a trace's field; a field without one stays as it is."""
     match field:
         case MapField(column=MapColumn.METADATA, key=key) if key in _OWN_KEYS:
             return MapField(MapColumn.OWN, _OWN_KEYS[key])
@@ -78,12 +78,12 @@ def own_field(field: Field) -> Field:
 
 
 def is_own(predicate: Predicate) -> bool:
-    """Tell whether a predicate asks of something that a service has of its own."""
+    """Tell whether a predicate has a field that a service has of its own."""
     return own(predicate) != predicate
 
 
 def own_keys(predicate: Predicate) -> frozenset[str]:
-    """List the keys of the service's own that a predicate, made by ``own``, asks of."""
+    """Return the service's own keys in a predicate made by ``own``."""
     match predicate:
         case All(operands=operands) | Either(operands=operands):
             return frozenset().union(*map(own_keys, operands))
@@ -91,5 +91,5 @@ def own_keys(predicate: Predicate) -> frozenset[str]:
             return own_keys(operand)
         case Compare(field=field) | OneOf(field=field) | Missing(field=field):
             return frozenset({field.key}) if isinstance(field, MapField) and field.column is MapColumn.OWN else frozenset()
-        case SomeSpan() | Took():
+        case SomeSpan() | SomeServicePart():
             return frozenset()

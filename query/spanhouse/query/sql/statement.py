@@ -1,4 +1,4 @@
-"""SQL with bound parameters: the only thing that the client runs."""
+"""SQL statements with bound parameters: the client runs nothing else."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final
 from spanhouse.query.language.predicate import Value
 
 Parameter = str | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
-"""What can be bound; a tuple goes as an Array."""
+"""Value that can be bound; a tuple is sent as an Array."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement and what its ``{name:Type}`` placeholders stand for. Nothing that a user wrote is in ``sql``."""
+    """A statement with the values of its ``{name:Type}`` placeholders. ``sql`` has no text of a user."""
 
     sql: str
     parameters: Mapping[str, Parameter]
 
 
 class Parameters:
-    """Hands out the placeholders of one statement: ``p0``, ``p1``, ...; the same value of the same type gets the same one."""
+    """Placeholders of one statement: ``p0``, ``p1``, ...; equal values of the same type share one."""
 
     def __init__(self) -> None:
         self._placeholders: Final[dict[tuple[str, Parameter], str]] = {}
@@ -57,12 +57,12 @@ class Parameters:
         return self.add(tuple(float(value) for value in values if isinstance(value, int | float)), "Array(Float64)")
 
     def bound(self) -> Mapping[str, Parameter]:
-        """All that was bound, by name."""
+        """Return all bound values by name."""
         return MappingProxyType({name: value for (_, value), name in self._placeholders.items()})
 
 
 def sql_type(value: str | float) -> str:
-    """The SQL type that a value of a filter is bound as."""
+    """Return the SQL type of a filter's value."""
     match value:
         case str():
             return "String"

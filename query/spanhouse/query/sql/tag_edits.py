@@ -1,4 +1,4 @@
-"""Tags that are set or deleted after their trace was stored: checked, and as the statement that writes ``trace_tags``."""
+"""Edits of tags after their trace was stored: validation, and the statement that writes ``trace_tags``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from spanhouse.query.sql.statement import Statement
 MAX_KEY_CHARACTERS: Final = 250
 """MLflow's limit on keys of tags (MAX_CHARS_IN_TRACE_INFO_TAGS_KEY)."""
 MAX_VALUE_CHARACTERS: Final = 8000
-"""MLflow's limit on their values (MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE)."""
+"""MLflow's limit on values of tags (MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE)."""
 
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
-# An edit is later than those before it, whatever the clock does meanwhile.
+# An edit is later than earlier edits even if the clock steps back.
 _WRITE: Final = """INSERT INTO trace_tags (TraceId, Key, Value, EditedAt, Deleted)
 SETTINGS distributed_foreground_insert = 1
 SELECT
@@ -27,17 +27,17 @@ SELECT
 
 
 def write_tag(trace_id: str, key: str, value: str | None) -> Statement:
-    """The statement that sets a tag of a trace, or deletes it. It returns when the edit is on the disk.
+    """Return the statement that sets or deletes a tag of a trace. It ends when the edit is on disk.
 
     The trace may be stored later than its tags.
 
     Args:
         trace_id: 32 hex digits, with or without ``tr-``.
-        key: 1 to 250 characters, none of them a control character.
-        value: at most 8000 characters; None deletes the tag, whether it is there or not.
+        key: 1 to 250 characters, no control characters.
+        value: at most 8000 characters; None deletes the tag, existing or not.
 
     Raises:
-        FilterError: an argument is not of that form.
+        FilterError: an argument is invalid.
     """
     bare = bare_trace_id(trace_id)
     if not _TRACE_ID.fullmatch(bare):

@@ -1,1 +1,1 @@
-"""The database connection: driver, cancellation, query limits, the JSON API of a server."""
+"""Database connection: driver, cancellation, query limits, the JSON API of a server."""

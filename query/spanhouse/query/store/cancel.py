@@ -1,4 +1,4 @@
-"""Ends what a connection waits for, from another thread."""
+"""Cancellation of a connection's request from another thread."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def close_sockets(http: Any, cancelled: Callable[[], bool]) -> Callable[[], None]:
-    """Have a pool of connections remember its sockets.
+    """Register the sockets of a pool of connections, so that they can be closed.
 
     Args:
-        http: urllib3's pool manager, that of one client alone.
-        cancelled: whether nothing is to be sent any more: a request whose connection went away would be sent again otherwise.
+        http: urllib3's pool manager of one client.
+        cancelled: tells whether the client is cancelled: urllib3 would otherwise retry a request whose connection was closed.
 
     Returns:
-        A function that shuts all sockets down; whoever waits for an answer gets an error at once.
+        A function that shuts down all sockets; a thread that waits for an answer gets an error at once.
     """
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection

@@ -1,4 +1,4 @@
-"""The one place that knows a driver: runs statements on a store, and says in one line what went wrong."""
+"""Connection to a store, the only module that uses a driver: runs statements, and converts errors to one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spanhouse.schema.address.dsn import Store, StoreError, default_store, parse
 from spanhouse.schema.address.serving import Serving, in_data_dir, owner, read_serving, server_of
 from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
-from spanhouse.schema.settle import settle
+from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.settle.turns import Turns
 from spanhouse.schema.tables.error_codes import ClickHouseErrorCode
 
@@ -34,18 +34,18 @@ _TIMEOUT_EXCEEDED: Final = ClickHouseErrorCode.TIMEOUT_EXCEEDED
 _MEMORY_EXCEEDED: Final = ClickHouseErrorCode.MEMORY_LIMIT_EXCEEDED
 _AUTHENTICATION_FAILED: Final = ClickHouseErrorCode.AUTHENTICATION_FAILED
 INVALID_PATTERN: Final = ClickHouseErrorCode.CANNOT_COMPILE_REGEXP
-"""The engine's code for a regular expression that it does not take."""
+"""The engine's error code for an invalid regular expression."""
 _CONNECT_SECONDS: Final = 5
 _END_WITH_CLIENT: Final = "cancel_http_readonly_queries_on_client_close"
 _TURN_SECONDS: Final = 10
 _CANCEL_AGAIN_SECONDS: Final = 0.05
 _GRACE_SECONDS: Final = 5
-"""How much longer than the engine's own limit an answer is waited for."""
-_SAID: Final[Mapping[int, str]] = {
+"""Time beyond the engine's own limit to wait for an answer."""
+_LIMIT_HINTS: Final[Mapping[int, str]] = {
     _TIMEOUT_EXCEEDED: "the query took too long: ask for less, such as a shorter time, or give it more of `timeout_seconds`",
     _MEMORY_EXCEEDED: "the query needs too much memory: ask for less, such as a shorter time, or give it more of `memory_bytes`",
 }
-"""The engine's codes of limits that a query ran into -> what to do."""
+"""The engine's error code of an exceeded limit -> the remedy."""
 _MESSAGE_CHARACTERS: Final = 300
 
 
@@ -66,23 +66,23 @@ class StatementError(StoreUnavailableError):
 
 
 class Connection:
-    """A connection to a store. One statement runs at a time; those of other threads wait for it.
+    """A connection to a store. One statement runs at a time; other threads wait.
 
     Attributes:
-        store: where it leads.
+        store: address of the store.
     """
 
     def __init__(self, store: Store, limits: Limits) -> None:
         """Connect.
 
         Raises:
-            FilterError: a limit that is none.
-            StoreError: an embedded store that does not exist.
-            StoreUnavailableError: nobody answers, or another process has the embedded store.
+            FilterError: a limit is invalid.
+            StoreError: the embedded store does not exist.
+            StoreUnavailableError: the store does not answer, or another process has the embedded store open.
         """
         self.store = store
         self._limits = limits.settings()
-        self._beside: dict[str, int] = {}
+        self._server_settings: dict[str, int] = {}
         self._one = threading.Lock()
         self._changing = threading.Lock()
         self._ended = threading.Event()
@@ -97,11 +97,11 @@ class Connection:
         except ModuleNotFoundError as error:
             raise StoreUnavailableError(f"no module {error.name}: pip install 'spanhouse[query]'") from None
         self._driver_errors = (Error, OSError)
-        # What the driver logs is said again by the exception; an application that sets up logging still gets it.
+        # The driver logs errors that it also raises; an application that configures logging still gets them.
         logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         options: dict[str, Any] = {
             "dsn": store.dsn,
-            # The driver takes an https:// address for http on another port, unless it is told.
+            # By itself the driver treats an https:// address as http on another port.
             "interface": store.scheme,
             "database": store.database,
             "connect_timeout": _CONNECT_SECONDS,
@@ -122,15 +122,15 @@ class Connection:
         self._interrupt = self._kill if store.embedded else self._interruption()
 
     def _interruption(self) -> Callable[[], None]:
-        """What ends a statement of a server: it is told by the end of the connection, at which `serve` ends it by itself."""
+        """Return a function that cancels a server's statement by closing the connection; ``serve`` does so by itself, ClickHouse by a setting."""
         driver: Any = self._client
-        told = driver.server_settings.get(_END_WITH_CLIENT)
-        if told is not None and not told.readonly:
-            self._beside[_END_WITH_CLIENT] = 1
+        setting = driver.server_settings.get(_END_WITH_CLIENT)
+        if setting is not None and not setting.readonly:
+            self._server_settings[_END_WITH_CLIENT] = 1
         return close_sockets(driver.http, self._cancelled.is_set)
 
     def _kill(self) -> None:
-        """End the statement that runs in the embedded engine, which is found by the comment before it."""
+        """Kill the statement that runs in the embedded engine; the comment before it identifies it."""
         import clickhouse_connect
 
         directory = self.store.directory
@@ -144,18 +144,18 @@ class Connection:
         Raises:
             QueryCancelledError: ``cancel`` was called meanwhile.
             StatementError: the engine refused it.
-            StoreUnavailableError: nobody answers.
+            StoreUnavailableError: the store does not answer.
         """
         with self._one:
             rows: Sequence[Sequence[Any]] = self._run(self._limited(statement)).result_rows
         return rows
 
     def measure(self, statement: Statement) -> tuple[Sequence[Sequence[Any]], Cost]:
-        """Run a statement; gives its rows and what it took. Raises as ``run``."""
+        """Run a statement, and return its rows and its cost. Raises as ``run``."""
         with self._one:
             before = self._read()
             begun = time.perf_counter()
-            # A server says all that it read only when it has the whole answer before it sends the first of it.
+            # A server reports the full amount that it read only if it finishes the query before it sends the answer.
             result = self._run(self._limited(statement), {} if self.store.embedded else {"wait_end_of_query": 1})
             seconds = time.perf_counter() - begun
             rows: Sequence[Sequence[Any]] = result.result_rows
@@ -164,21 +164,21 @@ class Connection:
         return rows, Cost(rows=len(rows), read_rows=read[0], read_bytes=read[1], seconds=seconds)
 
     def cancel(self) -> None:
-        """End the statement that another thread waits for; its ``run`` raises ``QueryCancelledError``. Nothing happens if there is none."""
+        """Cancel the statement that another thread waits for; its ``run`` raises ``QueryCancelledError``. Without one nothing happens."""
         with self._changing:
             ended = self._ended
             if ended.is_set():
                 return
             self._cancelled.set()
         try:
-            # It may be about to begin, so once may not be enough.
+            # The statement may not have reached the engine yet, so once may not be enough.
             while not ended.wait(_CANCEL_AGAIN_SECONDS):
                 self._interrupt()
         except self._driver_errors as error:
             raise self._failed(error) from None
 
     def _limited(self, statement: Statement) -> Statement:
-        """The statement with its limits in it: beside it the driver would not take them for a server that only reads, which may lower its own."""
+        """Add the limits to a statement's SETTINGS; as driver settings they would be refused for a read-only server, which may lower its own."""
         if not self._limits:
             return statement
         return replace(statement, sql=f"{statement.sql}\nSETTINGS {', '.join(f'{name} = {value}' for name, value in self._limits.items())}")
@@ -189,7 +189,7 @@ class Connection:
             self._ended = threading.Event()
         try:
             sql = f"{self._mark} {statement.sql}".lstrip()
-            return self._client.query(sql, parameters=_bindable(statement.parameters), settings={**self._beside, **settings})
+            return self._client.query(sql, parameters=_bindable(statement.parameters), settings={**self._server_settings, **settings})
         except self._driver_errors as error:
             if self._cancelled.is_set():
                 raise QueryCancelledError("the query was cancelled") from None
@@ -200,7 +200,7 @@ class Connection:
                 self._cancelled.clear()
 
     def _read(self) -> list[int]:
-        """Rows and bytes that the embedded engine, of which this connection is the only user, has read; nothing if it is another's."""
+        """Return the rows and bytes that the embedded engine, used by this connection alone, has read; empty for a server."""
         if not self.store.embedded:
             return []
         rows = self._client.query("SELECT event, value FROM system.events WHERE event IN ('SelectedRows', 'SelectedBytes')").result_rows
@@ -208,11 +208,11 @@ class Connection:
         return [found.get(event, 0) for event in ("SelectedRows", "SelectedBytes")]
 
     def edit_tag(self, trace_id: str, key: str, value: str | None) -> None:
-        """Set a tag, or delete it if the value is None: by the server's JSON API where there is one, else by statements.
+        """Set a tag, or delete it if the value is None: by the server's JSON API if there is one, else by statements.
 
         Raises:
-            FilterError: an argument is not of the form that ``write_tag`` says.
-            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+            FilterError: an argument is invalid, see ``write_tag``.
+            StoreUnavailableError: the store refuses writes from here, or does not answer.
         """
         statement = write_tag(trace_id, key, value)
         if (found := self.api()) is not None:
@@ -221,28 +221,28 @@ class Connection:
         else:
             with self._one:
                 self._run(statement)
-                # Readers look at the trace's row alone. Where others write rows for long, they see to it.
+                # Readers read only the trace's row. If another process keeps the turn, its sweep applies the edit.
                 turns = Turns(self._execute)
                 with turns.taken(_TURN_SECONDS) as mine:
                     if mine:
-                        settle.remake(turns.execute, [str(statement.parameters["trace_id"])])
+                        remake_traces(turns.execute, [str(statement.parameters["trace_id"])])
 
     def read_prices(self) -> tuple[Price, ...]:
         """Return all rows of the store's prices, of all versions.
 
         Raises:
             StatementError: the engine refused it.
-            StoreUnavailableError: nobody answers.
+            StoreUnavailableError: the store does not answer.
         """
         with self._one:
             return price_store.read(self._execute)
 
     def write_prices(self, rows: Sequence[Price]) -> int:
-        """Write prices, and return the number of the write: by the server's JSON API where there is one, else by statements.
+        """Write prices, and return the number of the write: by the server's JSON API if there is one, else by statements.
 
         Raises:
-            FilterError: they are none that can be written.
-            StoreUnavailableError: the store takes no writes from here, or nobody answers.
+            FilterError: a price is invalid.
+            StoreUnavailableError: the store refuses writes from here, or does not answer.
         """
         if (found := self.api()) is not None:
             api, root = found
@@ -255,20 +255,20 @@ class Connection:
         return rows
 
     def api(self) -> tuple[Api, str] | None:
-        """The JSON API of the server that this leads to, and where it is; None for a ClickHouse server, or a store that is open here.
+        """Return the JSON API of the server with its root URL; None for a ClickHouse server, or a store opened in this process.
 
         Raises:
-            StoreUnavailableError: nobody answers, or the server has no API.
+            StoreUnavailableError: the server does not answer, or has no API.
         """
         if self.store.embedded:
             return None
-        driver: Any = self._client  # over HTTP it has more to tell than the class that its embedded kind shares with it
+        driver: Any = self._client  # the HTTP client has attributes that its base class, shared with the embedded one, lacks
         api = Api(driver.http, driver.url, driver.headers)
         root = api.root()
         return None if root is None else (api, root)
 
     def close(self) -> None:
-        """Close it; another call does nothing."""
+        """Close the connection; a second call does nothing."""
         self._finalizer()
 
     def _unreachable(self, error: Exception) -> StoreUnavailableError:
@@ -276,12 +276,12 @@ class Connection:
             server = server_of(self.store.directory)
             if server is not None and server.clickhouse_http != "off":
                 return StoreUnavailableError(f"store {self.store} belongs to a running server: use {server.clickhouse_url}")
-            who = (
+            remedy = (
                 f"it is owned by {found}; stop that"
                 if (found := owner(self.store.directory))
                 else "if another process has it open, use that one's address"
             )
-            return StoreUnavailableError(f"store {self.store} cannot be opened: {who} ({_first_line(error)})")
+            return StoreUnavailableError(f"store {self.store} cannot be opened: {remedy} ({_first_line(error)})")
         if getattr(error, "code", None) == _AUTHENTICATION_FAILED:
             return StoreUnavailableError(f"store {self.store} does not let you in: name it with user and password, or any:TOKEN, before the host")
         if getattr(error, "code", None) == _UNKNOWN_DATABASE:
@@ -292,15 +292,15 @@ class Connection:
         code = getattr(error, "code", None)
         if code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
             return StatementError(f"store {self.store} has no tables of spanhouse in database {self.store.database}: run `spanhouse migrate`", code)
-        return StatementError(f"store {self.store}: {_SAID.get(code or 0) or _first_line(error)}", code)
+        return StatementError(f"store {self.store}: {_LIMIT_HINTS.get(code or 0) or _first_line(error)}", code)
 
 
 def connect(dsn: str | None, limits: Limits = Limits()) -> Connection:  # noqa: B008  it is frozen
     """Connect to a store; without a DSN to the server that runs on this machine, else to the default embedded store.
 
     Raises:
-        FilterError: a limit that is none.
-        StoreError: a DSN that is none, or no server and no store.
+        FilterError: a limit is invalid.
+        StoreError: the DSN is invalid, or there is no server and no store.
         StoreUnavailableError: the store cannot be reached.
     """
     if dsn is not None:
@@ -315,7 +315,7 @@ def connect(dsn: str | None, limits: Limits = Limits()) -> Connection:  # noqa: 
 
 
 def _served(serving: Serving) -> Store:
-    """The store of a running server, by the address where it lets others read.
+    """Return the address at which a running server lets clients read its store.
 
     Raises:
         StoreError: it has none.
@@ -332,7 +332,7 @@ def _bindable(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    """What went wrong at the bottom of it, in one line."""
+    """Return the message of the root cause, in one line."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return " ".join(str(error).split())[:_MESSAGE_CHARACTERS] or type(error).__name__

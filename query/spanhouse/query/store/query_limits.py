@@ -1,4 +1,4 @@
-"""What a statement may take, and what it took."""
+"""Limits of a statement, and its measured cost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from spanhouse.query.errors import FilterError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one statement may take; None leaves it to the store.
+    """Limits of one statement; None leaves a limit to the store.
 
     Attributes:
-        timeout_seconds: time; a whole number above 0.
-        memory_bytes: memory of the engine; likewise.
+        timeout_seconds: time limit; a whole number above 0.
+        memory_bytes: limit of the engine's memory; a whole number above 0.
     """
 
     timeout_seconds: int | None = None
     memory_bytes: int | None = None
 
     def settings(self) -> dict[str, int]:
-        """The engine's settings.
+        """Return the engine's settings for the limits.
 
         Raises:
-            FilterError: a limit that is none.
+            FilterError: a limit is invalid.
         """
         found = {}
         for name, setting in (("timeout_seconds", "max_execution_time"), ("memory_bytes", "max_memory_usage")):
@@ -38,13 +38,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a statement took.
+    """Measured cost of a statement.
 
     Attributes:
-        rows: of its result.
-        read_rows: read for it.
-        read_bytes: likewise, uncompressed.
-        seconds: from when it was sent until its rows were here.
+        rows: number of result rows.
+        read_rows: number of rows read.
+        read_bytes: number of bytes read, uncompressed.
+        seconds: time from sending the statement to receiving its rows.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""The JSON API of a server that owns an embedded store: writes what its ClickHouse endpoint, which only reads, does not take."""
+"""Client of the JSON API of a server that owns an embedded store: for writes, since its ClickHouse endpoint is read-only."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from spanhouse.query.errors import FilterError, StoreUnavailableError
 from spanhouse.schema.prices.price import Price
 
 ADDRESS: Final = "X-Spanhouse-Api"
-"""Header by which the endpoint's ``/ping`` says at which port the API is, or ``off``."""
+"""Header of the endpoint's ``/ping`` with the port of the API, or ``off``."""
 _OFF: Final = "off"
 _SECONDS: Final = 30
 _TRIES: Final = 2
 
 
 class Api:
-    """The API of the server that a connection leads to.
+    """API of the server that a connection leads to.
 
     Args:
-        http: urllib3's pool, with what the connection knows of proxies and TLS.
-        url: the ClickHouse endpoint.
-        headers: those that say who asks.
+        http: urllib3's pool, with the connection's settings for proxies and TLS.
+        url: address of the ClickHouse endpoint.
+        headers: headers of the connection; the credentials among them are used.
     """
 
     def __init__(self, http: Any, url: str, headers: Mapping[str, str]) -> None:
@@ -33,10 +33,10 @@ class Api:
         self._headers = {name: value for name, value in headers.items() if name in {"Authorization", "User-Agent"}}
 
     def root(self) -> str | None:
-        """Where the API is; None if the endpoint is a ClickHouse server's, which takes writes itself.
+        """Return the root URL of the API; None if the endpoint is a ClickHouse server, which takes writes itself.
 
         Raises:
-            StoreUnavailableError: nobody answers, or the server has no API.
+            StoreUnavailableError: the server does not answer, or has no API.
         """
         port = self._ask("GET", f"{self._url}/ping").headers.get(ADDRESS)
         if port is None:
@@ -53,43 +53,43 @@ class Api:
         """Set a tag, or delete it if the value is None.
 
         Raises:
-            FilterError: the server does not take what was given.
-            StoreUnavailableError: it does not let the caller write, or fails.
+            FilterError: the server refuses an argument.
+            StoreUnavailableError: the server does not let the caller write, or fails.
         """
         url = f"{root}/traces/{quote(trace_id, safe='')}/tags/{quote(key, safe='')}"
         answer = self._ask("DELETE", url) if value is None else self._ask("PUT", url, json.dumps({"value": value}).encode())
         if answer.status < 300:
             return
-        said = _error_of(answer.data) or f"status {answer.status}"
+        reason = _error_of(answer.data) or f"status {answer.status}"
         if answer.status == 400:
-            raise FilterError(said)
-        raise StoreUnavailableError(f"the server at {root} did not edit the tag: {said}")
+            raise FilterError(reason)
+        raise StoreUnavailableError(f"the server at {root} did not edit the tag: {reason}")
 
     def write_prices(self, root: str, rows: Sequence[Price]) -> int:
         """Write prices, and return the number of the write.
 
         Raises:
-            FilterError: the server does not take what was given.
-            StoreUnavailableError: it does not let the caller write, or fails.
+            FilterError: the server refuses a price.
+            StoreUnavailableError: the server does not let the caller write, or fails.
         """
         answer = self._ask("POST", f"{root}/prices", json.dumps({"prices": [row.fields for row in rows]}).encode(), tries=0)
         if answer.status == 200:
             return int(json.loads(answer.data)["version"])
-        said = _error_of(answer.data) or f"status {answer.status}"
+        reason = _error_of(answer.data) or f"status {answer.status}"
         if answer.status == 400:
-            raise FilterError(said)
-        raise StoreUnavailableError(f"the server at {root} did not write the prices: {said}")
+            raise FilterError(reason)
+        raise StoreUnavailableError(f"the server at {root} did not write the prices: {reason}")
 
-    def look_after(self, root: str, action: str, body: object = None) -> Iterator[Mapping[str, Any]]:
-        """Have the server look after its store; gives each step when it is done, the outcome last (see ``schema.maintenance.actions``).
+    def maintain(self, root: str, action: str, body: object = None) -> Iterator[Mapping[str, Any]]:
+        """Run a maintenance action on the server; yield each event as it comes, the outcome last (see ``schema.maintenance.actions``).
 
         Args:
-            root: where the API is.
+            root: root URL of the API.
             action: ``check``, ``compact``, ``settle``, ``prices``, ``backup`` or ``retention``.
-            body: of the request, as JSON has it; None for none.
+            body: JSON value for the request's body; None for none.
 
         Raises:
-            StoreUnavailableError: the server does not let the caller do that, fails, or ends on the way.
+            StoreUnavailableError: the server does not let the caller do that, fails, or ends before the outcome.
         """
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
@@ -103,15 +103,15 @@ class Api:
         try:
             with closing(self._http.request("POST", url, retries=False, redirect=False, preload_content=False, **sent)) as answer:
                 if answer.status != 200:
-                    said = _error_of(answer.read()) or f"status {answer.status}"
-                    raise StoreUnavailableError(f"the server at {root} does not {action}: {said}")
+                    reason = _error_of(answer.read()) or f"status {answer.status}"
+                    raise StoreUnavailableError(f"the server at {root} does not {action}: {reason}")
                 for line in answer:
                     event = json.loads(line)
                     if "error" in event:
                         raise StoreUnavailableError(f"{action}: {event['error']}")
                     yield event
         except (HTTPError, ValueError) as error:
-            raise StoreUnavailableError(f"the server at {root} ended on the way ({type(error).__name__}): its log says why") from None
+            raise StoreUnavailableError(f"the server at {root} ended before the outcome ({type(error).__name__}): see its log") from None
 
     def _ask(self, method: str, url: str, body: bytes | None = None, *, tries: int = _TRIES) -> Any:
         from urllib3.exceptions import HTTPError

@@ -1,4 +1,4 @@
-"""Store addresses: the DSN forms that every room takes, and where things are when nobody says.
+"""Store addresses: their DSN forms, and the default directories.
 
 * ``chdb:///abs/dir[?database=NAME]``: an embedded store in that directory.
 * ``http://user:password@host:8123/database`` or ``https://...``: a ClickHouse server.
@@ -19,7 +19,7 @@ _DATABASE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class StoreError(ValueError):
-    """A store address that the user has to correct, or a store that refuses to be used as asked. One line, says what to do."""
+    """An invalid store address, or a store that refuses the requested use. One line, with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Store:
     """A parsed store DSN.
 
     Attributes:
-        dsn: the DSN as given, credentials included; never print it, use ``str(store)``.
-        directory: the embedded store's directory; None for a server.
-        database: the database that holds the tables.
+        dsn: DSN as given, credentials included; never print it, use ``str(store)``.
+        directory: directory of an embedded store; None for a server.
+        database: database that holds the tables.
     """
 
     dsn: str
@@ -38,12 +38,12 @@ class Store:
 
     @property
     def embedded(self) -> bool:
-        """Whether the engine runs inside the process that owns the directory."""
+        """True if the engine runs inside the process that owns the directory."""
         return self.directory is not None
 
     @property
     def scheme(self) -> str:
-        """``chdb``, ``http`` or ``https``."""
+        """Scheme of the DSN: ``chdb``, ``http`` or ``https``."""
         return urlsplit(self.dsn).scheme
 
     def __str__(self) -> str:
@@ -54,13 +54,13 @@ def parse_store(dsn: str) -> Store:
     """Parse a store DSN.
 
     Raises:
-        StoreError: it is none of the forms in this module's description.
+        StoreError: the DSN has none of the forms in this module's docstring.
     """
     try:
         parts = urlsplit(dsn)
         _ = parts.scheme == "chdb" or parts.port
-    except ValueError:  # what is wrong with it is not shown: it may be a part of a password
-        raise StoreError("the store's address is no URL: a password is written with %XX for what is neither letter nor digit") from None
+    except ValueError:  # the reason is not shown: it may contain a part of a password
+        raise StoreError("the store's address is no URL: in a password every character but letters and digits is written as %XX") from None
     if parts.scheme == "chdb":
         options = parse_qs(parts.query)
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/" or parts.fragment or options.keys() - {"database"}:
@@ -80,7 +80,7 @@ def _database(name: str, dsn: str) -> str:
 
 
 def scrub(url: str) -> str:
-    """The URL without what may be secret: the password of its userinfo and the values of its query."""
+    """Mask the parts of a URL that may be secret: the password of its userinfo and the values of its query."""
     parts = urlsplit(url)
     netloc = parts.netloc
     if "@" in netloc:
@@ -91,7 +91,7 @@ def scrub(url: str) -> str:
 
 
 def data_dir() -> Path:
-    """Where Spanhouse keeps its data: ``SPANHOUSE_DATA_DIR``, else the folder ``spanhouse`` in the user's data directory."""
+    """Return Spanhouse's data directory: ``SPANHOUSE_DATA_DIR``, else the folder ``spanhouse`` in the user's data directory."""
     if chosen := os.environ.get("SPANHOUSE_DATA_DIR", "").strip():
         return Path(chosen).expanduser().absolute()
     if sys.platform == "darwin":
@@ -101,10 +101,10 @@ def data_dir() -> Path:
 
 
 def default_spool(store: Store) -> Path:
-    """Where requests wait that are meant for a store: ``STORE-spool`` beside an embedded one, else ``spool`` in the data directory."""
+    """Return the spool directory of a store: ``STORE-spool`` beside an embedded one, else ``spool`` in the data directory."""
     return data_dir() / "spool" if store.directory is None else store.directory.with_name(f"{store.directory.name}-spool")
 
 
 def default_store() -> Store:
-    """The embedded store that ``serve`` uses and the read verbs look for when no ``--store`` is given."""
+    """Return the default of ``--store``: the embedded store in the data directory, for ``serve`` and for the read verbs."""
     return parse_store(f"chdb://{data_dir() / 'store'}")

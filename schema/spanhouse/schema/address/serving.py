@@ -1,4 +1,4 @@
-"""``serve.json``: what a running server says of itself, so that clients on the same machine find it."""
+"""``serve.json``: addresses of a running server, by which clients on the same machine find it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Serving:
     """A running server.
 
     Attributes:
-        pid: its process id.
-        store: its store's DSN, scrubbed.
+        pid: process id.
+        store: DSN of the store, scrubbed.
         grpc, http, clickhouse_http, console: ``host:port`` of each listener, or ``off``.
-        clickhouse_scheme: ``http``, or ``https`` where that listener speaks TLS.
+        clickhouse_scheme: ``https`` if the ClickHouse listener uses TLS, else ``http``.
     """
 
     pid: int
@@ -39,15 +39,15 @@ class Serving:
 
     @property
     def clickhouse_url(self) -> str:
-        """Address of the ClickHouse-compatible endpoint, to be used if that is not ``off``."""
+        """Address of the ClickHouse-compatible endpoint; valid if the endpoint is not ``off``."""
         return f"{self.clickhouse_scheme}://{self.clickhouse_http}"
 
     def alive(self) -> bool:
-        """Whether a process with that id exists: after a kill and a while it may be another one, see ``refuses``."""
+        """Tell whether a process with that id exists. Long after a kill it may be another process, see ``refuses``."""
         return _runs(self.pid)
 
     def refuses(self) -> bool:
-        """Whether nobody listens any more where queries were answered, as after a kill."""
+        """Tell whether the ClickHouse port refuses connections, as after a kill."""
         host, _, port = self.clickhouse_http.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
@@ -58,7 +58,7 @@ class Serving:
         return False
 
     def write(self, path: Path) -> None:
-        """Write the file, readable by its owner only, in one step."""
+        """Write the file atomically, readable by its owner only."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{self.pid}")
         draft.unlink(missing_ok=True)
@@ -68,24 +68,24 @@ class Serving:
 
 
 def read_serving(path: Path) -> Serving | None:
-    """The server that the file names, or None if there is no such file or it says nothing usable."""
+    """Read the server in a file; None if the file is missing or invalid."""
     with suppress(OSError, ValueError, TypeError):
         return Serving(**json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
 def beside_store(directory: Path) -> Path:
-    """The file of the server that owns an embedded store: beside the store's directory, not in it."""
+    """Return the path of the file for an embedded store's server: beside the store's directory, not in it."""
     return directory.parent / FILE_NAME
 
 
 def in_data_dir() -> Path:
-    """The file by which clients that are told nothing find a server."""
+    """Return the path of the file for clients without a ``--store``."""
     return data_dir() / FILE_NAME
 
 
 def server_of(directory: Path) -> Serving | None:
-    """The running server that owns an embedded store, or None."""
+    """Return the running server that owns an embedded store, or None."""
     found = read_serving(beside_store(directory))
     with suppress(StoreError):
         if found is not None and found.alive() and parse_store(found.store).directory == directory:
@@ -94,14 +94,14 @@ def server_of(directory: Path) -> Serving | None:
 
 
 def owner(directory: Path) -> str | None:
-    """Who has an embedded store open, for a message; None if that is not known.
+    """Describe the process that has an embedded store open, for a message; None if unknown.
 
-    To be asked when it could not be opened: what a process left behind that was killed may name another one by now.
+    Call it after the store could not be opened: the files of a killed process may name another process by now.
     """
     if server := server_of(directory):
         return f"`spanhouse serve`, process {server.pid} (grpc={server.grpc} http={server.http} clickhouse-http={server.clickhouse_http})"
     with suppress(OSError):
-        # Where the engine itself keeps it.
+        # The engine's own file with its process id.
         found = _PID.search((directory / "status").read_text(encoding="utf-8", errors="replace"))
         if found is not None and int(found[1]) != os.getpid() and _runs(int(found[1])):
             return f"process {found[1]}"

@@ -1,1 +1,1 @@
-"""Store maintenance: adoption, push, backup, integrity checks, retention, rows made anew."""
+"""Store maintenance: adoption, push, backup, integrity checks, retention, remaking of rows."""

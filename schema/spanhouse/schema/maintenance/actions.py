@@ -1,6 +1,6 @@
-"""Upkeep of a store as a stream of events that JSON can hold: the same where it is done here and where a server does it.
+"""Store maintenance as streams of JSON events; used in-process and over the server's API.
 
-The last event of each is its outcome.
+The last event of each action is its outcome.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from spanhouse.schema.prices import price_store, price_table
 from spanhouse.schema.tables.driver import Execute
 
 Event = Mapping[str, Any]
-"""Names and values as JSON has them."""
+"""JSON object of an event."""
 
 
 def check(execute: Execute) -> Iterator[Event]:
-    """Give ``{"problem": line}`` for each thing that is wrong, then ``{"problems": how many}``."""
+    """Yield ``{"problem": line}`` for each problem, then ``{"problems": count}``."""
     count = 0
     for problem in problems(execute):
         count += 1
@@ -28,7 +28,7 @@ def check(execute: Execute) -> Iterator[Event]:
 
 
 def compact(execute: Execute) -> Iterator[Event]:
-    """Name each partition before its merge, then their number, and the bytes of all tables before and after."""
+    """Yield each partition before its merge, then their number and the bytes of all tables before and after."""
     before, merged = _bytes(execute), 0
     for merged, of, one in table_sizes.compact(execute):
         yield {"place": merged, "of": of, "table": one.table, "partition": one.partition, "parts": one.parts, "bytes": one.bytes}
@@ -36,19 +36,19 @@ def compact(execute: Execute) -> Iterator[Event]:
 
 
 def keep(execute: Execute, days: Mapping[str, int]) -> Iterator[Event]:
-    """Give ``{"keeps": name, "days": days}`` for each table, when it has been told; see ``retention``."""
+    """Set the retention of tables; yield ``{"keeps": name, "days": days}`` after each, see ``retention``."""
     for name, count in days.items():
         retention.keep(execute, name, count)
         yield {"keeps": name, "days": count}
 
 
 def remake(execute: Execute, *, cluster: str | None = None) -> Iterator[Event]:
-    """Make the rows of all traces anew: name each window when it is done, then give ``{"remade": number of windows}``."""
+    """Remake the rows of all traces: yield each finished window, then ``{"remade": number of windows}``."""
     return _remade(rebuild.remake_all(execute, cluster=cluster))
 
 
 def reprice(execute: Execute, since_ns: int, *, cluster: str | None = None) -> Iterator[Event]:
-    """Make the rows of traces with spans since a time anew by the current prices; as ``remake``, with ``prices``, their version, in the outcome."""
+    """Remake the rows of traces with spans since a time with the current prices; as ``remake``, the outcome also has the version as ``prices``."""
     version = price_table.current_version(price_store.read(execute))
     yield from _remade(rebuild.reprice(execute, since_ns, version, cluster=cluster), prices=version)
 

@@ -1,8 +1,8 @@
 """Adoption of an ``otel_traces`` table of the Collector's exporter: a copy into ours, in windows of time, and a comparison of both.
 
-Old and new templates of the exporter differ in what is mended here: the long spellings of kinds and states, durations as Int64, or as
-UInt64 that went below zero. A span that the store has already is not copied again, by its trace and span id; so a copy may be interrupted
-and repeated, and may run while new spans come in. The traces of each window are settled with it.
+Differences between old and new templates of the exporter are normalised: the long spellings of kinds and states, durations as Int64, or as UInt64
+that wrapped below zero. A span whose trace and span id the store has already is not copied again; so a copy may be interrupted and repeated, and
+may run while new spans come in. The traces of each window are settled with the window.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _SELECTED: Final[Mapping[str, str]] = MappingProxyType(
         **{name: f"`{name}`" for name in ("Links.TraceId", "Links.SpanId", "Links.TraceState", "Links.Attributes")},
     }
 )
-"""Each column that the exporter writes, and what of its table becomes it."""
+"""Column of the exporter -> SQL of its value, over the exporter's table."""
 _NAMES: Final = ", ".join(f"`{name}`" for name in _SELECTED)
 _HASH: Final = f"cityHash64({_NAMES})"
 
 _WINDOW: Final = IN_WINDOW.replace("{", "{{").replace("}", "}}")
-"""As it stands in a text that is formatted."""
+"""``IN_WINDOW`` for texts that ``str.format`` fills in."""
 _SOURCE: Final = f"""SELECT *, {_HASH} AS Hash FROM
 (
     SELECT {", ".join(f"{expression} AS `{name}`" for name, expression in _SELECTED.items())}
@@ -57,7 +57,7 @@ _SOURCE: Final = f"""SELECT *, {_HASH} AS Hash FROM
         SELECT * FROM {{source}} WHERE {_WINDOW} AND TraceId != '' AND SpanId != ''
     )
 )
-ORDER BY Hash LIMIT 1 BY TraceId, SpanId"""  # noqa: S608 names of ours, and one that was checked
+ORDER BY Hash LIMIT 1 BY TraceId, SpanId"""  # noqa: S608 our own names, and one that was checked
 _STORED: Final = f"FROM otel_traces WHERE {_WINDOW}"
 _COPY: Final = f"""INSERT INTO otel_traces ({_NAMES})
 SELECT {_NAMES} FROM ({_SOURCE}) WHERE (TraceId, SpanId) NOT IN (SELECT TraceId, SpanId {_STORED})
@@ -70,12 +70,12 @@ ON source.TraceId = stored.TraceId AND source.SpanId = stored.SpanId"""  # noqa:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """Account of this run of a copy. An interrupted one that goes on counts only what was left.
+    """Result of one run of a copy. A resumed run counts only the windows that were left.
 
     Attributes:
-        rows: of the other table.
-        spans: those of them with ids of their own; each is in the store.
-        equal: spans that are stored with the very values of the other table. The rest were there before, with other values.
+        rows: rows of the other table.
+        spans: spans with distinct ids among them; the store has all of them.
+        equal: spans that the store has with the other table's values. The rest were there before, with other values.
     """
 
     rows: int = 0
@@ -91,12 +91,12 @@ def adopt(
     Args:
         execute: runs a statement on the store.
         table: name of the table.
-        database: where it is; None for the store's own database.
+        database: database of the table; None for the store's own database.
         report: called after each window, see ``windows``.
         cluster: name of the cluster, if the store is one.
 
     Raises:
-        MigrationError: there is no such table, it is not one of the exporter's, or a span is not in the store after it was copied.
+        MigrationError: the table does not exist or is not the exporter's, or the store lacks a span after it was copied.
     """
     source = _check(execute, table, database)
     total = Adopted()
@@ -105,7 +105,7 @@ def adopt(
         nonlocal total
         execute(_COPY.format(source=source), window.parameters)
         if resumed:
-            # The run before may have ended between spans and their parts.
+            # The earlier run may have ended between spans and their parts.
             remake_window(execute, window, long_traces(execute))
         settle.settle_all(execute)
         spans, stored, equal = (number(cell) for cell in execute(_COMPARE.format(source=source), window.parameters)[0])
@@ -119,7 +119,7 @@ def adopt(
 
 
 def _check(execute: Execute, table: str, database: str | None) -> str:
-    """Return the table as it stands in SQL."""
+    """Check the table's columns, and return its quoted name."""
     own = str(execute("SELECT currentDatabase()")[0][0])
     where = own if database is None else database
     for name in (where, table):

@@ -1,6 +1,6 @@
-"""A store's database written by the engine into a directory, and read from there into an empty store; both compared with the same counts and hashes.
+"""Backup of a store's database by the engine into a directory, and its restore into an empty store; both are checked by row counts and hashes.
 
-The engine must have been told the directory when it was opened (``embedded.client_arguments``): what it writes there is named here alone.
+The directory must be among the engine's options when it is opened (``embedded.client_arguments``); file names in the directory are chosen here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from spanhouse.schema.tables import migrations
 from spanhouse.schema.tables.driver import Execute, MigrationError, number
 
 FILE_NAME: Final = "spanhouse-backup.json"
-"""Stands in a backup's directory when it is whole."""
+"""File in a backup's directory that marks it as complete."""
 _ENGINES: Final = "engine"
-"""Directory of what the engine writes, in a backup's own."""
+"""Subdirectory of a backup for the engine's own files."""
 _HASHED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "otel_traces": "otel_traces",
@@ -29,7 +29,7 @@ _HASHED: Final[Mapping[str, str]] = MappingProxyType(
         "spanhouse_prices": "spanhouse_prices",
     }
 )
-"""Tables of spans, traces and users' edits, and SQL of what is compared. The others follow from them, and the engine has checksums of all."""
+"""Tables of spans, traces and users' edits -> SQL of the compared rows. Other tables are derived; the engine has checksums of all."""
 _NOT_EMPTY: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase()"
 
 
@@ -38,8 +38,8 @@ class Backup:
     """Contents of a backup.
 
     Attributes:
-        database: name of the database that was written.
-        contents: rows and hash of the tables that are compared.
+        database: name of the database in the backup.
+        contents: rows and hash of each compared table.
     """
 
     database: str
@@ -59,7 +59,7 @@ class Backup:
         """Read the backup in a directory.
 
         Raises:
-            MigrationError: there is none, it is not whole, or it is of a pre-release.
+            MigrationError: there is no complete backup, or it is of a pre-release.
         """
         try:
             found = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
@@ -72,12 +72,12 @@ class Backup:
 
 
 def backup(execute: Execute, database: str, *, under: str = "") -> Backup:
-    """Write the database. Nobody may write into the store meanwhile.
+    """Back up the database. The caller must stop all writes meanwhile.
 
     Args:
         execute: runs a statement on the embedded store.
-        database: its database, an identifier.
-        under: name of the backup's directory in the one that the engine was told; '' for that one itself.
+        database: database of the store, an identifier.
+        under: name of the backup's directory below the engine's directory for backups; '' for that directory itself.
     """
     with _merges_stopped(execute):
         found = Backup(database, _contents(execute))
@@ -86,27 +86,27 @@ def backup(execute: Execute, database: str, *, under: str = "") -> Backup:
 
 
 def restore(execute: Execute, database: str, source: Backup) -> None:
-    """Read a backup into a database without tables, and settle what it had not settled.
+    """Restore a backup into a database without tables, and settle its unsettled arrivals.
 
     Args:
         execute: runs a statement on the embedded store.
-        database: its database, an identifier; need not have the name of the one that was written.
-        source: what the backup holds.
+        database: database of the store, an identifier; its name may differ from the backup's.
+        source: contents of the backup.
 
     Raises:
-        MigrationError: the database has tables, or what came of the backup is not what was written.
+        MigrationError: the database has tables, or the restored rows differ from the backup's.
     """
     if number(execute(_NOT_EMPTY)[0][0]):
         raise MigrationError("there are tables already: restore into a new directory, and start `spanhouse serve` with that")
     read = f"RESTORE DATABASE {source.database} AS {database} FROM File('{_ENGINES}') SETTINGS allow_different_database_def = 1"
-    # Merges would delete at once what is older than the tables keep it.
+    # Merges would at once delete rows that are older than the tables' retention.
     execute(f"{read}, structure_only = 1")
     with _merges_stopped(execute):
         execute(read)
         found = _contents(execute)
     if found != source.contents:
         differing = ", ".join(table for table in _HASHED if found.get(table) != source.contents.get(table))
-        raise MigrationError(f"what was restored is not what was written: {differing}; remove the directory, and look at the disk of the backup")
+        raise MigrationError(f"the restored rows differ from the backup: {differing}; remove the directory, and check the disk of the backup")
     if not migrations.plan(execute):
         settle.settle_all(execute)
 
@@ -114,7 +114,7 @@ def restore(execute: Execute, database: str, source: Backup) -> None:
 def _contents(execute: Execute) -> dict[str, tuple[int, int]]:
     found = {}
     for table, compared in _HASHED.items():
-        # Of several columns the hash is NULL where one is, of their tuple it is not.
+        # The hash of several columns is NULL if one of them is; the hash of their tuple is not.
         rows, hashed = execute(f"SELECT count(), sum(cityHash64(tuple(*))) FROM {compared}")[0]  # noqa: S608 names of ours
         found[table] = (number(rows), number(hashed))
     return found

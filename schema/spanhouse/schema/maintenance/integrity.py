@@ -1,4 +1,4 @@
-"""Integrity of a store: its parts on disk, and the rows of traces beside the spans that they are made of."""
+"""Integrity checks of a store: its parts on disk, and the rows of traces against their spans."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SETTINGS distributed_product_mode = 'local'"""  # noqa: S608 our own words
 
 
 def problems(execute: Execute, report: Callable[[Step], None] = lambda _: None) -> Iterator[str]:
-    """Give one line for each thing that is wrong, and what to do about it.
+    """Yield one line for each problem, with its remedy.
 
     Args:
         execute: runs a statement on the store; must be allowed to CHECK.
@@ -63,23 +63,23 @@ def problems(execute: Execute, report: Callable[[Step], None] = lambda _: None) 
     """
     for one in partitions(execute):
         if not number(execute(f"CHECK TABLE `{one.table}` PARTITION ID '{one.partition_id}' SETTINGS check_query_single_value_result = 1")[0][0]):
-            yield f"{one.table}: what is on disk of partition {one.partition} is damaged; restore a backup, and look at the disk"
+            yield f"{one.table}: partition {one.partition} is damaged on disk; restore a backup, and check the disk"
     for table, name, reason in execute(_DETACHED):
-        yield f"{table}: part {name} was put aside by the engine ({reason or 'no reason given'}): its rows are not seen"
+        yield f"{table}: part {name} was detached by the engine ({reason or 'no reason given'}): queries do not see its rows"
     waiting, since = execute(_WAITING, {"seconds": _WAITING_SECONDS})[0]
     if number(waiting):
         yield f"traces: {number(waiting)} inserts, the first of {since}, are not settled; `spanhouse store settle` settles them, as a server does"
     if wrong := _wrong_traces(execute, report):
         shown = f"{len(wrong)} traces, {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''},"
-        yield f"traces: {shown} are not what otel_traces says; `spanhouse store settle --all` makes them anew"
+        yield f"traces: {shown} differ from otel_traces; `spanhouse store settle --all` remakes them"
 
 
 def _wrong_traces(execute: Execute, report: Callable[[Step], None]) -> list[str]:
-    """Return the traces without row, with several, or with one that counts other spans than are stored; up to 1000 a window.
+    """Return the traces with no row, with several rows, or with a row whose span count is wrong; up to 1000 a window.
 
-    Rows of traces may be kept for a shorter time than spans, and spans for a shorter time than rows: what expired is not missing.
+    Rows of traces may be kept shorter than spans, and spans shorter than rows: expired ones are not missing.
     """
-    # Before the oldest row that is kept no row is missing.
+    # Rows before the oldest kept row have expired.
     begin = number(execute(_FIRST_TRACE)[0][0]) if _expire(execute, "spanhouse_trace_rows") else 0
     bound = {"begin": begin, "expire": int(_expire(execute, "otel_traces"))}
     suspect: list[tuple[Window, list[str]]] = []
@@ -88,7 +88,7 @@ def _wrong_traces(execute: Execute, report: Callable[[Step], None]) -> list[str]
         if found := _wrong(execute, window, {**bound, "among": []}):
             suspect.append((window, found))
         report(Step(window, done, len(every)))
-    # Spans that came in meanwhile are settled by now.
+    # Spans that came during the check are settled by now.
     return sorted({trace_id for window, found in suspect for trace_id in _wrong(execute, window, {**bound, "among": found})})
 
 

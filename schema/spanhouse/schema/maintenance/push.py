@@ -1,10 +1,10 @@
-"""Copy of a store's spans, edited tags, deletions and prices into another store, in windows of time; each is there once, whenever it was interrupted.
+"""Copy of a store's spans, edited tags, deletions and prices into another store, in windows of time; repeated runs store nothing twice.
 
-A window is divided by a hash of the trace id into pieces that fit in memory. Count and hash of a piece on both sides say whether it is
-there; of one that is not, the ids on both sides say what is missing. That is read and written in blocks, each of which the engine takes as a
-whole, and knows again by its token when it is sent twice. A span that is there already, from wherever, stays as it is. At the end all
-windows are compared once more, those of an interrupted run included. Traces are settled in the target, so the source may be a store of a
-pre-release, whose spans and tags have the same columns.
+A window is divided by a hash of the trace id into pieces that fit in memory. A piece is equal if count and hash agree on both sides; otherwise
+the ids on both sides give the missing spans. These are read and written in blocks; the engine takes a block as a whole, and recognises a
+repeated one by its token. A span that the target has already stays as it is. At the end all windows are compared once more, those of an
+interrupted run included. Traces are settled in the target, so the source may be a store of a pre-release, whose spans and tags have the same
+columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from spanhouse.schema.maintenance.rebuild import long_traces, remake_window
 from spanhouse.schema.maintenance.windows import IN_WINDOW, Step, Window
 from spanhouse.schema.prices import price_store
 from spanhouse.schema.settle import settle
+from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.tables.driver import Execute, MigrationError, number
 
 _PIECE_SPANS: Final = 20_000
 _PIECE_BYTES: Final = 32 * 2**20
-"""Spans of a piece at the most, about, and their bytes in the engine's memory."""
+"""Largest piece, about: its spans, and their bytes in the engine's memory."""
 _BLOCK_IDS: Final = 100
-"""Spans that are asked for by their ids in one query: where a query goes in a URL, that is short."""
+"""Spans that one query selects by their ids: some drivers send a query in a URL, whose length is limited."""
 
 _UUID: Final = "SELECT uuid FROM system.tables WHERE database = currentDatabase() AND name = 'otel_traces'"
 _COLUMNS: Final = (
@@ -33,7 +34,7 @@ _COLUMNS: Final = (
     "ORDER BY position"
 )
 _BRACED_WINDOW: Final = IN_WINDOW.replace("{", "{{").replace("}", "}}")
-"""As it stands in a text that is formatted."""
+"""``IN_WINDOW`` for texts that ``str.format`` fills in."""
 _IN_PIECE: Final = f"{IN_WINDOW} AND cityHash64(TraceId) % {{pieces:UInt64}} = {{piece:UInt64}}"
 _BULK: Final = f"SELECT count(), sum(byteSize({{names}})) FROM otel_traces WHERE {_BRACED_WINDOW}"  # noqa: S608 names of columns, as below
 _SUMS: Final = (
@@ -57,20 +58,20 @@ _IN_SHARE: Final = "cityHash64(TraceId) % {pieces:UInt64} = {piece:UInt64}"
 _EXISTS: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
 
 Read = Callable[[str, Mapping[str, object]], bytes]
-"""Runs a SELECT with bound parameters; gives its rows in the engine's format ``Native``."""
+"""Function that runs a SELECT with bound parameters and returns its rows in the engine's format ``Native``."""
 Write = Callable[[str, Sequence[str], bytes, Mapping[str, object]], None]
-"""Writes such rows: table, columns, rows, settings."""
+"""Function that writes rows in the format ``Native``: table, columns, rows, settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Edits:
-    """A small table whose rows say something of a trace; of each key the latest counts.
+    """A small table of edits of traces; the latest row of each trace and key counts.
 
     Attributes:
-        table: its name.
-        columns: its columns.
-        key: SQL of what a row is about, besides its trace.
-        at: its column with the time of a row.
+        table: name of the table.
+        columns: columns of the table.
+        key: SQL of a row's key, besides its trace.
+        at: column with the time of a row.
     """
 
     table: str
@@ -80,18 +81,18 @@ class _Edits:
 
     @property
     def count(self) -> str:
-        """Count its rows."""
+        """Statement that counts the rows."""
         return f"SELECT count() FROM {self.table}"  # noqa: S608 our own words, as below
 
     @property
     def latest(self) -> str:
-        """Find the latest time of each key in a piece."""
+        """Statement that finds the latest time of each key in a piece."""
         latest = f"toUnixTimestamp64Nano(CAST(max({self.at}), 'DateTime64(9)'))"
         return f"SELECT TraceId, {self.key} AS edited, {latest} FROM {self.table} WHERE {_IN_SHARE} GROUP BY TraceId, edited"  # noqa: S608
 
     @property
     def rows(self) -> str:
-        """Read a piece."""
+        """Statement that reads a piece."""
         return f"SELECT {', '.join(self.columns)} FROM {self.table} WHERE {_IN_SHARE}"  # noqa: S608
 
 
@@ -101,14 +102,14 @@ _DELETIONS: Final = _Edits("spanhouse_deleted_traces", ("TraceId", "DeletedAt"),
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """Contents of both stores when a copy has come to its end.
+    """Contents of both stores at the end of a copy.
 
     Attributes:
-        spans: of the source; each is in the target.
-        copied: those of them that this run wrote.
-        equal: those that are there with the very values of the source. The rest were there before, with other values.
-        tags: edited tags of the source; each is in the target, or a later edit of it.
-        prices: rows of the source's prices; each is in the target. -1 if the target has prices of its own, which stay alone.
+        spans: spans of the source; the target has all of them.
+        copied: spans that this run wrote.
+        equal: spans that the target has with the source's values. The rest were there before, with other values.
+        tags: edited tags of the source; the target has each, or a later edit.
+        prices: rows of the source's prices; the target has all of them. -1 if the target has prices of its own, which stay alone.
     """
 
     spans: int = 0
@@ -132,15 +133,15 @@ def push(
 
     Args:
         source: runs a statement on the store that is copied; need not write, and may be a store of a pre-release.
-        read: reads rows there.
-        target: runs a statement on the other one; must be allowed to make a table for its progress.
-        write: writes rows there.
+        read: reads rows from the source.
+        target: runs a statement on the target; must be allowed to create a table for the progress.
+        write: writes rows into the target.
         report: called after each window that is copied, see ``windows``.
         report_compared: called after each window that is compared at the end.
         cluster: name of the cluster, if the target is one.
 
     Raises:
-        MigrationError: something is not there after it was copied.
+        MigrationError: the target lacks something after it was copied.
     """
     # First, so that spans of deleted traces get no row.
     _push_edits(_DELETIONS, source, read, target, write)
@@ -159,7 +160,7 @@ def push(
 
 
 class _Copy:
-    """A copy, one window after the other."""
+    """A copy in progress, one window after the other."""
 
     def __init__(self, source: Execute, read: Read, target: Execute, write: Write) -> None:
         self._source, self._read, self._target, self._write = source, read, target, write
@@ -173,12 +174,12 @@ class _Copy:
         self.spans = self.copied = self.equal = 0
 
     def window(self, window: Window, resumed: bool) -> None:
-        """Copy what is not there yet, and see that it is."""
+        """Copy the missing spans of a window, and check that the target has them."""
         count, size = map(number, self._source(self._bulk_of, window.parameters)[0])
         parameters = {**window.parameters, "pieces": max(1, -(-count // _PIECE_SPANS), -(-size // _PIECE_BYTES))}
         here, there = self._sums(self._source, parameters), self._sums(self._target, parameters)
         if resumed and there:
-            # The target may have ended between spans and their parts.
+            # The earlier run may have ended between spans and their parts.
             remake_window(self._target, window, long_traces(self._target))
         copied = self.copied
         for piece, sums in sorted(here.items()):
@@ -191,13 +192,13 @@ class _Copy:
             settle.settle_all(self._target)
 
     def _sums(self, execute: Execute, parameters: Mapping[str, object]) -> dict[int, tuple[int, int]]:
-        """Return count and hash of each piece that has spans."""
+        """Return count and hash of each non-empty piece."""
         return {number(piece): (number(count), number(sums)) for piece, count, sums in execute(self._sums_of, parameters)}
 
     def _piece(self, parameters: Mapping[str, object]) -> None:
         here, there = self._ids(self._source, parameters), self._ids(self._target, parameters)
         missing = sorted(here.keys() - there.keys())
-        for deduplicated in (True, False):  # the engine may remember a block whose rows were deleted since
+        for deduplicated in (True, False):  # the engine may still know the token of a block whose rows were deleted
             if not (left := sorted(here.keys() - there.keys())):
                 break
             for where, bound in self._blocks(left, whole=len(left) == len(here), parameters=parameters):
@@ -217,7 +218,7 @@ class _Copy:
 
     @staticmethod
     def _blocks(ids: Sequence[str], *, whole: bool, parameters: Mapping[str, object]) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """Give conditions, with their parameters, that together select these spans and no others."""
+        """Yield conditions, with their parameters, that together select exactly these spans."""
         if whole:
             yield _IN_PIECE, parameters
             return
@@ -226,7 +227,7 @@ class _Copy:
 
 
 def _push_edits(edits: _Edits, source: Execute, read: Read, target: Execute, write: Write) -> int:
-    """Copy a table of edits, of which the table keeps the latest, and bring the rows of their traces up to them; return their number."""
+    """Copy a table of edits, remake the rows of their traces, and return the number of edits."""
     if not number(source(_EXISTS, {"table": edits.table})[0][0]):
         return 0
     rows = number(source(edits.count)[0][0])
@@ -240,7 +241,7 @@ def _push_edits(edits: _Edits, source: Execute, read: Read, target: Execute, wri
             write(edits.table, edits.columns, read(edits.rows, parameters), {**_SETTINGS, "insert_deduplicate": 0})
             if left := _older(_latest(target, edits, parameters), here):
                 raise MigrationError(f"{len(left)} of {len(here)} rows of {edits.table} are not in the target after they were copied: run it again")
-            settle.remake(target, sorted(older))
+            remake_traces(target, sorted(older))
     return found
 
 
@@ -250,5 +251,5 @@ def _latest(execute: Execute, edits: _Edits, parameters: Mapping[str, object]) -
 
 
 def _older(there: Mapping[tuple[str, str], int], here: Mapping[tuple[str, str], int]) -> set[str]:
-    """Return the traces of edits that are not there, or are there in an older state."""
+    """Return the traces of edits that the target lacks or has in an older state."""
     return {edit[0] for edit, at in here.items() if there.get(edit, -1) < at}

@@ -1,4 +1,4 @@
-"""Rows of traces made anew from their spans: of all, of those since a time by the current prices, or of those that a copy may have left without."""
+"""Rows of traces remade from their spans: of all traces, of recent traces with the current prices, or of one window after an interrupted copy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Final
 
 from spanhouse.schema.maintenance import windows
 from spanhouse.schema.maintenance.windows import AROUND_WINDOW, IN_WINDOW, Step, Window
-from spanhouse.schema.settle import settle
-from spanhouse.schema.settle.settle import Stored
+from spanhouse.schema.settle.remake import Stored, remake_stored, remake_traces
 from spanhouse.schema.tables.driver import Execute, number
 
 _JOB: Final = "settle --all"
@@ -19,20 +18,20 @@ WHERE {AROUND_WINDOW} AND TraceId IN (SELECT inside.TraceId FROM otel_traces AS 
 GROUP BY TraceId
 ORDER BY first
 SETTINGS use_skip_indexes = 0, distributed_product_mode = 'local'"""  # noqa: S608 our own words
-"""Neighbours in time: their spans lie in few places. All of them are looked through, which for so many traces costs less than the index of ids."""
+"""Traces in the order of time: their spans are near each other on disk. For so many traces a full read costs less than the index of ids."""
 _LONG: Final = """SELECT TraceId
 FROM otel_traces
 WHERE TraceId != ''
 GROUP BY TraceId
 HAVING max(Timestamp) - min(Timestamp) >= 86400
 SETTINGS max_bytes_before_external_group_by = 134217728"""
-"""Traces that may reach out of the surroundings of a window."""
+"""Traces that may reach beyond ``AROUND_WINDOW``."""
 
 
 def remake_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Step]:
-    """Make the rows of all traces anew; give a step after each window.
+    """Remake the rows of all traces; yield a step after each window.
 
-    It may run at any time, be interrupted, and run again: a trace's row is the same however often it is made.
+    It may run at any time, be interrupted, and run again: remaking a row twice changes nothing.
 
     Args:
         execute: runs a statement on the store.
@@ -43,19 +42,19 @@ def remake_all(execute: Execute, *, cluster: str | None = None) -> Iterator[Step
 
 
 def long_traces(execute: Execute) -> frozenset[str]:
-    """Return the traces that run for more than a day."""
+    """Return the traces that run for a day or longer."""
     return frozenset(str(row[0]) for row in execute(_LONG))
 
 
 def reprice(execute: Execute, since_ns: int, version: str, *, cluster: str | None = None) -> Iterator[Step]:
-    """Make the rows of traces with spans since a time anew, with costs by some prices; give a step after each window.
+    """Remake the rows of traces with spans since a time, with costs by one version of prices; yield a step after each window.
 
-    It may be interrupted and run again, as ``remake_all``; with the same prices it goes on with what is left.
+    It may be interrupted and run again, as ``remake_all``; with the same prices it goes on with the windows that are left.
 
     Args:
         execute: runs a statement on the store.
-        since_ns: the time, in Unix nanoseconds.
-        version: that of the prices.
+        since_ns: start of the time, in Unix nanoseconds.
+        version: version of the prices.
         cluster: name of the cluster, if the store is one.
     """
     long = long_traces(execute)
@@ -67,14 +66,14 @@ def reprice(execute: Execute, since_ns: int, version: str, *, cluster: str | Non
 
 
 def remake_window(execute: Execute, window: Window, long: frozenset[str], *, prices: str | None = None) -> None:
-    """Make the rows of the traces anew that have a span in a window.
+    """Remake the rows of the traces that have a span in a window.
 
     Args:
         execute: runs a statement on the store.
-        window: which.
-        long: traces that run for more than a day.
-        prices: as of ``settle.remake``.
+        window: window of the spans.
+        long: traces that run for a day or longer.
+        prices: version of prices, as of ``remake_traces``.
     """
     found = [Stored(str(trace_id), *map(number, counts)) for trace_id, *counts in execute(_TRACES, window.parameters)]
-    settle.remake_stored(execute, (one for one in found if one.trace_id not in long), prices=prices)
-    settle.remake(execute, [one.trace_id for one in found if one.trace_id in long], prices=prices)
+    remake_stored(execute, (one for one in found if one.trace_id not in long), prices=prices)
+    remake_traces(execute, [one.trace_id for one in found if one.trace_id in long], prices=prices)

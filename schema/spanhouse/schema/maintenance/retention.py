@@ -1,4 +1,4 @@
-"""Retention: for how many days each table keeps its rows. At first all keep everything; an operator says otherwise, and may change it again."""
+"""Retention: the number of days for which each table keeps its rows. The default is to keep everything; an operator may change it at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "models": ("spanhouse_models", "LastSeen"),
     }
 )
-"""What can be named: the table that holds the rows, and its column with their time."""
+"""Name in ``--ttl`` -> the table of the rows, and its column with their time."""
 NAMES: Final = tuple(TIMES)
 _HAS_ONE: Final = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String} AND engine_full LIKE '% TTL %'"
 _LAST_DAY: Final = "2100-01-01"
@@ -28,7 +28,7 @@ def parse(text: str) -> Mapping[str, int]:
     """Read ``NAME=DAYS,...``.
 
     Raises:
-        MigrationError: it is not of that form.
+        MigrationError: the text has another form.
     """
     days = {}
     for item in text.split(","):
@@ -45,7 +45,7 @@ def keep(execute: Execute, name: str, days: int, *, cluster: str | None = None) 
     Args:
         execute: runs a statement on the store; needs the right to ALTER.
         name: one of ``NAMES``.
-        days: how long.
+        days: number of days.
         cluster: name of the cluster, if the store is one.
     """
     table, column = TIMES[name]

@@ -1,4 +1,4 @@
-"""Space of a store's tables on disk, and the merge of their parts into one."""
+"""Sizes of a store's tables on disk, and compaction: the merge of each partition's parts into one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Partition:
 
     Attributes:
         table: name of the table.
-        partition_id: by which the engine knows the partition.
-        partition: what its rows have in common; ``tuple()`` for a table that is not divided.
-        parts: pieces on disk, each sorted by itself.
-        rows: of all parts. Those that say the same are merged some time, so there can be more of them than a query shows.
-        bytes: on disk, compressed.
-        oldest, newest: first and last time of its rows, as text in UTC; '' where rows have none.
+        partition_id: the engine's id of the partition.
+        partition: value of the partition key; ``tuple()`` for a table without one.
+        parts: number of parts on disk.
+        rows: rows of all parts. Duplicates are merged in the background, so a query may show fewer.
+        bytes: size on disk, compressed.
+        oldest, newest: first and last time of its rows, as text in UTC; '' if rows have no time.
     """
 
     table: str
@@ -42,11 +42,11 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Space of a store.
+    """Size of a store.
 
     Attributes:
-        partitions: by table, the oldest first.
-        traces: their number.
+        partitions: partitions by table, the oldest first.
+        traces: number of traces.
     """
 
     partitions: tuple[Partition, ...]
@@ -54,22 +54,22 @@ class Size:
 
     @property
     def spans(self) -> int:
-        """Rows of ``otel_traces``."""
+        """Number of rows of ``otel_traces``."""
         return sum(partition.rows for partition in self.partitions if partition.table == _SPANS)
 
     @property
     def bytes(self) -> int:
-        """Bytes of all tables on disk."""
+        """Size of all tables on disk."""
         return sum(partition.bytes for partition in self.partitions)
 
     @property
     def bytes_per_span(self) -> float:
-        """Bytes a span of ``otel_traces``; 0 if it is empty."""
+        """Bytes per span of ``otel_traces``; 0 if it is empty."""
         return sum(partition.bytes for partition in self.partitions if partition.table == _SPANS) / max(1, self.spans)
 
     @property
     def bytes_per_trace(self) -> float:
-        """Bytes a trace of all other tables; 0 without traces."""
+        """Bytes per trace of all other tables; 0 without traces."""
         return sum(partition.bytes for partition in self.partitions if partition.table != _SPANS) / self.traces if self.traces else 0.0
 
 
@@ -96,15 +96,15 @@ def partitions(execute: Execute) -> tuple[Partition, ...]:
 
 
 def compact(execute: Execute) -> Iterator[tuple[int, int, Partition]]:
-    """Merge the parts of each partition that has several into one.
+    """Merge the parts of each partition into one.
 
-    Readers go on meanwhile. A partition is on the disk twice while it is merged.
+    Readers are not blocked. A partition needs its space on disk twice while it is merged.
 
     Args:
         execute: runs a statement on the store; must be allowed to OPTIMIZE.
 
     Yields:
-        Before a partition is merged its number from 1, the number of all, and what it is now.
+        Before each merge: the number of the partition from 1, the number of all, and the partition.
     """
     todo = [one for one in partitions(execute) if one.parts > 1]
     for place, one in enumerate(todo, start=1):
@@ -114,5 +114,5 @@ def compact(execute: Execute) -> Iterator[tuple[int, int, Partition]]:
 
 def _times(execute: Execute, table: str, column: str) -> dict[str, tuple[str, str]]:
     first, last = (f"formatDateTime(toDateTime64({ends}({column}), 0, 'UTC'), '%F %T', 'UTC')" for ends in ("min", "max"))
-    rows = execute(f"SELECT _partition_id, {first}, {last} FROM {table} GROUP BY _partition_id")  # noqa: S608 names of ours
+    rows = execute(f"SELECT _partition_id, {first}, {last} FROM {table} GROUP BY _partition_id")  # noqa: S608 our own names
     return {str(identity): (str(oldest), str(newest)) for identity, oldest, newest in rows}

@@ -1,4 +1,4 @@
-"""Work on all of a table in windows of time that a server can take at once, with a record of those that are done."""
+"""Resumable work on a whole table in windows of time, with a record of finished windows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from spanhouse.schema.tables.cluster import on_every_server
 from spanhouse.schema.tables.driver import Execute, number
 
 _SPANS: Final = 1_000_000
-"""Spans of a window, about: an INSERT ... SELECT of so many needs some hundred megabytes."""
+"""Spans of a window, about: an INSERT ... SELECT of a window needs some hundred megabytes."""
 _HOUR_NS: Final = 3600 * 10**9
 _DAY_NS: Final = 24 * _HOUR_NS
 _LAST_NS: Final = 2**63 - 1
-"""The last time that the engine stores."""
+"""Last time that the engine can store."""
 IN_WINDOW: Final = "Timestamp BETWEEN fromUnixTimestamp64Nano({first:Int64}) AND fromUnixTimestamp64Nano({last:Int64})"
 """Condition on rows with a ``Timestamp``; its parameters are those of ``Window.parameters``."""
 AROUND_WINDOW: Final = "Timestamp BETWEEN fromUnixTimestamp64Nano({day_before:Int64}) AND fromUnixTimestamp64Nano({day_after:Int64})"
-"""The same with a day before and after it."""
+"""``IN_WINDOW`` with a day before and after the window."""
 
 _HOURS: Final = "SELECT intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000) AS hour, count() FROM {table} GROUP BY hour ORDER BY hour DESC"
 _CREATE: Final = """CREATE TABLE IF NOT EXISTS spanhouse_progress
@@ -33,7 +33,7 @@ ORDER BY window"""
 _DONE: Final = "SELECT window FROM spanhouse_progress WHERE job = {job:String}"
 _RECORD: Final = "INSERT INTO spanhouse_progress (job, window) SELECT {job:String}, {window:String}"
 _BEGUN: Final = "begun"
-"""Stands among the windows from the start of a job on."""
+"""Entry among the windows of a job that marks its start."""
 _FORGET: Final = "ALTER TABLE spanhouse_progress DROP PARTITION {job:String}"
 
 
@@ -42,8 +42,8 @@ class Window:
     """A stretch of time, at most an hour.
 
     Attributes:
-        first_ns, last_ns: its first and its last moment, in Unix nanoseconds.
-        spans: about how many begin in it.
+        first_ns, last_ns: first and last moment, in Unix nanoseconds.
+        spans: number of spans that start in the window, about.
     """
 
     first_ns: int
@@ -69,8 +69,8 @@ class Step:
     """Progress of the work: a window was finished.
 
     Attributes:
-        window: which.
-        done, windows: how many are finished, and of how many, those of an earlier run included.
+        window: finished window.
+        done, windows: number of finished windows, and of all, those of an earlier run included.
     """
 
     window: Window
@@ -79,11 +79,11 @@ class Step:
 
 
 def windows(execute: Execute, table: str) -> tuple[Window, ...]:
-    """Divide all spans of a table, the newest first.
+    """Divide all spans of a table into windows, the newest first.
 
     Args:
         execute: runs a statement on the store.
-        table: a table with the columns of ``otel_traces``, as it stands in SQL.
+        table: quoted name of a table with the columns of ``otel_traces``.
     """
     found = [(number(hour), number(spans)) for hour, spans in execute(_HOURS.format(table=table))]
     return tuple(window for hour, spans in found for window in _slices(hour, spans))
@@ -106,15 +106,15 @@ def run(
     source: Execute | None = None,
     since_ns: int = 0,
 ) -> Iterator[Step]:
-    """Do the work for each window that an interrupted run of the same job has not finished; give a step after each window.
+    """Do the work for each window that no interrupted run of the same job has finished; yield a step after each window.
 
     Args:
         execute: runs a statement on the store.
-        job: name of the work, by which an interrupted run of it is found again. A run that comes to its end is forgotten.
-        table: the table whose spans are worked on, as it stands in SQL.
-        work: does one window; must bear to be repeated. Told whether an earlier run may have begun it.
+        job: name of the work; a later run with the same name resumes an interrupted one. The record of a complete run is deleted.
+        table: quoted name of the table whose spans are worked on.
+        work: does one window, repeatably; its second argument is True if an earlier run may have begun the window.
         cluster: name of the cluster, if the store is one.
-        source: runs a statement where the table is; None for the same store.
+        source: runs a statement on the table's store; None for the same store.
         since_ns: leave out windows that end before this moment, in Unix nanoseconds.
     """
     execute(_CREATE if cluster is None else on_every_server(_CREATE, cluster))

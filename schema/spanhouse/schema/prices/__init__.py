@@ -1,1 +1,1 @@
-"""Prices of models, by which costs are computed."""
+"""Prices of models, for the computation of costs."""

@@ -1,7 +1,8 @@
-"""Forms of a model's name by which its price is found.
+"""Forms of a model's name, for the lookup of its price.
 
-Names are compared in lower case and with ``.`` between digits as ``-``. A name has shorter forms: without what names its vendor or host, then without
-dates and revisions at its end. The longest form that has a price counts, of a store's prices first; earlier days than its first are left to the next.
+Names are compared in lower case and with ``.`` between digits as ``-``. A name has shorter forms: without the prefix of its vendor or host, then
+without dates and revisions at its end. The longest form that has a price counts, in a store's prices first; for days before its first price the next
+form counts.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ _VENDORS: Final = (
     "openrouter|litellm|litellm_proxy|models|publishers|converse|invoke|us|eu|global"
 )
 _PREFIX: Final = re.compile(rf"(?:(?:{_VENDORS}|[a-z]{{2}}(?:-gov)?-[a-z]+-\d)[/:]|arn:[^/]*/|projects/[^/]+/locations/[^/]+/)")
-"""A vendor, a host that charges the vendor's price, a gateway, or a region, before a name; or the begin of a path at AWS or Google."""
+"""A vendor, a host that charges the vendor's price, a gateway, or a region, before a name; or the start of a path at AWS or Google."""
 _BEDROCK: Final = re.compile(
     r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|mistral|openai|qwen)\.(?=[a-z])"
 )
 """A region and a vendor before a name of Amazon Bedrock."""
 _BEDROCK_REVISION: Final = re.compile(r"(?:-v\d+|-\d(?=:))?(?::\d+)?(?::\d+k)?\Z")
-"""A revision, and the size of a context, at the end of such a name."""
+"""A revision, and the size of a context, at the end of a name of Amazon Bedrock."""
 _SUFFIX: Final = re.compile(
     r"(?:"
     r"-20\d\d-\d\d-\d\d|-20\d{6}|-\d\d-20\d\d"  # 2024-08-06, 20241022, 08-2024
@@ -34,15 +35,15 @@ _SUFFIX: Final = re.compile(
 )
 """A date, a revision or a stage of release at the end of a name."""
 _TUNED: Final = "ft:"
-"""Begins the name of a tuned model, whose price is not that of the model it was made from; owner and name of the tuned one follow after colons."""
+"""Prefix of a tuned model's name, whose price differs from its base model's; owner and name of the tuned model follow after colons."""
 _POINT: Final = re.compile(r"(?<=\d)\.(?=\d)")
 
 
 def names(model: str) -> tuple[str, ...]:
-    """Return the forms of a model's name, the longest first, as prices are found by them.
+    """Return the forms of a model's name, the longest first.
 
     Args:
-        model: its name as spans have it.
+        model: name as in spans.
     """
     forms: dict[str, None] = {}
     form = model.strip().lower()
@@ -66,5 +67,5 @@ def names(model: str) -> tuple[str, ...]:
 
 
 def name_key(name: str) -> str:
-    """Return a name as it is compared."""
+    """Return the form of a name that is compared."""
     return _POINT.sub("-", name)

@@ -1,4 +1,4 @@
-"""A price of a model: its values, read and checked."""
+"""Price of a model: its values, parsed and validated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from spanhouse.schema.prices.model_names import name_key
 
 UNKNOWN: Final = -1.0
-"""Stands for a price that is not known."""
+"""Value of an unknown price."""
 ALWAYS: Final = date(1970, 1, 1)
-"""First day of prices that hold for all times."""
+"""First day of prices that are valid at all times."""
 LAST_DAY: Final = date(2149, 6, 6)
-"""The last that the engine's Date holds."""
+"""Last day in the range of the engine's Date."""
 MOST_CHARACTERS: Final = 200
-"""Of a model's name, and of a source."""
+"""Longest model name, and longest source."""
 MOST_USD: Final = 1e6
-"""Per million tokens."""
+"""Highest price, in USD per million tokens."""
 FIELDS: Final = ("model", "from", "input", "output", "cached", "reasoning", "source", "deleted")
 """Names of a price's values in CSV and JSON."""
 
@@ -28,15 +28,15 @@ class Price:
     """Prices of a model from a day on, in USD per million tokens.
 
     Attributes:
-        model: its name, in lower case.
-        valid_from: the first day, in UTC.
-        input, output: of tokens in and out.
-        cached: of tokens in that came from a cache; ``UNKNOWN`` if not known.
-        reasoning: of tokens out that were reasoning; ``UNKNOWN`` if not known.
-        source: where the prices come from.
-        deleted: True if there are none any more.
+        model: name of the model, in lower case.
+        valid_from: first day, in UTC.
+        input, output: price of input and output tokens.
+        cached: price of input tokens from a cache; ``UNKNOWN`` if not known.
+        reasoning: price of reasoning tokens in the output; ``UNKNOWN`` if not known.
+        source: origin of the prices.
+        deleted: True if the model has no prices from that day on.
         version: number of the write in the store; 0 for the shipped table.
-        added: of the shipped table, the date on which the row was added; '' for a store's.
+        added: date on which the row was added to the shipped table; '' for a store's rows.
     """
 
     model: str
@@ -55,10 +55,10 @@ class Price:
         """Read a price from a row of CSV or an object of JSON.
 
         Args:
-            values: by the names of ``FIELDS``; what is left out is not known, or has its default.
+            values: values by the names of ``FIELDS``; a missing one is unknown, or has its default.
 
         Raises:
-            ValueError: it is none that can be written; in one line.
+            ValueError: the price is invalid; in one line.
         """
         if unknown := sorted(str(name) for name in values if name not in FIELDS):
             raise ValueError(f"unknown field {unknown[0]!r}; there are {', '.join(FIELDS)}")
@@ -81,24 +81,24 @@ class Price:
 
     @property
     def fields(self) -> dict[str, object]:
-        """Values by the names of ``FIELDS``, as ``read`` takes them."""
+        """Values by the names of ``FIELDS``, in the form for ``read``."""
         usd = {"input": self.input, "output": self.output, "cached": self.cached, "reasoning": self.reasoning}
         known = {name: None if value == UNKNOWN else value for name, value in usd.items()}
         return {"model": self.model, "from": self.valid_from.isoformat(), **known, "source": self.source, "deleted": self.deleted}
 
     @property
     def valid_from_ns(self) -> int:
-        """The first moment, in Unix nanoseconds."""
+        """First moment, in Unix nanoseconds."""
         return midnight_ns(self.valid_from)
 
     @property
     def key(self) -> tuple[str, date]:
-        """Tell it from others: two names that are compared as one have the same."""
+        """Identity of a price: the compared form of the name, and the first day."""
         return name_key(self.model), self.valid_from
 
 
 def repeated(rows: Iterable[Price]) -> str | None:
-    """Return in one line which model has two prices from the same day on; None if none has."""
+    """Name in one line a model that has two prices from the same day on; None if there is none."""
     seen: set[tuple[str, date]] = set()
     for row in rows:
         if row.key in seen:
@@ -108,7 +108,7 @@ def repeated(rows: Iterable[Price]) -> str | None:
 
 
 def fault(price: Price) -> str | None:
-    """Return in one line why a price can't be written; None if it can."""
+    """Return the reason why a price is invalid, in one line; None if it is valid."""
     if not _is_text(price.model) or price.model != price.model.strip().lower() or not price.model:
         return f"model {price.model[:64]!r}: a name has 1 to {MOST_CHARACTERS} characters that can be printed"
     if not _is_text(price.source):

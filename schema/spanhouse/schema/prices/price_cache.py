@@ -1,4 +1,4 @@
-"""Prices at hand for a statement that merges parts: those of the models that the parts name, as parameters."""
+"""Cache of the prices for statements that merge parts: parameters with the prices of the parts' models."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from spanhouse.schema.prices.price_table import PriceTable, ResolvedPrice
 from spanhouse.schema.tables.driver import Execute
 
 _MOST_MODELS: Final = 1_000
-"""Models that are kept: a sender can make up any number of names that have a price."""
+"""Models kept in the cache, at most: senders can make up any number of names that have a price."""
 
 
 @dataclass(slots=True)
 class PriceCache:
-    """Prices of a store, for one thread at a time.
+    """Cache of a store's prices, for one thread at a time.
 
     Attributes:
         execute: runs a statement on the store.
@@ -28,7 +28,7 @@ class PriceCache:
     _known: dict[str, list[ResolvedPrice]] = field(default_factory=dict)
 
     def renew(self) -> PriceTable:
-        """Look whether prices were written since, and return those that hold now."""
+        """Reload the prices if new ones were written, and return the current table."""
         newest = price_store.newest(self.execute)
         if self._table is not None and newest == self._newest:
             return self._table
@@ -37,10 +37,10 @@ class PriceCache:
         return self._table
 
     def parameters(self, models: Iterable[str]) -> Mapping[str, object]:
-        """Return the parameters of a statement for all models that were named so far, and these.
+        """Return the parameters of a statement for these models and all models of earlier calls.
 
         Args:
-            models: names as spans have them.
+            models: names as in spans.
         """
         table = self._table or self.renew()
         if len(self._known) > _MOST_MODELS:
@@ -51,16 +51,16 @@ class PriceCache:
         return parameters(table.version, [price for found in self._known.values() for price in found])
 
     def as_of(self, version: str, models: Iterable[str]) -> Mapping[str, object]:
-        """Return the parameters of a statement by the prices of a version.
+        """Return the parameters of a statement with the prices of a version.
 
         Args:
             version: text of a version; '' for the current one.
-            models: names as spans have them.
+            models: names as in spans.
         """
         table = PriceTable(price_store.read(self.execute), version)
         return parameters(table.version, table.resolve(models))
 
 
 def parameters(version: str = "", found: Iterable[ResolvedPrice] = ()) -> Mapping[str, object]:
-    """Return parameters of a statement that merges parts; without arguments, those by which no cost is computed."""
+    """Return the price parameters of a statement that merges parts; without arguments no cost is computed."""
     return {"price_version": version, "prices": [tuple(price) for price in found]}

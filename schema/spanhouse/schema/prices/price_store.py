@@ -1,4 +1,4 @@
-"""Prices of a store: a table that is only added to, each write under a number."""
+"""Price table of a store: append-only, each write under a version number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spanhouse.schema.prices.price import Price, fault, repeated
 from spanhouse.schema.tables.driver import Execute, MigrationError, number
 
 MOST_PRICES: Final = 500
-"""Prices of a write: where a statement goes in a URL, it holds them."""
+"""Prices of one write, at most: the statement holds them, and some drivers send it in a URL."""
 _TRIES: Final = 100
 
 _READ: Final = (
@@ -45,7 +45,7 @@ def read(execute: Execute) -> tuple[Price, ...]:
 
 
 def newest(execute: Execute) -> int:
-    """Return the number of the last write; 0 without any. It costs less than ``read``, and says whether that is due."""
+    """Return the number of the last write; 0 without any. Cheaper than ``read``, to learn whether a read is due."""
     return number(execute(_NEWEST)[0][0])
 
 
@@ -66,14 +66,14 @@ def _row(row: Sequence[object]) -> Price:
 
 
 def write(execute: Execute, rows: Sequence[Price]) -> int:
-    """Write prices, all of them under the next version, and return its number. Of several writers at a time each gets a version of its own.
+    """Write prices under the next version, and return its number. Concurrent writers get a version each.
 
     Args:
         execute: runs a statement on the store.
-        rows: 1 to ``MOST_PRICES``, no two of the same model and day; their own versions don't count.
+        rows: 1 to ``MOST_PRICES`` prices, no two of the same model and day; their own versions are ignored.
 
     Raises:
-        MigrationError: there are none or too many, two are of the same model and day, or the store takes none.
+        MigrationError: there are none or too many, two are of the same model and day, or other writers were faster each time.
     """
     _check(rows)
     version = 0
@@ -85,9 +85,9 @@ def write(execute: Execute, rows: Sequence[Price]) -> int:
 
 
 def write_as(execute: Execute, version: int, rows: Sequence[Price]) -> bool:
-    """Write prices under a version, unless others were written under it; return whether it has these now.
+    """Write prices under a version unless the version has others; return True if it has these now.
 
-    The engine takes one block under a version's token, whoever comes first.
+    The engine stores only the first block with a version's token.
     """
     rows = sorted((replace(row, version=version, added="") for row in rows), key=lambda row: (row.model, row.valid_from))
     parameters = {
@@ -118,10 +118,10 @@ def push(source: Execute, target: Execute) -> int:
 
     Args:
         source: runs a statement on the store that is copied; need not write, and may be a store of a pre-release.
-        target: runs a statement on the other one.
+        target: runs a statement on the target.
 
     Raises:
-        MigrationError: somebody writes prices there meanwhile.
+        MigrationError: prices are written into the target meanwhile.
     """
     here = read(source) if number(source(_EXISTS)[0][0]) else ()
     there = read(target)

@@ -1,7 +1,7 @@
-"""Prices of models: those that come with this version, those of a store, and the choice between them for a model's name as spans have it.
+"""Price table of a version: the shipped prices and a store's, and the lookup of a model's price by its name in spans.
 
-The shipped table is a CSV file whose rows are never changed, only added to, each with the date on which it was added. A store's table is append-only
-as well, each write under a number. So a ``PriceVersion``, the date of the one and the number of the other, says for ever what was current.
+The shipped table is an append-only CSV file; each row has the date on which it was added. A store's table is append-only as well, each write under a
+number. So a ``PriceVersion``, the date of the shipped table and the number of the store's last write, identifies the current prices for ever.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FILE: Final = "prices.csv"
 
 
 class ResolvedPrice(NamedTuple):
-    """Prices of a model, as SQL takes them.
+    """Prices of a model, in the form of SQL parameters.
 
     Attributes:
-        model: its name as it was sent.
-        valid_from_ns: the first moment at which they hold, in Unix nanoseconds.
-        input, output, cached, reasoning: USD per million tokens; ``UNKNOWN`` where not known.
+        model: name as sent.
+        valid_from_ns: first moment of validity, in Unix nanoseconds.
+        input, output, cached, reasoning: USD per million tokens; ``UNKNOWN`` if not known.
     """
 
     model: str
@@ -37,7 +37,7 @@ class ResolvedPrice(NamedTuple):
 
 
 class PriceVersion(NamedTuple):
-    """State of both tables. Its text is the date of the shipped one and, if the store has prices, ``+`` and the number of their last write."""
+    """Version of both tables. Its text is the shipped table's date and, if the store has prices, ``+`` and the number of their last write."""
 
     shipped: str
     stored: int
@@ -50,24 +50,24 @@ class PriceVersion(NamedTuple):
         """Read the text of a version.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is no version.
         """
         day, plus, write = text.partition("+")
         return cls(date.fromisoformat(day).isoformat(), int(write) if plus else 0)
 
 
 class PriceTable:
-    """Prices as of a version. It answers the same in each process that has the same stored rows.
+    """Prices as of a version; the same in every process that has the same stored rows.
 
     Args:
-        stored: all rows of the store, of later versions too.
+        stored: all rows of the store, later versions included.
         version: text of a ``PriceVersion``; '' for the current one.
 
     Attributes:
-        version: text of the version that it has.
+        version: text of the table's version.
 
     Raises:
-        ValueError: the version is none.
+        ValueError: ``version`` is no version.
     """
 
     def __init__(self, stored: Iterable[Price] = (), version: str = "") -> None:
@@ -81,25 +81,25 @@ class PriceTable:
         self._found: dict[str, tuple[Price, ...]] = {}
 
     def __iter__(self) -> Iterator[Price]:
-        """Give all prices, the store's first, by model; each model's latest first."""
+        """Yield all prices, the store's first, by model; each model's latest first."""
         for level in self._levels:
             for _, prices in sorted(level.items()):
                 yield from prices
 
     def stored(self, price: Price) -> Price | None:
-        """Return what the store has for the same model and day, if anything.
+        """Return the store's price for the same model and day, None without one.
 
         Args:
-            price: any.
+            price: price to look up.
         """
         name, first = price.key
         return next((one for one in self._levels[0].get(name, ()) if one.valid_from == first), None)
 
     def find(self, model: str) -> tuple[Price, ...]:
-        """Return the prices of a model, the latest first; none if there are no prices for it.
+        """Return the prices of a model, the latest first; empty without any.
 
         Args:
-            model: its name as spans have it.
+            model: name as in spans.
         """
         if (found := self._found.get(model)) is None:
             found = self._found[model] = self._find(model)
@@ -117,7 +117,7 @@ class PriceTable:
         """Return the prices of some models in the order of their names, each model's latest first.
 
         Args:
-            models: names as spans have them.
+            models: names as in spans.
         """
         return [
             ResolvedPrice(model, price.valid_from_ns, price.input, price.output, price.cached, price.reasoning)
@@ -130,23 +130,23 @@ def resolve(models: Iterable[str], rows: Iterable[Price], version: str = "") -> 
     """Return the prices of some models as of a version.
 
     Args:
-        models: names as spans have them.
+        models: names as in spans.
         rows: all rows of the store, see ``read``.
-        version: that of a row of ``traces``; '' for the current one.
+        version: version of prices in a row of ``traces``; '' for the current one.
 
     Raises:
-        ValueError: the version is none.
+        ValueError: ``version`` is no version.
     """
     return PriceTable(rows, version).resolve(models)
 
 
 def current_version(rows: Iterable[Price]) -> str:
-    """Return the text of the version that the shipped table and a store's rows come to."""
+    """Return the text of the current version: the shipped table's and that of a store's rows."""
     return PriceTable(rows).version
 
 
 def _by_name(rows: Iterable[Price]) -> Mapping[str, tuple[Price, ...]]:
-    """Return the prices that are left after all writes, by name, each name's latest first."""
+    """Return the prices in effect after all writes, by name, each name's latest first."""
     left = {row.key: row for row in sorted(rows, key=lambda row: (row.version, row.added, row.model))}
     found: dict[str, list[Price]] = {}
     for (name, _), row in sorted(left.items(), key=lambda item: item[0][1], reverse=True):
@@ -157,15 +157,15 @@ def _by_name(rows: Iterable[Price]) -> Mapping[str, tuple[Price, ...]]:
 
 @cache
 def shipped() -> tuple[Price, ...]:
-    """Return the rows of the table that comes with this version, in their order."""
+    """Return the rows of the shipped table, in their order."""
     return read_shipped((resources.files(__package__) / _FILE).read_text(encoding="utf-8"))
 
 
 def read_shipped(text: str) -> tuple[Price, ...]:
-    """Read the text of such a table.
+    """Read the text of a shipped table.
 
     Args:
-        text: CSV with a head line; lines that begin with ``#`` are for people.
+        text: CSV with a header line; lines that begin with ``#`` are comments.
     """
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
@@ -184,5 +184,5 @@ def read_shipped(text: str) -> tuple[Price, ...]:
 
 
 def shipped_on() -> str:
-    """Return the date of the shipped table: that of its last rows."""
+    """Return the date of the shipped table: the date of its last rows."""
     return max(row.added for row in shipped())

@@ -1,1 +1,1 @@
-"""Settling: parts of traces merged into one row per trace."""
+"""Settling: merge of the parts of traces into one row per trace."""

@@ -1,4 +1,4 @@
-"""Statements of settling, put together: the SELECT that says what a row is, with sources, columns and versions filled in."""
+"""Statements of settling: the SELECT that defines a trace's row, with sources, columns and versions filled in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VERSION: Final = (
     "Start, SpanId, RootRank, CandidateName, StatusCode, CandidateDuration, Counted, Metadata, Last, Took), 31)"
 )
 _PLACED: Final = "greatest(Timestamp, fromUnixTimestamp64Nano(toInt64(1)))"
-"""Place of a trace that stands at its start; 0 is the place of those that wait for their root."""
+"""Place of a trace in time, its start; 0 is the place of traces that wait for their root."""
 _EDITED_TAGS: Final = (
     "if(empty(edits.Edits), Tags, mapUpdate(mapFilter((k, v) -> NOT has(edits.Edits.2, k), CAST(Tags, 'Map(String, String)')), "
     "mapFromArrays(kept.2, kept.3)))"
@@ -39,9 +39,9 @@ _GATHERED: Final = re.compile(r"\bgroupArray\((.*)\)(?= AS )")
 _ORPHAN: Final = (
     f"ParentSpanId NOT IN ('', SpanId) AND cityHash64(TraceId, ParentSpanId) NOT IN (SELECT cityHash64(TraceId, SpanId) FROM {_SPANS_OF_TRACES})"  # noqa: S608
 )
-"""A span whose parent is not stored: one is enough to know that a trace without root is no circle."""
+"""A span whose parent is not stored: one such span proves that a trace without root is no circle."""
 _ON_DISK: Final = ", max_bytes_before_external_sort = 67108864, max_bytes_before_external_group_by = 67108864"
-"""Settings by which a statement goes on on disk where it would take much memory; of each file there a block is held when they are merged."""
+"""Settings that let a statement spill to disk; the merge of its files holds one block of each in memory."""
 _PARTS_MADE: Final = """(
     SELECT * FROM spanhouse_trace_parts
     WHERE Received >= {since:DateTime64(3)} AND Arrival = {arrival:UInt64} AND TraceId IN {trace_ids:Array(String)}
@@ -50,19 +50,19 @@ _PARTS_MADE: Final = """(
 
 @cache
 def row_columns() -> tuple[str, ...]:
-    """Return the columns of ``settled_rows``, as they stand in SQL; ``Sorted``, ``Version`` and ``Gone`` come from the statement around it."""
+    """Return the columns of ``settled_rows`` as in its SQL; the enclosing statement adds ``Sorted``, ``Version`` and ``Gone``."""
     text = migrations.statement("settled_rows")
     outermost = text[text.index("\nSELECT\n") : text.index("\nFROM counted")]
     return tuple((found[1] or found[2]).rpartition("}")[2] for found in _NAME.finditer(outermost))
 
 
 def _filled(name: str, *, settled: str = "", **columns: str) -> str:
-    """Return a statement with its columns, its source and its places filled in.
+    """Fill in a statement's columns, its source and its places.
 
     Args:
-        name: of the statement's file.
-        settled: SQL that gives merged rows.
-        columns: SQL of columns that are not taken as they are, by name.
+        name: name of the statement's file.
+        settled: SQL of merged rows.
+        columns: SQL of columns that are computed, by name.
     """
     head, where, rest = migrations.statement(name).partition("\nSELECT")
     names = ", ".join(row_columns())
@@ -77,20 +77,20 @@ def _merged(parts: str, first: str) -> str:
 
     Args:
         parts: SQL of the parts.
-        first: SQL of what is selected of merged parts besides the columns.
+        first: SQL of further columns, before the row's own.
     """
     return migrations.statement("settled_rows").replace("{parts}", parts).replace("{first}", first)
 
 
 @cache
 def settle() -> str:
-    """Return the INSERT that writes the rows of what some arrivals touched."""
+    """Return the INSERT that writes the rows of the traces that some arrivals touched."""
     return _filled("settle", settled=_merged(_PARTS_AT_HAND, _SETTLED_FIRST))
 
 
 @cache
 def remade_rows() -> str:
-    """Return the INSERT that writes the rows of traces from parts that were made of all their spans."""
+    """Return the INSERT that writes the rows of traces from remade parts, which cover all their spans."""
     return _filled("remade_rows", settled=_merged(_PARTS_MADE, _REMADE_FIRST), Tags=_EDITED_TAGS)
 
 
@@ -107,7 +107,7 @@ def large_rows() -> str:
 
 @cache
 def large_traces() -> str:
-    """Return the SELECT that says of traces with very many spans how many these are, whether their roots are among them, and their models."""
+    """Return the SELECT that gives for traces with very many spans their number, whether the root is stored, and the models."""
     return migrations.statement("large_traces").replace("{spans}", _SPANS_OF_TRACES)
 
 
@@ -132,13 +132,13 @@ def aged_rows() -> str:
 
 @cache
 def remade_parts() -> str:
-    """Return the INSERT that makes the parts of some traces from all their spans."""
+    """Return the INSERT that writes the parts of some traces from all their spans."""
     names, select = _select_of_parts()
     return f"INSERT INTO spanhouse_trace_parts (Whole, {', '.join(names)})\n{select.replace('SELECT', 'SELECT 1,', 1)}"
 
 
 def _select_of_parts() -> tuple[Sequence[str], str]:
-    """Return the SELECT that makes parts of all spans of some traces, and its columns: the SELECT that makes them of an insert."""
+    """Return the columns and the SELECT of parts for all spans of some traces; the SELECT is that of the view on inserts."""
     (view,) = (text for text in migrations.load().baseline.statements if "MATERIALIZED VIEW IF NOT EXISTS spanhouse_spans_to_parts" in text)
     select = view[view.index("\nSELECT\n") + 1 :]
     outermost = select[: select.index("\nFROM\n")]

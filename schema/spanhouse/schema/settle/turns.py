@@ -1,10 +1,10 @@
-"""Turns of those who write rows of traces: of several processes that settle one store, one at a time does.
+"""Leases (turns) of processes that write rows of traces: of several processes that settle one store, one writes at a time.
 
-A row's place follows from the spans that its writer knew, and is a tombstone's where the writer knew of a row elsewhere. Two that write at once do
-not know of each other. An embedded store has one writer, its owner's; on a server each ``serve`` is one, and they take turns.
+A row's place follows from the spans that its writer knew; if the writer knew a row at another place, it writes a tombstone there. Concurrent
+writers would not know each other's rows. An embedded store has one writer, its owner; on a server each ``serve`` is a writer, and they take turns.
 
-A turn is a row of ``spanhouse_turns`` with a number that is the token of its insert: the engine stores one row of a number, whoever comes first. A
-turn ends when it is given back; that of a process that was killed ends by itself, later than any statement that the process may have left behind.
+A turn is a row of ``spanhouse_turns`` whose number is the deduplication token of its insert: the engine stores only the first row of a number.
+A turn ends when it is given back. The turn of a killed process expires, later than any statement that the process may have left running.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, Final
 from spanhouse.schema.tables.driver import Execute, number
 
 LEASE_SECONDS: Final = 15
-"""A turn ends by itself after this time."""
+"""A turn expires after this time."""
 _STATEMENT_SECONDS: Final = 10
-"""A statement begins with so much of the turn left; it is prolonged before."""
+"""Time of the turn that must be left when a statement begins; otherwise the turn is prolonged first."""
 _POLL_SECONDS: Final = 0.05
 
 _LAST: Final = "SELECT Turn, Holder, Until > now64(3) FROM spanhouse_turns ORDER BY Turn DESC LIMIT 1"
@@ -31,7 +31,7 @@ _TAKEN_BY: Final = "SELECT Holder FROM spanhouse_turns WHERE Turn = {turn:UInt64
 
 
 class TurnLostError(Exception):
-    """A turn was taken by another before its holder was done: it stood still for too long."""
+    """Another process took the turn before its holder was done: the holder stood still for too long."""
 
 
 class Turns:
@@ -49,10 +49,10 @@ class Turns:
 
     @contextmanager
     def taken(self, wait_seconds: float = 0) -> Iterator[bool]:
-        """Take the turn and give it back; give False if others have it for all of the time to wait.
+        """Hold the turn; yield False if other processes hold it during the whole wait.
 
         Args:
-            wait_seconds: how long to wait for it.
+            wait_seconds: longest time to wait for the turn.
         """
         deadline = time.monotonic() + wait_seconds
         while not (mine := self._take()) and time.monotonic() < deadline:
@@ -64,12 +64,12 @@ class Turns:
                 self._next("", 0)
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None, /) -> Sequence[Sequence[Any]]:
-        """Run a statement of the turn, which is prolonged where it is needed.
+        """Run a statement within the turn, which is prolonged if it would expire.
 
         Raises:
-            TurnLostError: the turn is another's.
+            TurnLostError: another process has the turn.
         """
-        # Also one that has ended is still this process's if nobody took the next.
+        # An expired turn still belongs to this process if nobody took the next one.
         if self._ends - time.monotonic() < _STATEMENT_SECONDS and not self._next(self._me, LEASE_SECONDS):
             raise TurnLostError("another process took the turn to write rows of traces, since this one stood still")
         return self._statement(sql, parameters)
@@ -80,7 +80,7 @@ class Turns:
         return not (holder and runs) and self._next(self._me, LEASE_SECONDS)
 
     def _next(self, holder: str, seconds: int) -> bool:
-        """Take the turn after the last that is known, and return whether it was still there to be taken."""
+        """Try to take the turn after the last known one, and return whether it was free."""
         begun = time.monotonic()
         turn = self._turn + 1
         self._statement(_TAKE.format(turn=turn), {"turn": turn, "holder": holder, "seconds": seconds})

@@ -1,1 +1,1 @@
-"""The tables: SQL files, migrations, cluster DDL, verification."""
+"""Tables: SQL files, migrations, cluster DDL, verification."""

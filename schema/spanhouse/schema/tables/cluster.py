@@ -1,13 +1,13 @@
-"""The same tables on a cluster: replicated on each shard, spread over the shards by trace id.
+"""Cluster form of the tables: replicated on each shard, distributed over the shards by trace id.
 
-SQL files are written for one server. Here each of their statements becomes those that do the same ``ON CLUSTER``:
+SQL files are written for one server. Each of their statements is translated to statements with the same effect ``ON CLUSTER``:
 
-* A table ``T`` becomes ``T_local``, replicated, and ``T``, Distributed over it. Readers and writers use ``T`` and need not know.
-* A hash of the trace id alone decides where rows go: so all of a trace is on one shard, and what is derived from it as well.
-* A small table that every shard has to know whole, such as the ledger, is replicated on every server.
-* A materialized view stands on each shard, between local tables. The one that decodes OTLP stands where the request came in, and writes
-  the Distributed ``otel_traces``.
-* The view ``traces`` becomes ``traces_local``, a whole answer for the traces of its shard, and ``traces``, Distributed over it.
+* A table ``T`` becomes ``T_local``, replicated, and ``T``, Distributed over ``T_local``. Readers and writers use ``T``.
+* Rows are distributed by a hash of the trace id: so a whole trace, with everything derived from it, is on one shard.
+* A small table that every shard needs as a whole, such as the ledger, is replicated on every server.
+* A materialized view is made on each shard, between local tables. The view that decodes OTLP runs on the server that received the request, and
+  writes into the Distributed ``otel_traces``.
+* The view ``traces`` becomes ``traces_local``, a complete answer for the traces of its shard, and ``traces``, Distributed over it.
 
 ClickHouse fills in ``{uuid}``; ``{shard}`` and ``{replica}`` are macros of each server.
 """
@@ -18,7 +18,7 @@ import re
 from typing import Final
 
 SHARDING_KEY: Final = "cityHash64(TraceId)"
-"""Decides the shard of a row: its remainder by the sum of the shards' weights."""
+"""SQL of a row's shard: the remainder of this hash by the sum of the shards' weights."""
 
 _COMMENTS: Final = re.compile(r"\A(?:\s*--[^\n]*\n)+")
 _TABLE: Final = re.compile(
@@ -33,31 +33,31 @@ _VIEW: Final = re.compile(
     re.DOTALL,
 )
 _MODIFY_QUERY: Final = re.compile(r"ALTER TABLE (?P<name>\w+) MODIFY QUERY\n(?P<select>.*)\Z", re.DOTALL)
-_ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+)\s+(?P<what>.*)\Z", re.DOTALL)
+_ALTER: Final = re.compile(r"ALTER TABLE (?P<name>\w+)\s+(?P<change>.*)\Z", re.DOTALL)
 _DROP: Final = re.compile(r"DROP (?P<kind>VIEW|TABLE) IF EXISTS (?P<name>\w+)\Z")
 _SOURCE: Final = re.compile(r"\bFROM (otel_traces|spanhouse_trace_rows)\b")
 _REPEATS: Final = re.compile(r"\bnon_replicated_deduplication_window = \d+")
 
 _PER_TRACE: Final = "traces"
-"""The view that can be answered shard by shard, since a trace is on one."""
+"""View that is answered shard by shard, since a trace is on one shard."""
 _EVERYWHERE: Final = frozenset({"spanhouse_arrivals", "spanhouse_turns", "spanhouse_prices"})
-"""Tables that each shard has to know whole: what it compares its own rows with, or looks up by itself, and the turns, which are those of all."""
+"""Tables that each shard needs as a whole: a shard compares its own rows with them or looks them up, and turns hold for all shards."""
 _PARTS: Final = "spanhouse_trace_parts"
 _PARTS_KEPT: Final = "TTL toDateTime(Received) + INTERVAL 3 DAY\nSETTINGS\n    ttl_only_drop_parts = 1,"
-"""No partition can be dropped through a Distributed table: so parts leave by their age, and what was not settled by then is made anew."""
+"""Partitions can't be dropped through a Distributed table: so parts expire by age, and traces not settled by then are remade."""
 _REQUESTS: Final = "otlp_requests"
 _REMEMBERED: Final = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
 
 
 def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
-    """Return the statements that do on a cluster what a statement of an SQL file does on one server, in their order.
+    """Translate a statement of an SQL file, written for one server, to the statements for a cluster, in their order.
 
     Args:
-        statement: as ``migrations.load`` gives it.
-        cluster: the cluster's name in the servers' configuration.
+        statement: statement as ``migrations.load`` returns it.
+        cluster: name of the cluster in the servers' configuration.
 
     Raises:
-        ValueError: a form of statement that is not known here (a mistake in the package, not of the user).
+        ValueError: the form of the statement is unknown (a mistake in the package, not of the user).
     """
     text = _COMMENTS.sub("", statement)
     where = f"ON CLUSTER {_quoted(cluster)}"
@@ -71,10 +71,10 @@ def on_cluster(statement: str, cluster: str) -> tuple[str, ...]:
     if found := _MODIFY_QUERY.match(text):
         return (f"ALTER TABLE {found['name']} {where} MODIFY QUERY\n{_local(found['select'])}",)
     if found := _ALTER.match(text):
-        local = f"ALTER TABLE {found['name']}_local {where} {found['what']}"
-        # A Distributed table has columns, too, and nothing else that an ALTER could be about; it has no rows.
-        both = re.match(r"(ADD|MODIFY|DROP) COLUMN\b", found["what"])
-        return (local, f"ALTER TABLE {found['name']} {where} {found['what']}") if both else (local,)
+        local = f"ALTER TABLE {found['name']}_local {where} {found['change']}"
+        # Of a Distributed table only columns can be altered; it has no rows.
+        both = re.match(r"(ADD|MODIFY|DROP) COLUMN\b", found["change"])
+        return (local, f"ALTER TABLE {found['name']} {where} {found['change']}") if both else (local,)
     if found := _DROP.match(text):
         if found["kind"] == "VIEW":
             return (f"DROP VIEW IF EXISTS {found['name']} {where} SYNC",)
@@ -107,7 +107,7 @@ def _view(found: re.Match[str], where: str, cluster: str) -> tuple[str, ...]:
 
 
 def on_every_server(statement: str, cluster: str) -> str:
-    """Return a small table that every server of the cluster holds whole, whatever its shard."""
+    """Return the CREATE statement of a small table that is replicated on every server of the cluster, on all shards."""
     found = _TABLE.match(statement)
     if found is None:
         raise ValueError(f"not a table: {statement[:100]}")

@@ -1,4 +1,4 @@
-"""The driver as this room sees it: runs statements, raises errors. Any ClickHouse client can be adapted to it."""
+"""Interface to a database driver, its adapter, helpers for the cells of its rows, and the error of this room."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Client(Protocol):
 
 
 class MigrationError(Exception):
-    """The store's tables are not in a state from which this version can go on. One line, says what to do."""
+    """The state of the store's tables stops the operation. One line, with the remedy."""
 
 
 def execute_of(client: Client) -> Execute:
@@ -52,5 +52,10 @@ def first_line(error: Exception) -> str:
 
 
 def number(value: object) -> int:
-    """Return a cell of a row that holds a whole number as one, whatever type the driver gives it."""
+    """Return the whole number in a cell of a row; drivers differ in its type."""
     return int(str(value))
+
+
+def items(cell: object) -> Sequence[object]:
+    """Return the items of an array in a cell of a row."""
+    return cell if isinstance(cell, Sequence) else ()

@@ -1,4 +1,4 @@
-"""One migrate at a time: a lock that a store keeps as a table, since a table can be created only once."""
+"""Lock of a store, so that one migration runs at a time: a table, since a table can be created only once."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def held(execute: Execute, *, take_over: bool, wait_seconds: float, where: str =
 
     Args:
         execute: runs a statement on the store.
-        take_over: take the lock from whoever holds it; right if that process ended without giving it back.
-        wait_seconds: how long to wait for another holder.
-        where: ``ON CLUSTER '...'``, so that it is the lock of all servers; '' for that of one.
-        report: told once, in one line, that another one is waited for.
+        take_over: take the lock from its holder; right if that process ended without releasing it.
+        wait_seconds: longest time to wait for another holder.
+        where: ``ON CLUSTER '...'`` for a lock of all servers; '' for one server.
+        report: called once with a line of text if another process is waited for.
 
     Raises:
-        MigrationError: another one holds it and does not give it back.
+        MigrationError: another process holds the lock and does not release it in time.
     """
     if take_over:
         execute(f"DROP TABLE IF EXISTS {_NAME} {where}")
     deadline = time.monotonic() + wait_seconds
-    told = False
+    reported = False
     while not _take(execute, where):
         holder = _holder(execute)
         if time.monotonic() >= deadline:
             raise MigrationError(f"{holder} migrates this store; if it does not run any more, `spanhouse migrate --resume` goes on where it ended")
-        if not told:
+        if not reported:
             report(f"{holder} migrates this store; waiting for it")
-            told = True
+            reported = True
         time.sleep(_POLL_SECONDS)
     try:
         yield
@@ -54,7 +54,7 @@ def _take(execute: Execute, where: str) -> bool:
     try:
         execute(f"CREATE TABLE {_NAME} {where} (nothing UInt8) ENGINE = Memory COMMENT '{me}'")
     except Exception as error:
-        # Each driver has its own exceptions; the name of the engine's error is in the text of all.
+        # Each driver has its own exceptions; all texts have the name of the engine's error.
         if _TAKEN not in str(error):
             raise
         return False

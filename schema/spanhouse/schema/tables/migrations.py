@@ -1,9 +1,9 @@
-"""The tables of a store and their runner: discover, plan, apply. Takes an ``execute`` function, knows no driver.
+"""Migrations of a store's tables: discover, plan, apply. Takes an ``execute`` function, knows no driver.
 
-``sql/`` states the present, one object a file, in the order in which they are made; ``sql/migrations/`` holds the numbered forward steps from
-release 0.1.0 on. A new store gets the present, an older one the steps that it lacks; both give the same tables. Statements end in ``;`` at the
-end of a line and can be repeated. The ledger ``spanhouse_migrations`` has a row for the baseline (number 0) and for each step, with its checksum:
-``started`` before its first statement, ``done`` after its last. Files are written for one server; ``cluster`` makes of them what a cluster needs.
+``sql/`` states the present, one object a file, in the order of creation; ``sql/migrations/`` holds the numbered forward steps from release 0.1.0
+on. A new store gets the present, an older one the steps that it lacks; both give the same tables. Statements end in ``;`` at the end of a line
+and can be repeated. The ledger ``spanhouse_migrations`` has a row for the baseline (number 0) and for each step, with its checksum: ``started``
+before its first statement, ``done`` after its last. Files are written for one server; ``cluster`` translates them for a cluster.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _WRITE_LEDGER: Final = "INSERT INTO spanhouse_migrations (id, name, sha256, stat
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The baseline, or one forward step: its number, its name and its statements, substitutions filled in."""
+    """The baseline, or one forward step: its number, its name and its statements with substitutions filled in."""
 
     id: int
     name: str
@@ -62,7 +62,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """An entry of the store's ledger. ``done`` is False for one that was begun and not finished."""
+    """An entry of the store's ledger. ``done`` is False for a migration that was begun and not finished."""
 
     id: int
     name: str
@@ -75,8 +75,8 @@ class Tables:
     """The tables of one version: the present as a whole, and the steps that led to it.
 
     Attributes:
-        baseline: the present; its checksum is that of its statements.
-        steps: the forward steps, oldest first; the checksum of each is that of its file.
+        baseline: present state; its checksum is that of its statements.
+        steps: forward steps, oldest first; the checksum of each is that of its file.
     """
 
     baseline: Migration
@@ -144,18 +144,18 @@ def otlp_proto() -> str:
 
 
 def read_ledger(execute: Execute) -> tuple[Applied, ...]:
-    """Return what the store says was applied, in order; empty for a new store."""
+    """Return the entries of the store's ledger, in order; empty for a new store."""
     if not number(execute(_LEDGER_EXISTS)[0][0]):
         return ()
     return tuple(Applied(number(row[0]), str(row[1]), str(row[2]), bool(row[3])) for row in execute(_READ_LEDGER))
 
 
 def plan(execute: Execute, tables: Tables | None = None) -> tuple[Migration, ...]:
-    """Return what the store still needs, in order; empty if it is up to date. Changes nothing.
+    """Return the migrations that the store still needs, in order; empty if it is up to date. Changes nothing.
 
     Args:
         execute: runs a statement on the store.
-        tables: those of the version; None for this one's.
+        tables: tables of a version; None for this version's.
 
     Raises:
         MigrationError: the store is newer than this version, was made by a pre-release or changed by another version, or holds a half-applied
@@ -178,7 +178,7 @@ def plan(execute: Execute, tables: Tables | None = None) -> tuple[Migration, ...
 def _check_known(applied: Sequence[Applied], tables: Tables) -> None:
     """Refuse a store whose tables this version does not know.
 
-    A finished baseline is known by the steps that came with it, since each version's has others; without steps, by its checksum.
+    A finished baseline is identified by the steps recorded with it, which differ between versions; without steps, by its checksum.
     """
     first = applied[0]
     if first.id == 0 and not first.done and first.sha256 != tables.baseline.sha256:
@@ -204,20 +204,20 @@ def apply(
     report: Callable[[Migration | str], None] = lambda _: None,
     tables: Tables | None = None,
 ) -> tuple[Migration, ...]:
-    """Apply what the store still needs and return it. Every statement can be repeated, so a half-applied migration can be resumed.
+    """Apply the migrations that the store still needs, and return them. Every statement can be repeated, so a half-applied migration can be resumed.
 
-    One apply at a time works on a store; another one waits for it and then finds nothing left to do.
+    One apply at a time works on a store; a second one waits for the first and then finds nothing left to do.
 
     Args:
         execute: runs a statement on the store; needs DDL rights.
-        resume: apply a half-applied migration again instead of refusing, and wait for nobody.
+        resume: apply a half-applied migration again instead of refusing, without waiting for another apply.
         cluster: make the tables on all servers of this cluster; None for one server.
-        wait_seconds: how long to wait for another apply.
+        wait_seconds: longest time to wait for another apply.
         report: called with each migration before it is applied, and with a line of text when another apply is waited for.
-        tables: those to make; None for this version's.
+        tables: tables to make; None for this version's.
 
     Raises:
-        MigrationError: as ``plan``; or another apply does not end, or the store's tables are of the other kind, of a cluster or of one server.
+        MigrationError: as ``plan``; or another apply does not end, or the store has a cluster's tables and no cluster was named, or the reverse.
     """
     tables = tables or load()
     execute(_CREATE_LEDGER if cluster is None else on_every_server(_CREATE_LEDGER, cluster))
@@ -234,7 +234,7 @@ def apply(
             for statement in migration.statements:
                 for each in (statement,) if cluster is None else on_cluster(statement, cluster):
                     execute(each)
-            # The present has all steps in it.
+            # The baseline includes all steps.
             for one in (*tables.steps, migration) if migration is tables.baseline else (migration,):
                 _record(execute, one, "done")
     return pending
@@ -265,7 +265,7 @@ def _check_new(execute: Execute) -> None:
 
 
 def _resumed(execute: Execute, tables: Tables) -> tuple[Migration, ...]:
-    """Return the half-applied migration and those after it; what is planned if there is none."""
+    """Return the half-applied migration and those after it; without one, the plan."""
     begun = next((row.id for row in read_ledger(execute) if not row.done), None)
     if begun is None:
         return plan(execute, tables)
@@ -277,13 +277,13 @@ def _record(execute: Execute, migration: Migration, state: str) -> None:
 
 
 MAX_DAYS_OF_A_REQUEST: Final = 400
-"""A request whose spans start on more days than these is not stored, so that it cannot keep the store busy for minutes."""
+"""A request whose spans start on more days is not stored, so that it cannot keep the store busy for minutes."""
 
 
 def otlp_insert_settings() -> dict[str, object]:
-    """Settings of the INSERT of raw OTLP requests into ``otlp_requests`` (format ``ProtobufSingle``), the deduplication token aside.
+    """Return the settings of the INSERT of raw OTLP requests into ``otlp_requests`` (format ``ProtobufSingle``), without the deduplication token.
 
-    ``max_block_size`` bounds the rows that are worked on at once, not those of a part: a quarter less memory for an insert of 40,000 spans.
+    ``max_block_size`` bounds the rows processed at once, not those of a part: a quarter less memory for an insert of 40,000 spans.
     ``deduplicate_blocks_in_dependent_materialized_views`` and ``async_insert`` changed their defaults in 26.2, so they are named.
     """
     return {
@@ -297,11 +297,11 @@ def otlp_insert_settings() -> dict[str, object]:
         "async_insert": 0,
         # On a cluster the answer comes after the shards have the rows.
         "distributed_foreground_insert": 1,
-        # Each day is a part of its own, some 25 ms to write.
+        # Each day is a part of its own, which takes about 25 ms to write.
         "max_partitions_per_insert_block": MAX_DAYS_OF_A_REQUEST,
         "throw_on_max_partitions_per_insert_block": 1,
         "max_block_size": 8192,
-        # Comparing what stands beside one another in conditions costs a small insert a tenth, and finds nothing in these views.
+        # These analysis passes cost a small insert a tenth of its time, and find nothing in these views.
         "optimize_and_compare_chain": 0,
         "query_plan_merge_expressions": 0,
     }

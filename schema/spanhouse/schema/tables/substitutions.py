@@ -1,6 +1,6 @@
-"""The closed list of substitutions in SQL files, rendered from the vocabulary.
+"""Substitutions in SQL files, a closed list, rendered from the vocabulary.
 
-A file may hold the names in ``SUBSTITUTIONS`` in braces, some with an argument in parentheses, and nothing else; the runner refuses any other.
+A file may have the names in ``SUBSTITUTIONS`` in braces, some with an argument in parentheses; the runner refuses any other name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ANY_VALUE: Final = f"Tuple({_SCALARS}, array_value Tuple(values Array({_ELEMENT
 
 
 def _codes(attributes: str) -> str:
-    """Render SQL over a span's map: the code of each attribute, 0 for one that says nothing."""
+    """Render SQL for the code of each attribute in a span's map, 0 for attributes without meaning here."""
     keys, codes = zip(*conventions.codes(), strict=True)
     code = f"transform(k, [{literals(keys)}], [{', '.join(map(str, codes))}], toUInt16(0))"
     said = f"v != '' AND NOT startsWith(v, {literal(conventions.SCRUBBED)})"
@@ -29,13 +29,13 @@ def _codes(attributes: str) -> str:
 
 
 def _sorted(attributes: str) -> str:
-    """Render SQL over a span's map and ``codes``: the values of attributes that say something, sorted by their codes."""
+    """Render SQL for the values with a code in a span's map, sorted by their codes; over the map and ``codes``."""
     said = f"arrayFilter((v, code) -> code > 0, mapValues({attributes}), codes)"
     return f"arraySort((v, code) -> code, {said}, arrayFilter(code -> code > 0, codes))"
 
 
 def _effective(process: str) -> str:
-    """Render SQL over a map of process metadata: the map, and each alias under its own key. What is only detected yields to what somebody named."""
+    """Render SQL that adds to a map of process metadata the value of each key from its aliases. A named value outranks a detected one."""
     keys = {key.mlflow: key.names for key in vocabulary.PROCESS_KEYS if key.aliases}
     keys[vocabulary.SERVICE_NAME] = (vocabulary.SERVICE_NAME, vocabulary.PROJECT_NAME)
     names = ", ".join(f"[{literals(names)}]" for names in keys.values())
@@ -72,17 +72,17 @@ SUBSTITUTIONS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "effective": _effective,
     }
 )
-"""Name -> what renders it of the argument, '' for a name without one."""
+"""Name -> function that renders it from the argument, which is '' for a name without one."""
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?:\(([\w.]+)\))?\}")
 _FILLED_LATER: Final = frozenset({"parts", "settled", "columns", "placed", "first", "spans", "owners"})
-"""Names that stay: pieces of statements, which ``settle`` fills in."""
+"""Names that stay: ``settle`` fills in these pieces of statements."""
 
 
 def substitute(sql: str) -> str:
     """Fill in the placeholders of a file's text.
 
     Raises:
-        KeyError: it names a substitution that is not in the list.
+        KeyError: the text has a name that is not in the list.
     """
     return _PLACEHOLDER.sub(lambda found: found[0] if found[1] in _FILLED_LATER else SUBSTITUTIONS[found[1]](found[2] or ""), sql)

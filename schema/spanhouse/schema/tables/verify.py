@@ -1,4 +1,4 @@
-"""Comparison of a store, column by column, with the same tables made anew in an empty database: has it all that its ledger says?"""
+"""Verification of a store's tables: compared, column by column, with the same tables created in an empty database."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _INDEXES: Final = (
 
 
 def differences(store: Execute, made_anew: Execute) -> Iterator[str]:
-    """Give one line for each thing that the store lacks or has otherwise. Other tables are the user's own, and left out.
+    """Yield one line for each thing that the store lacks or has in another form. Other tables are the user's own, and ignored.
 
     Args:
         store: runs a statement on the store.
-        made_anew: runs a statement in a database in which all tables were just made.
+        made_anew: runs a statement in a database whose tables were all just created.
     """
     missing: set[str] = set()
     for kind, query, parts in (
@@ -51,14 +51,14 @@ def differences(store: Execute, made_anew: Execute) -> Iterator[str]:
 
 
 def _read(execute: Execute, query: str, names: int) -> dict[str, tuple[str, ...]]:
-    """Read rows by the name in their first cells. The engine writes the database before each table in a view's text; it is taken out."""
+    """Read rows by the name in their first cells. The engine writes the database before each table in a view's text; it is removed."""
     database = str(execute(_DATABASE)[0][0])
     rows = [[str(cell).replace(f"{database}.", "") for cell in row] for row in execute(query)]
     return {".".join(row[:names]): tuple(row[names:]) for row in rows}
 
 
 def _shown(value: str, other: str) -> str:
-    """Return a value, or its part around the first place that differs."""
+    """Return a value, or its part around the first difference."""
     same = next((index for index, pair in enumerate(zip(value, other, strict=False)) if len(set(pair)) > 1), min(len(value), len(other)))
     begin = max(0, same - _BEFORE) if len(value) > _SHOWN else 0
     text = " ".join(value[begin : begin + _SHOWN].split())

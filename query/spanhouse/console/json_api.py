@@ -1,4 +1,4 @@
-"""The JSON API as an ASGI application. Who may call it is for whoever listens to decide."""
+"""JSON API as an ASGI application. The listener around it authorizes the requests."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from spanhouse.schema.maintenance import retention
 from spanhouse.schema.maintenance.actions import Event
 from spanhouse.schema.prices import price_store
 from spanhouse.schema.prices.price import Price
-from spanhouse.schema.settle.settle import remake
+from spanhouse.schema.settle.remake import remake_traces
 from spanhouse.schema.tables.driver import Execute, MigrationError
 
 _log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES: Final = 128 * 1024
-"""More than the longest value takes in JSON, every character of it escaped."""
-_WAITING: Final = 100
-"""Edits that wait for one another; a further one is told to come again."""
+"""Above the longest value in JSON with every character escaped."""
+_QUEUED_EDITS: Final = 100
+"""Edits that wait for one another; a further one gets 503."""
 _ROOT: Final = "/api/v1/"
-_STORE: Final = b"/api/v1/store/"
+_STORE_ROOT: Final = b"/api/v1/store/"
 _ACTIONS: Final = frozenset({"backup", "check", "compact", "prices", "retention", "settle"})
 _LAST_NS: Final = 2**63 - 1
 
@@ -39,17 +39,17 @@ _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Upkeep(Protocol):
-    """Looks after the store; for one caller at a time."""
+class Maintenance(Protocol):
+    """Maintenance of the store; for one caller at a time."""
 
     def run(self, action: str, numbers: Mapping[str, int]) -> AsyncIterator[Event]:
-        """Check, compact, back up, apply prices since a time, or keep tables for so many days; the last event is the outcome or has ``error``."""
+        """Run one action: check, compact, settle, prices, backup or retention. The last event is the outcome, or has ``error``."""
         ...
 
 
 @dataclass
 class _RefusedError(Exception):
-    """An answer that says in one line what is wrong."""
+    """Refusal of a request: status, one line of explanation, allowed methods."""
 
     status: HTTPStatus
     message: str
@@ -57,32 +57,32 @@ class _RefusedError(Exception):
 
 
 class Console:
-    """Edits of tags and prices, and upkeep of the store, described by ``GET /api/v1/openapi.json``.
+    """ASGI application for edits of tags and prices and for store maintenance, described by ``GET /api/v1/openapi.json``.
 
-    An edit is answered when it is on the disk. Edits run one after another, on one connection. What is done to the store is told step by step,
-    one line of JSON each.
+    An edit is answered once it is on disk. Edits run one after another, on one connection. Maintenance reports its progress as it runs, one
+    line of JSON for each step.
 
     Args:
-        execute: runs a statement on the store; no one else uses it.
-        upkeep: looks after the store.
-        writing_rows: gives what runs statements while nobody else writes rows of traces.
+        execute: runs a statement on the store, on a connection of its own.
+        maintenance: of the store.
+        writing_rows: gives an ``execute`` that holds the lock on rows of traces.
     """
 
-    def __init__(self, execute: Execute, upkeep: Upkeep, writing_rows: Callable[[], AbstractContextManager[Execute]]) -> None:
+    def __init__(self, execute: Execute, maintenance: Maintenance, writing_rows: Callable[[], AbstractContextManager[Execute]]) -> None:
         self._execute = execute
         self._writing_rows = writing_rows
-        self._upkeep = upkeep
-        self._one = asyncio.Lock()
-        self._looking_after = asyncio.Lock()
-        self._waiting = 0
+        self._maintenance = maintenance
+        self._one_edit = asyncio.Lock()
+        self._one_action = asyncio.Lock()
+        self._queued_edits = 0
         self._description = (resources.files(__package__) / "openapi.json").read_bytes()
 
     async def __call__(self, scope: dict[str, Any], receive: _Receive, send: _Send) -> None:
         """Answer one request."""
         headers = []
         try:
-            if scope["raw_path"].startswith(_STORE):
-                await self._look_after(scope["method"], scope["raw_path"].removeprefix(_STORE).decode("ascii", "replace"), receive, send)
+            if scope["raw_path"].startswith(_STORE_ROOT):
+                await self._maintain(scope["method"], scope["raw_path"].removeprefix(_STORE_ROOT).decode("ascii", "replace"), receive, send)
                 return
             status, body = await self._answer(scope["method"], scope["raw_path"], receive)
         except _RefusedError as refused:
@@ -108,20 +108,22 @@ class Console:
             case ["prices"]:
                 _only(method, "POST")
                 return await self._write_prices(await _read_prices(receive))
-        raise _RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this path: GET /api/v1/openapi.json says what there is")
+        raise _RefusedError(HTTPStatus.NOT_FOUND, "no such path: GET /api/v1/openapi.json lists the paths")
 
-    async def _look_after(self, method: str, action: str, receive: _Receive, send: _Send) -> None:
-        """One line of JSON for each step, at once; the answer has begun before it is known how it ends."""
+    async def _maintain(self, method: str, action: str, receive: _Receive, send: _Send) -> None:
+        """Run an action and stream one line of JSON for each step; the response begins before the outcome is known."""
         if action not in _ACTIONS:
-            raise _RefusedError(HTTPStatus.NOT_FOUND, f"a store has {', '.join(sorted(_ACTIONS))}: GET /api/v1/openapi.json says more")
+            raise _RefusedError(
+                HTTPStatus.NOT_FOUND, f"no such action: use one of {', '.join(sorted(_ACTIONS))}; GET /api/v1/openapi.json describes them"
+            )
         _only(method, "POST")
         numbers = await _read_numbers(action, receive)
-        if self._looking_after.locked():
-            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store is being looked after already: try again")
+        if self._one_action.locked():
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another maintenance action is running: try again")
         headers = [(b"content-type", b"application/x-ndjson"), (b"x-content-type-options", b"nosniff")]
-        async with self._looking_after:
+        async with self._one_action:
             await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
-            async for event in self._upkeep.run(action, numbers):
+            async for event in self._maintenance.run(action, numbers):
                 await send({"type": "http.response.body", "body": _json(event), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -130,35 +132,35 @@ class Console:
             statement = write_tag(trace_id, key, value)
         except FilterError as error:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
-        await self._in_turn(lambda: self._write(statement), "a tag")
+        await self._write_in_turn(lambda: self._write_tag(statement), "a tag")
         if value is None:
             return HTTPStatus.NO_CONTENT, b""
         return HTTPStatus.OK, _json({"trace_id": f"tr-{statement.parameters['trace_id']}", "key": key, "value": value})
 
     async def _write_prices(self, rows: Sequence[Price]) -> tuple[HTTPStatus, bytes]:
-        return HTTPStatus.OK, _json({"version": await self._in_turn(lambda: price_store.write(self._execute, rows), "prices")})
+        return HTTPStatus.OK, _json({"version": await self._write_in_turn(lambda: price_store.write(self._execute, rows), "prices")})
 
-    async def _in_turn(self, write: Callable[[], _Written], what: str) -> _Written:
-        """Write after those who came before, and return what came of it."""
-        if self._waiting >= _WAITING:
-            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{_WAITING} edits wait already: try again")
-        self._waiting += 1
+    async def _write_in_turn(self, write: Callable[[], _Written], kind: str) -> _Written:
+        """Write after the edits queued before, and return the result."""
+        if self._queued_edits >= _QUEUED_EDITS:
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{_QUEUED_EDITS} edits are queued already: try again")
+        self._queued_edits += 1
         try:
-            async with self._one:
+            async with self._one_edit:
                 return await asyncio.to_thread(write)
         except MigrationError as error:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
-        except Exception:  # noqa: BLE001 our fault, whatever it is: logged whole, and the client may try again
-            _log.exception("%s could not be written", what)
-            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store failed; the server's log says why") from None
+        except Exception:  # noqa: BLE001 a defect or a store error: logged with its traceback, and the client may try again
+            _log.exception("%s could not be written", kind)
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the store failed; see the server's log") from None
         finally:
-            self._waiting -= 1
+            self._queued_edits -= 1
 
-    def _write(self, statement: Statement) -> None:
-        """Write an edit, and the trace's row with it."""
+    def _write_tag(self, statement: Statement) -> None:
+        """Write the edit of a tag, and then the trace's row."""
         self._execute(statement.sql, statement.parameters)
         with self._writing_rows() as execute:
-            remake(execute, [str(statement.parameters["trace_id"])])
+            remake_traces(execute, [str(statement.parameters["trace_id"])])
 
 
 def _only(method: str, *allowed: str) -> None:
@@ -174,10 +176,10 @@ def _text(quoted: str) -> str:
 
 
 async def _read_value(receive: _Receive) -> str:
-    """The value in a body ``{"value": "TEXT"}``.
+    """Read the value in a body ``{"value": "TEXT"}``.
 
     Raises:
-        ConnectionResetError: the client has left.
+        ConnectionResetError: the client has disconnected.
     """
     match await _read_json(receive):
         case {"value": str(value), **rest} if not rest:
@@ -186,10 +188,10 @@ async def _read_value(receive: _Receive) -> str:
 
 
 async def _read_days(receive: _Receive) -> Mapping[str, int]:
-    """How long to keep what, in a body ``{"days": {"otel_traces": 30}}``.
+    """Read the retention in a body ``{"days": {"otel_traces": 30}}``.
 
     Raises:
-        ConnectionResetError: the client has left.
+        ConnectionResetError: the client has disconnected.
     """
     match await _read_json(receive):
         case {"days": dict(days), **rest} if not rest and all(type(count) is int for count in days.values()):
@@ -201,10 +203,10 @@ async def _read_days(receive: _Receive) -> Mapping[str, int]:
 
 
 async def _read_numbers(action: str, receive: _Receive) -> Mapping[str, int]:
-    """Read the numbers in the body of a request to look after the store; actions without any have no body.
+    """Read the numbers in the body of a maintenance request; only retention and prices have a body.
 
     Raises:
-        ConnectionResetError: the client has left.
+        ConnectionResetError: the client has disconnected.
     """
     if action == "retention":
         return await _read_days(receive)
@@ -220,7 +222,7 @@ async def _read_prices(receive: _Receive) -> list[Price]:
     """Read the prices in a body ``{"prices": [{"model": "gpt-4o", "input": 2.5, "output": 10}]}``.
 
     Raises:
-        ConnectionResetError: the client has left.
+        ConnectionResetError: the client has disconnected.
     """
     match await _read_json(receive):
         case {"prices": list(rows), **rest} if not rest and all(isinstance(row, dict) for row in rows):
@@ -232,10 +234,10 @@ async def _read_prices(receive: _Receive) -> list[Price]:
 
 
 async def _read_json(receive: _Receive) -> object:
-    """A request's body; None if it is not JSON.
+    """Read a request's body as JSON; None if it is not JSON.
 
     Raises:
-        ConnectionResetError: the client has left.
+        ConnectionResetError: the client has disconnected.
     """
     body = b""
     more = True

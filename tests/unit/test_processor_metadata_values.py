@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from spanhouse.processor.values import Value, given, to_text
+from spanhouse.processor.metadata_values import Value, given, to_text
 from spanhouse.schema.trace_attributes import TraceState
 
 

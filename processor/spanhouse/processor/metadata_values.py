@@ -1,4 +1,4 @@
-"""Metadata values on their way to a span: how they become text, and where each came from."""
+"""Metadata values: conversion to text, and the origin of each."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Value:
 
 
 Found: TypeAlias = Mapping[str, Value]
-"""What one source knows: resource-attribute keys, in any of their spellings, to values."""
+"""Values of one source by resource-attribute key, in any of the key's spellings."""
 
 
 def to_text(value: object) -> str | None:
-    """The one rule by which metadata values become text.
+    """Convert a metadata value to text; None for None, and for a value whose own conversion fails. Callers skip None.
 
-    None stays None, which callers skip. Text stays as it is, bytes are read as UTF-8; a boolean becomes ``true`` or ``false``; a mapping,
-    list, tuple or set becomes compact JSON (sets sorted; what JSON does not know by this same rule); anything else, numbers too, is
-    ``str(value)``. Text from a file name or a variable that the locale could not read is read as UTF-8; what UTF-8 cannot hold becomes
-    ``?``, so that a value never costs its span. A value whose own conversion fails is None.
+    Text stays as it is, bytes are read as UTF-8; a boolean becomes ``true`` or ``false``; a mapping, list, tuple or set becomes compact
+    JSON (sets sorted; items unknown to JSON are converted by this same rule); anything else, numbers too, is ``str(value)``. Text from a
+    file name or a variable that the locale could not read is read as UTF-8. Characters outside UTF-8 become ``?``, so that a value never
+    costs its span.
     """
     try:
         match value:
@@ -57,9 +57,9 @@ def to_text(value: object) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without surrogates: those that stand for bytes are read as UTF-8, others become ``?``."""
+    """Replace surrogates in ``text``: those that stand for bytes are read as UTF-8, others become ``?``."""
     try:
-        # Python decodes file names and variables by the locale, which may be ASCII, and keeps the bytes that it cannot read this way.
+        # Python decodes file names and variables by the locale, which may be ASCII, and keeps undecodable bytes as surrogates.
         raw = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raw = text.encode("utf-8", "replace")  # half a pair of surrogates, which stands for no byte
@@ -86,7 +86,7 @@ def _json(value: object) -> str:
 
 
 def given(values: Mapping[str, object], origin: str) -> dict[str, Value]:
-    """``values`` as found at ``origin``; what is None or blank counts as not given."""
+    """Convert ``values`` found at ``origin``; None and blank values count as absent."""
     found = {}
     for key, value in values.items():
         text = to_text(value)

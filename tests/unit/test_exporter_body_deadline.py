@@ -1,4 +1,4 @@
-"""Answers to bodies that are late or cut short."""
+"""Responses to late and truncated bodies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spanhouse.exporter.transport.http_intake import TimedBodies
+from spanhouse.exporter.transport.body_deadline import BodyDeadline
 
 
 def test_the_answer_to_a_body_that_is_late_closes_the_connection_whether_it_has_headers_or_not() -> None:
@@ -25,7 +25,7 @@ def test_the_answer_to_a_body_that_is_late_closes_the_connection_whether_it_has_
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(TimedBodies(answer, seconds=0)({"headers": []}, receive, send))
+    asyncio.run(BodyDeadline(answer, seconds=0)({"headers": []}, receive, send))
     assert [message["headers"] for message in sent] == [[(b"connection", b"close")], [(b"a", b"b"), (b"connection", b"close")]]
 
 
@@ -42,7 +42,7 @@ def test_a_body_that_is_late_is_answered_408_where_the_application_takes_the_cli
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(TimedBodies(answer_whole_bodies, seconds=0)({"headers": [(b"content-length", b"8")]}, receive, send))
+    asyncio.run(BodyDeadline(answer_whole_bodies, seconds=0)({"headers": [(b"content-length", b"8")]}, receive, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 
@@ -61,7 +61,7 @@ def test_a_body_shorter_than_announced_is_no_body_to_the_application_and_answere
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(TimedBodies(answer_whole_bodies, seconds=60)({"headers": [(b"content-length", b"8")]}, receive, send))
+    asyncio.run(BodyDeadline(answer_whole_bodies, seconds=60)({"headers": [(b"content-length", b"8")]}, receive, send))
     assert [message["type"] for message in received] == ["http.disconnect"]
     assert sent[0]["status"] == 400
     assert (b"connection", b"close") in sent[0]["headers"]

@@ -1,10 +1,10 @@
-"""Output formats that neither read files nor call out."""
+"""Output formats that neither read files nor open connections."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from spanhouse.exporter.clickhouse_http.errors import UNKNOWN_FORMAT, QueryRefusedError
+from spanhouse.exporter.clickhouse_http.engine_errors import UNKNOWN_FORMAT, QueryRefusedError
 
 _FORMATS: Final = frozenset(
     {
@@ -77,7 +77,7 @@ _FORMATS: Final = frozenset(
 _BY_LOWER_CASE: Final = {name.lower(): name for name in _FORMATS}
 
 
-_BY_ROW: Final = frozenset(
+_STREAMABLE: Final = frozenset(
     {
         "CSV",
         "JSONCompactEachRow",
@@ -99,16 +99,16 @@ _BY_ROW: Final = frozenset(
 )
 
 
-def is_by_row(name: str) -> bool:
-    """Whether a result in this format is that of its blocks one after another, without beginning or end."""
-    return name in _BY_ROW
+def is_streamable(name: str) -> bool:
+    """Tell whether a result in this format is the plain concatenation of its blocks, without header or footer."""
+    return name in _STREAMABLE
 
 
 def format_named(name: str) -> str:
-    """An output format by its name in any case.
+    """Return an output format by its name in any case.
 
     Raises:
-        QueryRefusedError: it is not one that this endpoint writes.
+        QueryRefusedError: the endpoint does not write this format.
     """
     found = _BY_LOWER_CASE.get(name.lower())
     if found is None:

@@ -12,10 +12,10 @@ import lz4.frame
 import pytest
 import zstandard
 
-from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.clickhouse_http.body import MAX_BODY_BYTES, read_body
-from spanhouse.exporter.clickhouse_http.errors import EngineError
-from spanhouse.exporter.transport.http_intake import Budget
+from spanhouse.exporter.clickhouse_http import compressed_blocks
+from spanhouse.exporter.clickhouse_http.engine_errors import EngineError
+from spanhouse.exporter.clickhouse_http.request_body import MAX_BODY_BYTES, read_query_body
+from spanhouse.exporter.transport.memory_budget import MemoryBudget
 
 LONGEST = 1000
 PIECE = 65_536
@@ -32,7 +32,7 @@ def read(
     body: bytes, headers: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None, *, budget_bytes: int = 2**30
 ) -> tuple[bytes | None, int]:
     """A body as it is read, and the most that it held in memory by its own account."""
-    budget, held = Budget(budget_bytes), 0
+    budget, held = MemoryBudget(budget_bytes), 0
     pieces = [body[begin : begin + PIECE] for begin in range(0, len(body), PIECE)] or [b""]
     messages = iter([{"type": "http.request", "body": piece, "more_body": True} for piece in pieces] + [{"type": "http.request"}])
 
@@ -43,7 +43,7 @@ def read(
         nonlocal held
         with budget.request() as take:
             try:
-                return await read_body(receive, fields or {}, headers or {}, statement_bytes=LONGEST, take=take)
+                return await read_query_body(receive, fields or {}, headers or {}, statement_bytes=LONGEST, take=take)
             finally:
                 held = budget.used_bytes
 
@@ -86,8 +86,8 @@ def test_no_more_is_read_of_a_form_than_a_body_may_have(coding: str) -> None:
 
 
 def test_no_more_is_unpacked_of_blocks_than_a_body_may_have() -> None:
-    assert read(blocks.pack(b"SELECT 1"), fields={"decompress": "1"})[0] == b"SELECT 1"
-    assert code(blocks.pack(bytes(2**26)), fields={"decompress": "1"}) == 229
+    assert read(compressed_blocks.compress(b"SELECT 1"), fields={"decompress": "1"})[0] == b"SELECT 1"
+    assert code(compressed_blocks.compress(bytes(2**26)), fields={"decompress": "1"}) == 229
     assert code(bytes(2**26), fields={"decompress": "1"}) == 229
 
 

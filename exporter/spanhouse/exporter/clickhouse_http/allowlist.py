@@ -1,6 +1,6 @@
-"""What a statement may be made of. Closed lists: what is not in them does not run.
+"""Allow-lists of SQL: statements, syntax nodes, functions, tables and engines. A statement with anything else does not run.
 
-Names of syntax nodes and their fields are those of ClickHouse's ``parseQueryToJSON``.
+Syntax nodes and their fields have the names of ClickHouse's ``parseQueryToJSON``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 STATEMENTS: Final = frozenset({"SelectWithUnionQuery", "ExplainQuery", "ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery", "UseQuery"})
 
 OUTPUT_FLAGS: Final = frozenset({"is_outfile_append", "is_outfile_truncate", "is_into_outfile_with_stdout"})
-"""Belong to INTO OUTFILE; false without it."""
+"""Flags of INTO OUTFILE; false without it."""
 
 NODES: Final = {
     "ArrayJoin": {"kind", "expression_list"},
@@ -178,13 +178,13 @@ IN_FUNCTIONS: Final = frozenset(
     for name in ("in", "notin", "globalin", "globalnotin", "nullin", "notnullin", "globalnullin", "globalnotnullin")
     for suffix in ("", "ignoreset")
 )
-"""Lower case. Their right side, if it is a bare name, may be a table."""
+"""Lower case. A bare name on their right side may be a table."""
 
 SYNTAX_FUNCTIONS: Final = frozenset({"exists", "grouping", "lambda"})
-"""Functions of the parser that ``system.functions`` does not list."""
+"""Functions of the parser, absent from ``system.functions``."""
 
-# Functions that read files, wait, call out, look into the host, read tables named by a string, or take a format's name; and such of which one
-# call takes time (the engine looks at its limit between blocks) or memory (that it does not count) without bound.
+# Functions that read files, wait, open connections, inspect the host, read tables named by a string, or take a format's name; and functions of
+# which one call takes unbounded time (the engine checks its limit between blocks) or memory (which it does not count).
 _REFUSED_FUNCTIONS: Final = frozenset(
     {
         "addresstoline",
@@ -227,24 +227,24 @@ _REFUSED_FUNCTIONS: Final = frozenset(
     }
 )
 _REFUSED_PREFIXES: Final = ("_", "ai", "arraylevenshtein", "dict", "geometry", "h3polygon", "multifuzzymatch", "polygon")
-"""Internal functions, calls to language models, dictionaries (whose sources are files and hosts); geometry and distances without bound."""
+"""Internal functions, calls to language models, dictionaries (their sources are files and hosts); unbounded geometry and distances."""
 
 
 def is_refused_function(name: str) -> bool:
-    """Whether a function, by its lower-case name, must not be called."""
+    """Tell whether a function, by its lower-case name, must not be called."""
     return name in _REFUSED_FUNCTIONS or name.startswith(_REFUSED_PREFIXES)
 
 
 TABLE_FUNCTIONS: Final = frozenset(
     {"generate_series", "generateseries", "numbers", "numbers_mt", "sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
 )
-"""Lower case. None takes a table's structure as a string: its DEFAULT and ALIAS expressions would be code that no syntax tree shows."""
+"""Lower case. None takes a table's structure as a string, whose DEFAULT and ALIAS expressions would be code outside the syntax tree."""
 
 STRUCTURED_FUNCTION: Final = "values"
-"""Takes a structure if its first argument turns out to be a string."""
+"""Table function that takes a structure if its first argument is a string."""
 
 TABLE_ENGINES: Final = ("%MergeTree", "View", "MaterializedView", "Memory", "Null")
-"""LIKE patterns of the engines whose tables hold their rows themselves."""
+"""LIKE patterns of the engines whose tables hold their own rows."""
 
 SYSTEM_TABLES: Final = frozenset(
     {

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.store import TestStore
 
-from spanhouse.exporter.clickhouse_http import blocks
-from spanhouse.exporter.clickhouse_http.body import too_large
-from spanhouse.exporter.clickhouse_http.errors import EngineError
+from spanhouse.exporter.clickhouse_http import compressed_blocks
+from spanhouse.exporter.clickhouse_http.engine_errors import EngineError
+from spanhouse.exporter.clickhouse_http.request_body import too_large
 
 LIMIT = 1 << 22
 
 
 def unpack(body: bytes) -> bytes:
-    return blocks.unpack(body, LIMIT, too_large)
+    return compressed_blocks.decompress(body, LIMIT, too_large)
 
 
 def framed(method: int, packed: bytes, size: int) -> bytes:
@@ -40,8 +40,8 @@ def test_blocks_that_the_engine_wrote_are_read(codec: str) -> None:
 
 
 def test_what_is_packed_has_the_engines_checksum_and_header() -> None:
-    assert blocks.pack(b"") == b""
-    body = blocks.pack(b"x" * 3_000_000)
+    assert compressed_blocks.compress(b"") == b""
+    body = compressed_blocks.compress(b"x" * 3_000_000)
     method, packed, size = struct.unpack_from("<BII", body, 16)
     assert (method, size) == (0x82, 1 << 20)
     assert body[: 16 + packed] == framed(method, body[25 : 16 + packed], size)
@@ -50,12 +50,12 @@ def test_what_is_packed_has_the_engines_checksum_and_header() -> None:
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_what_is_packed_is_unpacked(pieces: list[bytes]) -> None:
-    assert unpack(b"".join(map(blocks.pack, pieces))) == b"".join(pieces)
+    assert unpack(b"".join(map(compressed_blocks.compress, pieces))) == b"".join(pieces)
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(0, 400), st.integers(1, 255))
 def test_a_damaged_block_is_refused_whatever_was_damaged(data: bytes, place: int, change: int) -> None:
-    body = bytearray(blocks.pack(data))
+    body = bytearray(compressed_blocks.compress(data))
     body[place % len(body)] ^= change
     with pytest.raises(EngineError):
         unpack(bytes(body))
@@ -65,8 +65,8 @@ def test_a_damaged_block_is_refused_whatever_was_damaged(data: bytes, place: int
     ("body", "code"),
     [
         (b"SELECT 1", 271),
-        (blocks.pack(b"SELECT 1")[:-1], 271),
-        (blocks.pack(b"SELECT 1") + b"\0", 271),
+        (compressed_blocks.compress(b"SELECT 1")[:-1], 271),
+        (compressed_blocks.compress(b"SELECT 1") + b"\0", 271),
         (framed(0x02, b"abc", 4), 271),
         (framed(0x82, b"abc", 1000), 271),
         (framed(0x90, b"abc", 3), 271),

@@ -1,4 +1,4 @@
-"""Errors as ClickHouse's HTTP interface gives them: a number, a text, an HTTP status."""
+"""ClickHouse's errors: code, text, HTTP status."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _NAMES: Final[dict[int, str]] = {
     UNKNOWN_EXCEPTION: "UNKNOWN_EXCEPTION",
 }
 
-# As ClickHouse's exceptionCodeToHTTPStatus maps them (src/Server/HTTP/exceptionCodeToHTTPStatus.cpp), with three differences: what is
-# refused is 403 (there 500), a missing token is 401, so that a browser or curl asks for one (there 403), and a full queue is 503 (there 500).
+# ClickHouse's mapping (src/Server/HTTP/exceptionCodeToHTTPStatus.cpp) with three differences: a refused statement is 403 (there 500), a missing
+# token is 401, so that a browser or curl asks for one (there 403), and a full queue is 503 (there 500).
 _STATUS: Final[dict[int, int]] = {
     **dict.fromkeys(
         (
@@ -102,16 +102,16 @@ _STATUS: Final[dict[int, int]] = {
 
 _ENGINE_TEXT: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*)\Z", re.DOTALL)
 _VERSION: Final = re.compile(r" \(version [0-9.]+\)")
-# The statement is parsed as the argument of a function; what the engine says about that function is not the user's business.
+# The statement is parsed as a function's argument; this part of a message is about that call and is removed.
 _OUR_CALL: Final = ": In scope WITH formatQuerySingleLine("
 
 
 class EngineError(Exception):
-    """A query that failed.
+    """Failure of a query.
 
     Attributes:
-        code: ClickHouse's error number.
-        message: what is wrong, ending in the error's name in parentheses.
+        code: ClickHouse's error code.
+        message: description, ending in the error's name in parentheses.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -125,12 +125,12 @@ class EngineError(Exception):
 
     @property
     def http_status(self) -> int:
-        """Status of the HTTP response."""
+        """HTTP status of the response."""
         return _STATUS.get(self.code, 500)
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """The error that the engine raised as a plain exception with ``Code: N`` in its text."""
+        """Convert an exception of the engine, which has ``Code: N`` in its text."""
         matched = _ENGINE_TEXT.search(str(error))
         if matched is None:
             return cls(UNKNOWN_EXCEPTION, f"the engine failed: {error}")
@@ -143,4 +143,4 @@ class EngineError(Exception):
 
 
 class QueryRefusedError(EngineError):
-    """A statement that this endpoint does not run. One line, says what is not allowed."""
+    """Refusal of a statement that the endpoint does not run: one line that names the part not allowed."""
