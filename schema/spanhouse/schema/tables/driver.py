@@ -1,4 +1,4 @@
-"""Interface to a database driver, helpers for the cells of its rows, and the error of this room."""
+"""Interface to a database driver, its adapter, helpers for the cells of its rows, and the error of this room."""
 
 from __future__ import annotations
 
