@@ -1,4 +1,4 @@
-"""Deduplication of resent requests: remembers the requests that were stored lately, so that none is stored twice."""
+"""Digests of the requests that were stored lately; the writer leaves out a request that is among them."""
 
 from __future__ import annotations
 
