@@ -13,7 +13,7 @@ import spanhouse.processor
 SDK = "import opentelemetry.baggage, opentelemetry.sdk.resources, opentelemetry.sdk.trace.export"
 ALWAYS = (
     *("git", "git.config", "git.remotes", "git.repository"),
-    *("process", "safe_read", "values"),
+    *("process", "safe_read", "metadata_values"),
     *("sources", "sources.capture", "sources.entry_point", "sources.environment", "sources.first_found"),
 )
 EVERYWHERE = {

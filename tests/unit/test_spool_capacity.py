@@ -75,16 +75,23 @@ def test_a_walk_replaces_the_count_and_comes_a_few_times_a_second(capacity: Spoo
 def test_the_disk_keeps_its_free_bytes_and_an_eighth_of_them_more_for_retries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     capacity = SpoolCapacity(tmp_path, 2**30, 8000)
+    refusal = "the spool's disk is full (it keeps 8000 bytes free)"
+    found = []
+    for free in (9000, 8999, 8000, 7999):
+        disk.free = free
+        capacity.measure()
+        found.append((capacity.refuses(1, reserve=True), capacity.refuses(1)))
+    assert found == [("", ""), (refusal, ""), (refusal, ""), (refusal, refusal)]
+
+
+def test_only_an_append_counts_its_size_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may have got room since the last measurement."""
+    disk = Disk(monkeypatch)
+    capacity = SpoolCapacity(tmp_path, 2**30, 8000)
     disk.free = 9100
     capacity.measure()
-    refusal = "the spool's disk is full (it keeps 8000 bytes free)"
-    assert [capacity.refuses(size, reserve=True) for size in (100, 101)] == ["", refusal]
-    assert [capacity.refuses(size) for size in (1100, 1101)] == ["", refusal]
-    capacity.add(1100)
-    assert (capacity.free, capacity.refuses(1)) == (0, refusal)
-    disk.free = 10_000
-    capacity.measure()
-    assert capacity.refuses(1, reserve=True) == ""
+    assert capacity.refuses(2000) == ""
+    assert [capacity.lacks(size) for size in (1100, 1101)] == ["", "the spool's disk is full (it keeps 8000 bytes free)"]
 
 
 def test_a_disk_that_does_not_answer_is_an_error_and_changes_nothing(capacity: SpoolCapacity, monkeypatch: pytest.MonkeyPatch) -> None:

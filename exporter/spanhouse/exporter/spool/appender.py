@@ -100,7 +100,7 @@ class SpoolAppender:
             with self._lock:
                 self._keep()
                 self.capacity.measure()
-                if refusal := self.capacity.refuses(size):
+                if refusal := self.capacity.lacks(size):
                     return [UnavailableError(f"{refusal}; try again", RETRY_SECONDS)] * len(requests)
                 self._append(requests)
         except OSError as error:

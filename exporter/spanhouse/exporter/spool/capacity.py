@@ -52,20 +52,32 @@ class SpoolCapacity:
     @property
     def full(self) -> str:
         """Why even retries are refused; '' while there is room. Cleared once a request as large as the refused one fits."""
-        return self._refusal(self._lacked_bytes, 0)
+        return self._refusal(self._lacked_bytes, self._lacked_bytes, 0)
 
     def refuses(self, size: int, *, reserve: bool = False) -> str:
-        """Return why so many bytes can't be taken, '' if they can. Does not look at the disk.
+        """Return why a request should not be admitted, '' if it may be.
+
+        The disk counts as it was measured last: a request that it has no room for is refused by the append, which measures it again.
 
         Args:
             size: bytes of the request and of those that wait to be appended.
             reserve: keep the reserve free: the request is no retry.
         """
-        refusal = self._refusal(size, _RESERVE if reserve else 0)
+        refusal = self._refusal(size, 0, _RESERVE if reserve else 0)
         if refusal and not reserve:
-            # A request larger than the reserve says nothing about the reserve.
-            self._lacked_bytes = min(size, self._spool_limit // _RESERVE)
+            self._lack(size)
         return refusal
+
+    def lacks(self, size: int) -> str:
+        """Return why so many bytes can't be appended, '' if they can, by the measurement that was just made."""
+        refusal = self._refusal(size, size, 0)
+        if refusal:
+            self._lack(size)
+        return refusal
+
+    def _lack(self, size: int) -> None:
+        # A request larger than the reserve says nothing about the reserve.
+        self._lacked_bytes = min(size, self._spool_limit // _RESERVE)
 
     def add(self, size: int) -> None:
         """Count bytes that were appended."""
@@ -89,17 +101,17 @@ class SpoolCapacity:
             self._lacked_bytes = 0
         self._log_change()
 
-    def _refusal(self, size: int, reserve: int) -> str:
-        """Return why there is no room for so many bytes beside one part in ``reserve``; 0 keeps nothing."""
+    def _refusal(self, size: int, on_disk: int, reserve: int) -> str:
+        """Return why the spool has no room for ``size`` bytes, or its disk for ``on_disk``, beside one part in ``reserve``; 0 keeps nothing."""
         spool, disk = self._spool_limit, self._disk_limit
         if self._spool_bytes + size > spool - (spool // reserve if reserve else 0):
             return f"the spool is full (it may hold {spool} bytes)"
-        if self._disk_bytes - size < disk + (disk // reserve if reserve else 0):
+        if self._disk_bytes - on_disk < disk + (disk // reserve if reserve else 0):
             return f"the spool's disk is full (it keeps {disk} bytes free)"
         return ""
 
     def _log_change(self) -> None:
-        refusal = self._refusal(0, _RESERVE)
+        refusal = self._refusal(0, 0, _RESERVE)
         if refusal != self._logged:
             _log.warning("requests are refused: %s", refusal) if refusal else _log.warning("requests are taken again: the spool has room")
         self._logged = refusal
