@@ -83,8 +83,8 @@ def run(client: Client, statement: str) -> Any:
         case "INSERT":
             request = CheckedRequest(trace().SerializeToString(), 3)
             batch = Batch.of([request])
-            outcomes = Writer(client, SeenRequests(None)).insert(batch)
-            again = Writer(client, SeenRequests(None)).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
+            outcomes = Writer(client, SeenRequests()).insert(batch)
+            again = Writer(client, SeenRequests()).insert(Batch(bodies=batch.bodies, digests=batch.digests, doubtful=True))
             settle_all(execute_of(client))
             return [str(outcome) for outcome in (*outcomes, *again)]
         case _:

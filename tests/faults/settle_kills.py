@@ -135,8 +135,8 @@ def run(directory: Path, *, before: int | None, after: int | None) -> None:
     with OpenStore.open(parse_store(f"chdb://{directory}")) as store:
         client: Any = Killing(store.client, before=before, after=after)
         spool = directory.with_name(f"{directory.name}-spool")
-        root = SpoolDirectory(spool, "test")
-        drain = Drain(root, Writer(client, SeenRequests(spool), root.identity), batch_bytes=2**20)
+        root = SpoolDirectory.open(spool, "test")
+        drain = Drain(root, Writer(client, SeenRequests.load(spool), root.identity), batch_bytes=2**20)
         drain.start()
         deadline = time.monotonic() + 60
         while root.sealed():

@@ -108,10 +108,10 @@ def test_an_error_that_nobody_knows_blames_the_request_if_the_store_takes_others
 
     batch = Batch.of([CheckedRequest(request([span(name)]).SerializeToString(), 1) for name in ("a", "poison", "b", "c")])
     client = Refusing()
-    outcomes = Writer(client, SeenRequests(None)).insert(batch)  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests()).insert(batch)  # type: ignore[arg-type]
     assert [type(outcome) for outcome in outcomes] == [type(None), InvalidRequestError, type(None), type(None)]
     client.everything = True
-    outcomes = Writer(client, SeenRequests(None)).insert(batch)  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests()).insert(batch)  # type: ignore[arg-type]
     assert {type(outcome) for outcome in outcomes} == {UnavailableError}
 
 

@@ -86,9 +86,9 @@ class Spool:
         self.start()
 
     def start(self) -> None:
-        self.root = SpoolDirectory(self.directory, "store")
+        self.root = SpoolDirectory.open(self.directory, "store")
         self.client = Store.connect(self._dsn)
-        self.drain = Drain(self.root, Writer(self.client, SeenRequests(self.directory), self.root.identity), batch_bytes=2**20)
+        self.drain = Drain(self.root, Writer(self.client, SeenRequests.load(self.directory), self.root.identity), batch_bytes=2**20)
         self.drain.start()
         self.log = SpoolAppender.open(self.directory, 0, limits())
 
@@ -270,7 +270,7 @@ def test_answers_that_are_lost_double_nothing_without_a_spool_either(store: Stor
     with ExitStack() as stack:
         client = Store.connect(proxy.dsn)
         stack.callback(client.close)
-        writer = Writer(client, SeenRequests(None))
+        writer = Writer(client, SeenRequests())
         proxy.fault = lambda _: Fault.ANSWER_LOST
         assert all(error and error.retry_seconds for error in writer.insert(Batch.of(requests[:2])))
         assert all(error and error.retry_seconds for error in writer.insert(Batch.of(requests[2:3])))

@@ -14,7 +14,7 @@ SDK = "import opentelemetry.baggage, opentelemetry.sdk.resources, opentelemetry.
 ALWAYS = (
     *("git", "git.config", "git.remotes", "git.repository"),
     *("process", "safe_read", "values"),
-    *("sources", "sources.capture", "sources.entry_point", "sources.environment", "sources.rank"),
+    *("sources", "sources.capture", "sources.entry_point", "sources.environment", "sources.first_found"),
 )
 EVERYWHERE = {
     *("spanhouse", "spanhouse.processor", "spanhouse.schema", "spanhouse.schema.vocabulary"),

@@ -32,12 +32,12 @@ class OldWriter(Writer):
 
 
 def drain(directory: Path, store: TestStore, writer: type[Writer], *requests: bytes) -> None:
-    root = SpoolDirectory(directory, "test")
+    root = SpoolDirectory.open(directory, "test")
     log = SpoolAppender.open(directory, 0, LIMITS)
     if requests:
         assert not any(log.append([CheckedRequest(body, 1) for body in requests]))
     log.close()
-    drained = Drain(root, writer(store.client, SeenRequests(directory)), batch_bytes=2**20)
+    drained = Drain(root, writer(store.client, SeenRequests.load(directory)), batch_bytes=2**20)
     drained.start()
     drained.stop(60)
     root.close()

@@ -61,7 +61,7 @@ GOLDEN: list[tuple[Any, str]] = [
 
 
 def insert(store: TestStore, bodies: Sequence[bytes]) -> Sequence[ExportError | None]:
-    return Writer(store.client, SeenRequests(None)).insert(Batch.of([check(body) for body in bodies]))
+    return Writer(store.client, SeenRequests()).insert(Batch.of([check(body) for body in bodies]))
 
 
 def store_all(store: TestStore, *requests: Any) -> None:

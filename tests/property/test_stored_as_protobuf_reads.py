@@ -68,7 +68,7 @@ def stored(store: TestStore, requests: list[CheckedRequest]) -> tuple[list[tuple
     """The rows that requests give in one batch, all of which must be stored, and the inserts that took."""
     store.client.command("TRUNCATE TABLE otel_traces")
     client = Counting(store.client)
-    outcomes = Writer(client, SeenRequests(None)).insert(Batch.of(requests))  # type: ignore[arg-type]
+    outcomes = Writer(client, SeenRequests()).insert(Batch.of(requests))  # type: ignore[arg-type]
     assert set(outcomes) == {None}
     return sorted(tuple(row) for row in store.execute(f"SELECT {expected.COLUMNS} FROM otel_traces")), client.inserts
 

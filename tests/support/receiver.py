@@ -57,7 +57,7 @@ class Receiver:
         self.inserts: list[list[bytes]] = []
         self.fault: Callable[[Sequence[bytes]], Sequence[ExportError | None]] | None = None
         self.readiness = Readiness()
-        self._writer = Writer(store.client, SeenRequests(None))
+        self._writer = Writer(store.client, SeenRequests())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._thread.start()

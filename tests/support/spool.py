@@ -37,7 +37,7 @@ def checked(*names: str) -> CheckedRequest:
 
 def segments(root: Path) -> list[Segment]:
     """All sealed segments, in the order in which they are drained."""
-    with closing(SpoolDirectory(root, "test")) as opened:
+    with closing(SpoolDirectory.open(root, "test")) as opened:
         return [Segment.open(path) for path in opened.sealed()]
 
 
@@ -55,8 +55,8 @@ def append(root: Path, *requests: CheckedRequest) -> None:
 
 def drain(root: Path, client: Client, seconds: float = 60) -> Drain:
     """Store what the spool holds, as a server does that is started and stopped."""
-    with closing(SpoolDirectory(root, "test")) as opened:
-        drained = Drain(opened, Writer(client, SeenRequests(root)), batch_bytes=2**20)
+    with closing(SpoolDirectory.open(root, "test")) as opened:
+        drained = Drain(opened, Writer(client, SeenRequests.load(root)), batch_bytes=2**20)
         drained.start()
         drained.stop(seconds)
     return drained

@@ -40,7 +40,7 @@ class FakeWriter:
 
 class Running:
     def __init__(self, root: Path, writer: FakeWriter, batch_bytes: int = 2**20) -> None:
-        self.root = SpoolDirectory(root, "test")
+        self.root = SpoolDirectory.open(root, "test")
         self.drain = Drain(self.root, writer, batch_bytes=batch_bytes)  # type: ignore[arg-type]
         self.drain.start()
 

@@ -11,7 +11,7 @@ from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.ci import from_job
 from spanhouse.processor.sources.ci_providers import PROVIDERS
 from spanhouse.processor.sources.entry_point import EntryPoint
-from spanhouse.processor.sources.rank import resolve
+from spanhouse.processor.sources.first_found import resolve
 
 COMMIT, BRANCH, URL = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
 SHA, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40

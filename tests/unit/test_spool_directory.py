@@ -20,36 +20,36 @@ DIGEST = bytes(16)
 
 def test_a_second_process_is_refused_in_one_line(tmp_path: Path) -> None:
     refusal = pytest.raises(StoreError, match=r"belongs to another process; stop it, or choose another --spool\Z")
-    with closing(SpoolDirectory(tmp_path, "store")), refusal:
-        SpoolDirectory(tmp_path, "store")
-    SpoolDirectory(tmp_path, "store").close()
+    with closing(SpoolDirectory.open(tmp_path, "store")), refusal:
+        SpoolDirectory.open(tmp_path, "store")
+    SpoolDirectory.open(tmp_path, "store").close()
 
 
 def test_requests_never_end_in_another_store(tmp_path: Path) -> None:
-    SpoolDirectory(tmp_path, "store").close()
+    SpoolDirectory.open(tmp_path, "store").close()
     append(tmp_path, checked("a"))
     with pytest.raises(StoreError, match="holds requests for store store"):
-        SpoolDirectory(tmp_path, "other")
-    with closing(SpoolDirectory(tmp_path, "store")) as root:
+        SpoolDirectory.open(tmp_path, "other")
+    with closing(SpoolDirectory.open(tmp_path, "store")) as root:
         (waiting,) = root.sealed()
         waiting.unlink()
-    SpoolDirectory(tmp_path, "other").close()
+    SpoolDirectory.open(tmp_path, "other").close()
 
 
 def test_what_was_stored_in_another_store_is_stored_again(tmp_path: Path) -> None:
-    SpoolDirectory(tmp_path, "store").close()
-    SeenRequests(tmp_path).add([DIGEST])
-    SpoolDirectory(tmp_path, "store").close()
-    assert DIGEST in SeenRequests(tmp_path)
-    SpoolDirectory(tmp_path, "other").close()
-    assert DIGEST not in SeenRequests(tmp_path)
+    SpoolDirectory.open(tmp_path, "store").close()
+    SeenRequests.load(tmp_path).add([DIGEST])
+    SpoolDirectory.open(tmp_path, "store").close()
+    assert DIGEST in SeenRequests.load(tmp_path)
+    SpoolDirectory.open(tmp_path, "other").close()
+    assert DIGEST not in SeenRequests.load(tmp_path)
 
 
 def test_a_process_that_dies_while_it_claims_the_spool_leaves_the_old_name_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    SpoolDirectory(tmp_path, "store").close()
+    SpoolDirectory.open(tmp_path, "store").close()
     append(tmp_path, checked("a"))
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    SpoolDirectory(tmp_path, "store").close()
+    SpoolDirectory.open(tmp_path, "store").close()
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
     class Death(BaseException):
@@ -62,15 +62,15 @@ def test_a_process_that_dies_while_it_claims_the_spool_leaves_the_old_name_or_th
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", dies)
         with pytest.raises(Death):
-            SpoolDirectory(tmp_path, "other")
+            SpoolDirectory.open(tmp_path, "other")
     append(tmp_path, checked("b"))
-    SpoolDirectory(tmp_path, "store").close()
+    SpoolDirectory.open(tmp_path, "store").close()
 
 
 def test_a_segment_that_a_living_receiver_writes_is_left_to_it(tmp_path: Path) -> None:
     with closing(SpoolAppender.open(tmp_path, 1, limits())) as log:
         assert log.append([checked("a")]) == [None]
-        with closing(SpoolDirectory(tmp_path, "store")) as root:
+        with closing(SpoolDirectory.open(tmp_path, "store")) as root:
             assert root.sealed() == []
             assert log.append([checked("b")]) == [None]
             log.seal(now=True)
@@ -83,31 +83,31 @@ def test_segments_of_receivers_that_are_no_more_are_sealed(tmp_path: Path) -> No
     log = SpoolAppender.open(tmp_path, 7, limits())
     assert log.append([checked("a")]) == [None]
     log._folder.close()  # as a killed process does
-    with closing(SpoolDirectory(tmp_path, "store")) as root:
+    with closing(SpoolDirectory.open(tmp_path, "store")) as root:
         (path,) = root.sealed()
         assert root.doubtful(path)
 
 
 def test_a_spool_that_somebody_removes_is_owned_again_with_its_store_and_identity(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
-    with closing(SpoolDirectory(spool, "store")) as root:
+    with closing(SpoolDirectory.open(spool, "store")) as root:
         identity = root.identity
         shutil.rmtree(spool)
         root.keep()
         assert (spool / "identity").read_text() == root.identity == identity
         with pytest.raises(StoreError, match="belongs to another process"):
-            SpoolDirectory(spool, "store")
+            SpoolDirectory.open(spool, "store")
     append(spool, checked("a"))
     with pytest.raises(StoreError, match="holds requests for store store"):
-        SpoolDirectory(spool, "other")
+        SpoolDirectory.open(spool, "other")
 
 
 def test_a_spool_that_was_put_in_its_place_is_read_only_if_it_is_for_the_same_store(tmp_path: Path) -> None:
     spool, other, same = tmp_path / "spool", tmp_path / "other", tmp_path / "same"
     for path, store in ((other, "other"), (same, "store")):
-        SpoolDirectory(path, store).close()
+        SpoolDirectory.open(path, store).close()
         append(path, checked(store))
-    with closing(SpoolDirectory(spool, "store")) as root:
+    with closing(SpoolDirectory.open(spool, "store")) as root:
         shutil.rmtree(spool)
         other.rename(spool)
         with pytest.raises(StoreError, match="holds requests for store other"):

@@ -43,7 +43,7 @@ class Engine:
 def inserted(engine: Engine) -> list[type[ExportError] | None]:
     """Insert a good request, one that the engine refuses and another good one; the class of each outcome."""
     batch = Batch.of([check(request([span(name)]).SerializeToString()) for name in ("first", "poison", "last")])
-    outcomes = Writer(engine, SeenRequests(None)).insert(batch)  # type: ignore[arg-type]
+    outcomes = Writer(engine, SeenRequests()).insert(batch)  # type: ignore[arg-type]
     return [None if outcome is None else type(outcome) for outcome in outcomes]
 
 

@@ -16,7 +16,7 @@ from spanhouse.processor.metadata_values import Value, given, printable, to_text
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint, entry_point
 from spanhouse.processor.sources.environment import RESOURCE_ATTRIBUTES, SERVICE_NAME
-from spanhouse.processor.sources.rank import Resolved, resolve, texts
+from spanhouse.processor.sources.first_found import Resolved, resolve, texts
 from spanhouse.schema import vocabulary
 
 # Limit of the dirty check at start-up. The size of the index predicts its duration: about 80 bytes and 4 microseconds per file.

@@ -16,7 +16,7 @@ from spanhouse.processor.metadata_values import printable
 from spanhouse.processor.sources.capture import Capture
 from spanhouse.processor.sources.entry_point import EntryPoint, entry_point_of
 from spanhouse.processor.sources.environment import STAMP_FILE_NAME
-from spanhouse.processor.sources.rank import Resolved, resolve
+from spanhouse.processor.sources.first_found import Resolved, resolve
 from spanhouse.processor.sources.stamp import KEYS
 
 DONE, MISTAKE = 0, 2

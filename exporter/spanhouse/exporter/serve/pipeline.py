@@ -41,7 +41,7 @@ async def acknowledging(config: ServeConfig, store: OpenStore, readiness: Readin
 async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]:
     """Empty the spool into the store; at the end store the rest, as far as the time goes."""
     with _root(config) as root, settling(store) as settler:
-        writer = Writer(store.client, SeenRequests(root.path), root.identity, store.writing, stored_some=settler.notify)
+        writer = Writer(store.client, SeenRequests.load(root.path), root.identity, store.writing, stored_some=settler.notify)
         drain = Drain(root, writer, batch_bytes=BATCH_BYTES)
         drain.start()
         try:
@@ -52,7 +52,7 @@ async def draining(config: ServeConfig, store: OpenStore) -> AsyncIterator[None]
 
 @contextmanager
 def _root(config: ServeConfig) -> Iterator[SpoolDirectory]:
-    with closing(SpoolDirectory(config.spool_directory, str(config.store))) as root:
+    with closing(SpoolDirectory.open(config.spool_directory, str(config.store))) as root:
         yield root
 
 
@@ -96,7 +96,7 @@ async def _seal(appender: SpoolAppender, readiness: Readiness) -> None:
 async def _into_store(store: OpenStore) -> AsyncIterator[ExportService]:
     """Acknowledge requests from the store. Those that wait share one insert."""
     with settling(store) as settler:
-        writer = Writer(store.client, SeenRequests(None), turn=store.writing, stored_some=settler.notify)
+        writer = Writer(store.client, SeenRequests(), turn=store.writing, stored_some=settler.notify)
         batcher = Batcher(
             lambda requests: writer.insert(Batch.of(requests)),
             linger_seconds=LINGER_SECONDS,

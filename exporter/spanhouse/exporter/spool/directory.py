@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Self, TextIO
 
 from spanhouse.exporter.owned_directory import own, owns, replace
 from spanhouse.exporter.spool import file_names
@@ -23,30 +23,39 @@ _IDENTITY_FILE: Final = "identity"
 class SpoolDirectory:
     """The spool's directory, owned until ``close`` by the process that empties it.
 
-    Args:
-        path: made if it is not there.
-        store: name of the store that its requests are for.
-
     Attributes:
         path: the directory.
         identity: random name of this spool, the same for every owner.
         left: segments that an earlier process left and that are still there; the store may have some of them already.
-
-    Raises:
-        StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
     """
 
     def __init__(self, path: Path, store: str) -> None:
         self.path = path
         self.identity = ""
+        self.left: set[Path] = set()
         self._store = store
-        self._owner = self._own()
+        self._owner: TextIO
+
+    @classmethod
+    def open(cls, path: Path, store: str) -> Self:
+        """Own a directory.
+
+        Args:
+            path: made if it is not there.
+            store: name of the store that its requests are for.
+
+        Raises:
+            StoreError: the directory can't be made, another process owns it, or it holds requests for another store.
+        """
+        directory = cls(path, store)
+        directory._owner = directory._own()
+        return directory
 
     def keep(self) -> None:
         """Own the directory again where somebody removed or replaced it. The store may have some of the segments in it.
 
         Raises:
-            StoreError: as at the first time.
+            StoreError: as ``open``.
         """
         if owns(self._owner, self.path):
             return

@@ -1,13 +1,14 @@
-"""Deduplication of resent requests: remembers the requests that were stored lately, so that none is stored twice."""
+"""Digests of the requests that were stored lately; the writer leaves out a request that is among them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 _DIGEST_BYTES: Final = 16
+_WINDOW: Final = 100_000
 _CURRENT: Final = "stored-requests"
 _PREVIOUS: Final = "stored-requests.previous"
 
@@ -15,21 +16,28 @@ _PREVIOUS: Final = "stored-requests.previous"
 class SeenRequests:
     """Digests of the last ``window`` to ``2 * window`` requests stored. For one thread.
 
-    They are kept in two files, 16 bytes for each request. When the newer file is full, it replaces the older one.
-
-    Args:
-        directory: directory of the files; None keeps the digests in memory alone.
-        window: number of requests in a file.
+    By default they are in memory alone; ``load`` keeps them in two files, 16 bytes for each request. When the newer file is full, it replaces
+    the older one.
     """
 
-    def __init__(self, directory: Path | None, window: int = 100_000) -> None:
-        self._directory = directory
-        self._window = window
+    def __init__(self) -> None:
+        self._directory: Path | None = None
+        self._window = _WINDOW
         self._current: set[bytes] = set()
         self._previous: set[bytes] = set()
-        if directory is not None:
-            self._current = _load(directory / _CURRENT)
-            self._previous = _load(directory / _PREVIOUS)
+
+    @classmethod
+    def load(cls, directory: Path, window: int = _WINDOW) -> Self:
+        """Read the digests that the files of a directory hold, and keep them there.
+
+        Args:
+            directory: directory of the files.
+            window: number of requests in a file.
+        """
+        seen = cls()
+        seen._directory, seen._window = directory, window
+        seen._current, seen._previous = _load(directory / _CURRENT), _load(directory / _PREVIOUS)
+        return seen
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._current or digest in self._previous

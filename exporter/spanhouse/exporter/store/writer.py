@@ -173,7 +173,7 @@ class Writer:
         self._settings = {**otlp_insert_settings(), "log_comment": self._mark}
         self._failed = ""
         """Token of the last batch, if it failed and has to be repeated exactly; else ''."""
-        self._doubtful = SeenRequests(None)
+        self._doubtful = SeenRequests()
         """Requests of inserts that failed."""
         # The engine may remember an insert of an earlier process whose rows a power loss took.
         self._salt = os.urandom(16)

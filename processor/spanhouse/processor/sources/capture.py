@@ -1,4 +1,4 @@
-"""Capture of process metadata at start-up, from all sources except the caller's arguments."""
+"""Sources of process metadata in their order of precedence, read at start-up; the caller's arguments, which come first, are in ``process``."""
 
 # pathlib is left out: loading and using it would take its share of every application's start.
 # ruff: noqa: PTH120

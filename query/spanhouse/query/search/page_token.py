@@ -1,4 +1,4 @@
-"""Page tokens: opaque positions of the next page; and the check of a page's size.
+"""Page tokens: opaque positions where the next page begins; and the check of a page's size.
 
 A token has the order keys of a page's last row (keyset paging), so that new traces shift nothing; a hash of its search; and a checksum of both,
 which reveals a changed token. A forged token only begins at another position of the same search.

@@ -1,7 +1,7 @@
 """Remaking of rows: the rows of some traces are rewritten from all of their stored spans.
 
-A trace is remade if its parts at hand are incomplete: its spans come late, it runs for long, is very large, its tags were edited, or its
-root moved. Aging gives quiet traces without root their place in time; cleaning removes tombstones and old parts.
+``touched_apart.sql`` chooses the traces: their parts at hand are incomplete, since spans come late, the trace runs for long or is very large,
+its tags were edited, or its root moved. Aging gives quiet traces without root their place in time; cleaning removes tombstones and old parts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lock of a store, so that one migration runs at a time: a table, since a table can be created only once."""
+"""Lock of migrations, so that one migration runs at a time: a table, since a table can be created only once."""
 
 from __future__ import annotations
 

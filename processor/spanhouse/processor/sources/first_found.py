@@ -1,4 +1,4 @@
-"""Precedence of sources: the winning value of each key, with the outranked ones."""
+"""Choice of each key's value: the first source that has one. ``Capture.sources`` has the order; arguments go before it (``Process.values``)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from spanhouse.processor.metadata_values import Value, given
-from spanhouse.processor.sources.rank import resolve, texts
+from spanhouse.processor.sources.first_found import resolve, texts
 
 COMMIT, OTEL_COMMIT = "mlflow.source.git.commit", "vcs.ref.head.revision"
 BRANCH, OTEL_BRANCH, REF_TYPE = "mlflow.source.git.branch", "vcs.ref.head.name", "vcs.ref.head.type"
