@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a certificate authority, a server's certificate and a client's, for a first try or a network of one's own:
+# Makes a certificate authority, a server's certificate and a client's, for a first try or a private network:
 #
 #   sh deploy/tls/make_certificates.sh DIRECTORY HOST...
 #
-# The server is known by each HOST, a name or an address, and as localhost. Keys are of elliptic curves and not encrypted, readable by their
-# owner alone; certificates last a year, the authority ten. What is there already stays: delete a certificate to have it made anew.
+# The server's certificate is valid for each HOST, a name or an address, and for localhost. Keys are elliptic-curve keys, not encrypted, and
+# readable by their owner alone. Certificates last a year, the authority ten. Existing files stay: delete a certificate to make it anew.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: make_certificates.sh DIRECTORY [HOST...]" >&2; exit 2; }

@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (include "spanhouse.embedded" .) .Values.tokens.secretName -}}true{{- end -}}
 {{- end -}}
 
-{{- /* The ports of Services and what they speak. */ -}}
+{{- /* The ports of Services and their protocols. */ -}}
 {{- define "spanhouse.ports" -}}
 - {name: grpc, port: 4317, targetPort: grpc{{ if not .Values.tls.secretName }}, appProtocol: kubernetes.io/h2c{{ end }}}
 - {name: http, port: 4318, targetPort: http{{ if .Values.tls.secretName }}, appProtocol: https{{ end }}}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
-{{- /* What values can't say together. One line each: what is wrong and what to do. */ -}}
+{{- /* Combinations of values that are refused. One line each: the fault and the remedy. */ -}}
 {{- define "spanhouse.check" -}}
 {{- if not (or .Values.tokens.secretName .Values.tls.clientCA) -}}
 {{- fail "the listeners are open to the network, and nothing says who may send: set tokens.secretName to a Secret with a token file, or tls.clientCA for client certificates" -}}
