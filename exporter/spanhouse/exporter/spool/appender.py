@@ -14,6 +14,7 @@ from spanhouse.exporter.errors import ExportError, UnavailableError
 from spanhouse.exporter.metrics import SYNC_SECONDS
 from spanhouse.exporter.otlp.check import CheckedRequest
 from spanhouse.exporter.owned_directory import sync
+from spanhouse.exporter.pace import Pace
 from spanhouse.exporter.spool import record
 from spanhouse.exporter.spool.capacity import RETRY_SECONDS, SpoolCapacity
 from spanhouse.exporter.spool.disk_probe import DiskProbe
@@ -36,7 +37,8 @@ class SpoolLimits:
         free_bytes: bytes that stay free on the disk. First-time requests are refused 1/8 earlier.
         segment_spans, segment_bytes: size at which a segment is sealed; a single larger request makes one of its own.
         linger_seconds: age of its first request at which a segment is sealed, if the drain has nothing else to do,
-        pause_seconds: and the last segment was sealed this long ago: an insert costs tens of milliseconds before its first span.
+        pause_seconds: and least time between the seals of steady traffic: an insert costs tens of milliseconds before its first span. After a
+            quiet time the first few need no pause.
     """
 
     spool_bytes: int
@@ -69,7 +71,7 @@ class SpoolAppender:
         self._lock = threading.Lock()
         self._segment: OpenSegment | None = None
         self._number = 0
-        self._sealed_at = 0.0
+        self._pace = Pace(limits.pause_seconds)
 
     @classmethod
     def open(cls, root: Path, receiver: int, limits: SpoolLimits) -> Self:
@@ -155,7 +157,7 @@ class SpoolAppender:
 
     def _is_due(self, segment: OpenSegment) -> bool:
         at = time.monotonic()
-        waited = at - segment.begun >= self._limits.linger_seconds and at - self._sealed_at >= self._limits.pause_seconds
+        waited = at - segment.begun >= self._limits.linger_seconds and not self._pace.wait(at)
         return waited and not self._folder.sealed()
 
     def _append(self, requests: Sequence[CheckedRequest]) -> None:
@@ -193,7 +195,7 @@ class SpoolAppender:
 
     def _seal(self, segment: OpenSegment) -> None:
         self._segment = None
-        self._sealed_at = time.monotonic()
+        self._pace.step(time.monotonic())
         try:
             segment.close()
             if segment.size:

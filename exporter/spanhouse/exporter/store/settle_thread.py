@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from spanhouse.exporter.metrics import FAILED_SETTLES, REMADE_TRACES, SETTLE_SECONDS, UNSETTLED_TRACES
+from spanhouse.exporter.pace import Pace
 from spanhouse.exporter.store.open_store import OpenStore
 from spanhouse.exporter.store.thread_priority import lower_priority
 from spanhouse.schema.settle.settle import Settler
@@ -19,7 +20,7 @@ from spanhouse.schema.tables.driver import Execute, execute_of
 _log = logging.getLogger(__name__)
 
 _EVERY_SECONDS: Final = 1.4
-"""Least time between two rounds: a small round costs as much as one of medium size."""
+"""Time between two rounds of steady traffic: a small round costs as much as one of medium size."""
 _IDLE_SECONDS: Final = 2.0
 """Pause between two looks for parts of other writers: another receiver, or a Collector."""
 _REMAKE_SECONDS: Final = 5.0
@@ -107,13 +108,13 @@ class _Rounds:
         self._turns = turns
         self._clock = clock
         self._due = dict.fromkeys(("everything", "remake", "large", "feed", "sweep"), 0.0)
-        self._began = 0.0
+        self._pace = Pace(_EVERY_SECONDS)
         self._unfed = False
         self._trouble = ""
 
     def run(self) -> float:
         """Do the work that is due, and return the seconds until the next round if no notice comes before."""
-        self._began = self._clock()
+        self._pace.step(self._clock())
         try:
             with self._alone:
                 waiting = self._round() if self._turns is None else self._round_in_turn(self._turns)
@@ -134,7 +135,7 @@ class _Rounds:
 
     def rest(self) -> float:
         """Return the seconds until the next round may begin."""
-        return max(0.0, self._began + _EVERY_SECONDS - self._clock())
+        return self._pace.wait(self._clock())
 
     def _round_in_turn(self, turns: Turns) -> bool:
         """Run a round if it is this process's turn; in its turn another process settles this one's inserts too."""
